@@ -1,0 +1,1 @@
+"""Read, plan, apply on the boto3 clients handed in. Knows no Airflow."""

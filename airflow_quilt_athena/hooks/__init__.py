@@ -1,0 +1,1 @@
+"""Hooks: one Airflow connection, turned into the boto3 clients a flow needs."""

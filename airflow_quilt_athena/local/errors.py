@@ -1,0 +1,38 @@
+"""The two ways a local Athena says no: to a call, and to a query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class ApiError(Exception):
+    """An Athena API call is refused: the client sees ``code`` and ``message`` with HTTP ``status``."""
+
+    code: str
+    message: str
+    status: int = 400
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+@dataclass(slots=True)
+class QueryFailed(Exception):
+    """A query that started ends FAILED: ``reason`` becomes its StateChangeReason.
+
+    ``category`` and ``error_type`` are Athena's (error reference, "Athena engine error catalog", read 2026-11):
+    1 system, 2 user, 3 other.
+    """
+
+    reason: str
+    category: int = 2
+    error_type: int = 1006
+    retryable: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class QueryCancelled(Exception):
+    """The query was stopped by its user while it ran."""

@@ -1,0 +1,156 @@
+"""What one query is given to run with, and what it leaves behind. Values only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from airflow_quilt_athena.local.errors import QueryCancelled, QueryFailed
+
+Row = tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A result column; ``type`` is Trino's text for it, e.g. ``decimal(10,2)`` or ``array(row(a integer))``."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as S3 lists it."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    last_modified: float
+
+
+class Objects(Protocol):
+    """S3 as the query's caller may use it. Refusals raise QueryFailed with S3's reason."""
+
+    def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
+        """All current objects below ``prefix``, in key order."""
+        ...
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """The whole body of one object."""
+        ...
+
+    def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
+        """Copy the bodies of ``targets``' keys into the local files named (made with their parents)."""
+        ...
+
+    def write(self, bucket: str, key: str, body: bytes) -> None:
+        """Put one object."""
+        ...
+
+    def delete(self, bucket: str, keys: Iterable[str]) -> None:
+        """Delete the keys named."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """AWS as the query's caller: what the caller may not do, the query may not do either."""
+
+    objects: Objects
+    glue: Any  # a boto3 Glue client that signs as the caller and never leaves the process
+    account_id: str
+    region: str
+
+
+@dataclass(slots=True)
+class Session:
+    """One query under way."""
+
+    query_execution_id: str
+    database: str  # lower case; "default" when the call named none
+    clients: Clients
+    output_prefix: str  # s3://bucket/prefix/ the results go to; ends with "/"
+    parameters: tuple[str, ...] = ()  # execution parameters: SQL literals, as sent
+    enforced: bool = False  # the workgroup enforces its configuration
+    scan_cutoff_bytes: int | None = None
+    scanned_bytes: int = 0
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    _interrupts: list[Callable[[], object]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add_scanned(self, size_bytes: int) -> None:
+        """Count bytes read; past the workgroup's cut-off the query is cancelled, as Athena does."""
+        with self._lock:
+            self.scanned_bytes += size_bytes
+            over = self.scan_cutoff_bytes is not None and self.scanned_bytes > self.scan_cutoff_bytes
+        if over:
+            raise ScanCutoff(
+                f"Query cancelled! : Bytes scanned limit was exceeded (limit {self.scan_cutoff_bytes} bytes)"
+            )
+
+    def on_cancel(self, interrupt: Callable[[], object]) -> None:
+        """Have ``interrupt`` called when the query is stopped; at once if it already was."""
+        with self._lock:
+            self._interrupts.append(interrupt)
+        if self.cancelled.is_set():
+            interrupt()
+
+    def cancel(self) -> None:
+        """Stop the query: interrupts what it runs in."""
+        self.cancelled.set()
+        with self._lock:
+            interrupts = tuple(self._interrupts)
+        for interrupt in interrupts:
+            interrupt()
+
+    def check(self) -> None:
+        """Raise QueryCancelled when the query was stopped: call it between steps."""
+        if self.cancelled.is_set():
+            raise QueryCancelled
+
+
+class ScanCutoff(QueryFailed):
+    """The query read more than its workgroup allows; Athena reports such a query as CANCELLED."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """The rows of a SELECT: ``table`` is a pyarrow.Table whose types are those of ``columns``."""
+
+    columns: tuple[Column, ...]
+    table: Any
+
+
+class SelectEngine(Protocol):
+    """What runs Trino SELECTs: DuckDB in process, or a Trino server."""
+
+    def describe(self, sql: str, session: Session) -> tuple[Column, ...]:
+        """The columns of a SELECT, without running it."""
+        ...
+
+    def query(self, sql: str, session: Session) -> QueryResult:
+        """Run a SELECT. Execution parameters (``?``) are taken from the session."""
+        ...
+
+    def explain(self, sql: str, session: Session) -> Sequence[str]:
+        """Lines of a plan."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a statement that succeeded left behind.
+
+    A SELECT has ``columns`` and ``rows`` (values as Athena prints them); a utility statement has
+    ``columns`` and ``rows`` of one tab-joined cell, written to a ``.txt`` file instead of a ``.csv``.
+    """
+
+    statement_type: str  # DML, DDL or UTILITY
+    substatement_type: str  # SELECT, CREATE_TABLE_AS_SELECT, INSERT, UNLOAD, CREATE_VIEW, SHOW_TABLES, …
+    columns: tuple[Column, ...] = ()
+    rows: Sequence[Row] = ()
+    update_count: int | None = None  # rows written by CTAS, INSERT and UNLOAD
+    manifest: tuple[str, ...] = ()  # s3 URIs of the files the query wrote

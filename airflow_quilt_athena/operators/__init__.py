@@ -1,0 +1,1 @@
+"""Operators: flows dressed as Airflow tasks."""

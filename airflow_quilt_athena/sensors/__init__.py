@@ -1,0 +1,1 @@
+"""Sensors: waiting for Athena as an Airflow task."""

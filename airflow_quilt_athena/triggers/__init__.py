@@ -1,0 +1,1 @@
+"""Triggers: waiting for Athena in the triggerer. They wait and report, nothing else."""
