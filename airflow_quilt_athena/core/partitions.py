@@ -1,0 +1,147 @@
+"""Partition values and the folders named after them, by Hive's rules.
+
+Escaping follows Hive's ``FileUtils.escapePathName`` as Trino implements it (``HiveUtil.makePartName``):
+control characters and the characters of ``_ESCAPED`` become ``%XX``; everything else is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+
+from airflow_quilt_athena.exceptions import InvalidCallError
+
+HIVE_DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+_ESCAPED = frozenset("\"#%'*/:=?\\{[]^\x7f") | frozenset(map(chr, range(1, 32)))
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_INTEGER_BITS = {"tinyint": 8, "smallint": 16, "int": 32, "integer": 32, "bigint": 64}
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"decimal\((\d+)(?:,\s*(\d+))?\)")
+_CHARACTERS = re.compile(r"(?:var)?char\((\d+)\)")
+_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?")
+
+
+def escape_value(value: str) -> str:
+    """Return a partition key's name or value as it stands in a folder's name.
+
+    >>> escape_value("a=b/c d:e")
+    'a%3Db%2Fc d%3Ae'
+    """
+    return "".join(f"%{ord(c):02X}" if c in _ESCAPED else c for c in value)
+
+
+def unescape_value(text: str) -> str:
+    """Undo escape_value."""
+    return _ESCAPE.sub(lambda match: chr(int(match.group(1), 16)), text)
+
+
+def partition_path(names: Sequence[str], values: Sequence[str | None]) -> str:
+    """Return ``a=1/b=x``, without a slash at its end; None is Hive's default partition.
+
+    >>> partition_path(["dt", "note"], ["2026-01-01", "10:30"])
+    'dt=2026-01-01/note=10%3A30'
+    """
+    if len(names) != len(values):
+        raise InvalidCallError(f"Partition keys {list(names)} do not fit the values {list(values)}.")
+    parts = (
+        f"{escape_value(name)}={HIVE_DEFAULT_PARTITION if value is None else escape_value(value)}"
+        for name, value in zip(names, values, strict=True)
+    )
+    return "/".join(parts)
+
+
+def parse_partition_path(path: str) -> tuple[tuple[str, str | None], ...]:
+    """Read the names and values back out of ``a=1/b=x``. Raises InvalidCallError on any other folder."""
+    pairs: list[tuple[str, str | None]] = []
+    for part in path.strip("/").split("/"):
+        name, separator, value = part.partition("=")
+        if not separator or not name:
+            raise InvalidCallError(f"Not a partition folder: {part!r} in {path!r}. Expected name=value.")
+        pairs.append(
+            (unescape_value(name), None if value == HIVE_DEFAULT_PARTITION else unescape_value(value))
+        )
+    return tuple(pairs)
+
+
+def canonical_value(value: object, hive_type: str) -> str:
+    """Return the one text Glue keeps for ``value`` in a partition key of ``hive_type``.
+
+    Two values of one type are equal exactly when their canonical texts are. Raises InvalidCallError when
+    the value does not fit the type, and for None, "" and "None", which are never a partition by intent.
+    """
+    if value is None or str(value).strip() in {"", "None"}:
+        raise InvalidCallError(
+            f"A partition value is {value!r}. Expected a {hive_type}; a template that found no value renders so."
+        )
+    type_name = hive_type.strip().lower()
+    try:
+        return _canonical(value, type_name)
+    except (ValueError, InvalidOperation) as error:
+        raise InvalidCallError(f"Partition value {value!r} is not a {type_name}.") from error
+
+
+def _canonical(value: object, type_name: str) -> str:
+    text = str(value).strip()
+    if type_name in _INTEGER_BITS:
+        return _canonical_integer(text, type_name)
+    if type_name == "date":
+        return _canonical_date(value)
+    if type_name == "timestamp":
+        return _canonical_timestamp(value)
+    if type_name == "boolean":
+        if text.lower() not in {"true", "false"}:
+            raise ValueError(text)
+        return text.lower()
+    decimal = _DECIMAL.fullmatch(type_name)
+    if decimal:
+        return _canonical_decimal(text, int(decimal.group(1)), int(decimal.group(2) or 0))
+    characters = _CHARACTERS.fullmatch(type_name)
+    if type_name == "string" or characters:
+        whole = str(value)
+        if characters and len(whole) > int(characters.group(1)):
+            raise ValueError(whole)
+        return whole
+    raise InvalidCallError(f"A partition key of type {type_name} cannot be written.")
+
+
+def _canonical_integer(text: str, type_name: str) -> str:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(text)
+    number = int(text)
+    limit = 1 << (_INTEGER_BITS[type_name] - 1)
+    if not -limit <= number < limit:
+        raise ValueError(text)
+    return str(number)
+
+
+def _canonical_date(value: object) -> str:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    return date.fromisoformat(_with_length(str(value).strip(), len("2026-01-31"))).isoformat()
+
+
+def _canonical_timestamp(value: object) -> str:
+    text = value.isoformat(" ") if isinstance(value, datetime) else str(value).strip()
+    if not _TIMESTAMP.fullmatch(text):
+        raise ValueError(text)
+    datetime.fromisoformat(text[:19])  # refuses what is no moment, such as the 31st of February
+    seconds, _, fraction = text.replace("T", " ").partition(".")
+    return f"{seconds}.{fraction.rstrip('0')}".rstrip(".")
+
+
+def _canonical_decimal(text: str, precision: int, scale: int) -> str:
+    number = Decimal(text)
+    shortened = number.quantize(Decimal(1).scaleb(-scale))
+    if shortened != number or len(shortened.as_tuple().digits) > precision:
+        raise ValueError(text)
+    return str(abs(shortened) if shortened.is_zero() else shortened)
+
+
+def _with_length(text: str, length: int) -> str:
+    # date.fromisoformat also reads 20260131 and 2026-W05-6, which Hive does not.
+    if len(text) != length:
+        raise ValueError(text)
+    return text

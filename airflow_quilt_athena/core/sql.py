@@ -1,0 +1,162 @@
+"""SQL as text: quoting for a named engine, and tokens. Questions about columns are left to the engine.
+
+Athena speaks two languages: Hive DDL (``CREATE EXTERNAL TABLE``, ``ALTER TABLE``, …) quotes identifiers
+with back-ticks and escapes literals with a backslash; everything else is Trino, which doubles quotes.
+Quoting takes the dialect as an argument because a wrong guess is an injection.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from airflow_quilt_athena.exceptions import InvalidCallError
+
+
+class Dialect(Enum):
+    """The two languages of Athena engine version 3."""
+
+    TRINO = "trino"
+    HIVE = "hive"
+
+
+class TokenKind(Enum):
+    """What a stretch of SQL text is."""
+
+    WORD = "word"
+    NUMBER = "number"
+    STRING = "string"
+    QUOTED = "quoted"  # "identifier"
+    BACKTICK = "backtick"  # `identifier`
+    COMMENT = "comment"
+    SPACE = "space"
+    PARAMETER = "parameter"  # ?
+    SEMICOLON = "semicolon"
+    SYMBOL = "symbol"
+
+
+SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A stretch of SQL text; the texts of all tokens, joined, are the SQL."""
+
+    kind: TokenKind
+    text: str
+    start: int  # offset of the first character
+
+
+class SqlTextError(InvalidCallError):
+    """A quote or a comment is not closed."""
+
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space>\s+)
+    | (?P<comment>--[^\r\n]*|/\*.*?\*/)
+    | (?P<string>'(?:[^']|'')*')
+    | (?P<quoted>"(?:[^"]|"")*")
+    | (?P<backtick>`(?:[^`]|``)*`)
+    | (?P<word>[^\W\d]\w*)
+    | (?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
+    | (?P<parameter>\?)
+    | (?P<semicolon>;)
+    | (?P<symbol>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_HIVE_STRING = re.compile(r"'(?:[^'\\]|\\.|'')*'", re.DOTALL)
+_OPENERS = {"'": "string literal", '"': "quoted identifier", "`": "quoted identifier"}
+
+
+def quote_identifier(name: str, dialect: Dialect) -> str:
+    """Return ``name`` as one quoted identifier of ``dialect``.
+
+    >>> quote_identifier('my "table"', Dialect.TRINO)
+    '"my ""table"""'
+    >>> quote_identifier("order", Dialect.HIVE)
+    '`order`'
+    """
+    if not name or "\x00" in name:
+        raise InvalidCallError(f"Cannot quote {name!r} as an identifier: it is empty or holds a NUL.")
+    mark = '"' if dialect is Dialect.TRINO else "`"
+    return mark + name.replace(mark, mark * 2) + mark
+
+
+def quote_name(database: str, name: str, dialect: Dialect) -> str:
+    """Return ``database.name`` as two quoted identifiers."""
+    return f"{quote_identifier(database, dialect)}.{quote_identifier(name, dialect)}"
+
+
+def quote_literal(text: str, dialect: Dialect) -> str:
+    r"""Return ``text`` as a string literal of ``dialect``.
+
+    >>> quote_literal("O'Brien", Dialect.TRINO)
+    "'O''Brien'"
+    >>> quote_literal("O'Brien", Dialect.HIVE)
+    "'O\\'Brien'"
+    """
+    if "\x00" in text:
+        raise InvalidCallError(f"Cannot quote {text!r} as a literal: it holds a NUL.")
+    if dialect is Dialect.TRINO:
+        return "'" + text.replace("'", "''") + "'"
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def tokenize(sql: str, dialect: Dialect = Dialect.TRINO) -> tuple[Token, ...]:
+    """Cut ``sql`` into tokens without losing a character. Raises SqlTextError on an open quote or comment."""
+    tokens: list[Token] = []
+    position = 0
+    while position < len(sql):
+        token = _token_at(sql, position, dialect)
+        tokens.append(token)
+        position += len(token.text)
+    return tuple(tokens)
+
+
+def _token_at(sql: str, position: int, dialect: Dialect) -> Token:
+    if dialect is Dialect.HIVE and sql[position] == "'":
+        string = _HIVE_STRING.match(sql, position)
+        if string:
+            return Token(TokenKind.STRING, string.group(), position)
+    match = _TOKEN.match(sql, position)
+    # The last branch takes any character, so a match there always is.
+    kind = TokenKind(match.lastgroup) if match else TokenKind.SYMBOL
+    text = match.group() if match else sql[position]
+    if kind is TokenKind.SYMBOL:
+        _refuse_open(sql, position)
+    return Token(kind, text, position)
+
+
+def _refuse_open(sql: str, position: int) -> None:
+    what = "comment" if sql.startswith("/*", position) else _OPENERS.get(sql[position])
+    if what:
+        line = sql.count("\n", 0, position) + 1
+        column = position - (sql.rfind("\n", 0, position) + 1) + 1
+        raise SqlTextError(f"The {what} that starts at line {line}:{column} is not closed.")
+
+
+def split_statements(sql: str, dialect: Dialect = Dialect.TRINO) -> tuple[str, ...]:
+    """Cut ``sql`` at its semicolons. Comments stay; statements of nothing but comments and space go.
+
+    >>> split_statements("SELECT ';' ; -- done")
+    ("SELECT ';'",)
+    """
+    statements: list[str] = []
+    current: list[Token] = []
+    for token in (*tokenize(sql, dialect), Token(TokenKind.SEMICOLON, ";", len(sql))):
+        if token.kind is not TokenKind.SEMICOLON:
+            current.append(token)
+            continue
+        if any(t.kind not in SILENT for t in current):
+            statements.append("".join(t.text for t in current).strip())
+        current = []
+    return tuple(statements)
+
+
+def strip_comments(sql: str, dialect: Dialect = Dialect.TRINO) -> str:
+    """Return ``sql`` with each comment replaced by a space, without white space at its ends."""
+    texts = (" " if t.kind is TokenKind.COMMENT else t.text for t in tokenize(sql, dialect))
+    return "".join(texts).strip()
