@@ -74,7 +74,8 @@ def canonical_value(value: object, hive_type: str) -> str:
     """
     if value is None or str(value).strip() in {"", "None"}:
         raise InvalidCallError(
-            f"A partition value is {value!r}. Expected a {hive_type}; a template that found no value renders so."
+            f"A partition value is {value!r}. Expected a {hive_type}. "
+            "A template that found no value renders so."
         )
     type_name = hive_type.strip().lower()
     try:

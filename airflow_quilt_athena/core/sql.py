@@ -74,8 +74,8 @@ _OPENERS = {"'": "string literal", '"': "quoted identifier", "`": "quoted identi
 def quote_identifier(name: str, dialect: Dialect) -> str:
     """Return ``name`` as one quoted identifier of ``dialect``.
 
-    >>> quote_identifier('my "table"', Dialect.TRINO)
-    '"my ""table"""'
+    >>> quote_identifier('a "b" c', Dialect.TRINO)
+    '"a ""b"" c"'
     >>> quote_identifier("order", Dialect.HIVE)
     '`order`'
     """
