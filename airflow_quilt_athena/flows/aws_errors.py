@@ -1,0 +1,84 @@
+"""AWS's refusals, sorted by what the reader does next."""
+
+from __future__ import annotations
+
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+
+from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, QuiltAthenaError, RetryableError
+
+# What boto3 raises when AWS could not be reached or did not answer. Whether the call landed is not known.
+NO_ANSWER = (ConnectionError, HTTPClientError)
+
+_THROTTLING = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "ProvisionedThroughputExceededException",
+        "SlowDown",
+        "PriorRequestNotComplete",
+    }
+)
+_ACCESS = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "AllAccessDisabled",
+        "403",
+    }
+)
+
+
+def error_code(error: ClientError) -> str:
+    """Return AWS's name of the error, e.g. ``EntityNotFoundException``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def error_message(error: ClientError) -> str:
+    """Return AWS's own words."""
+    return str(error.response.get("Error", {}).get("Message", "") or error)
+
+
+def is_throttling(error: ClientError) -> bool:
+    """Whether AWS asks to be called less often. The call was not carried out."""
+    return error_code(error) in _THROTTLING or _status(error) == 429
+
+
+def is_passing(error: ClientError) -> bool:
+    """Whether the same call may be answered when made again: throttled, or AWS's own trouble."""
+    return is_throttling(error) or _status(error) >= 500
+
+
+def is_access(error: ClientError) -> bool:
+    """Whether a permission is missing, or the credentials are not good."""
+    return error_code(error) in _ACCESS or _status(error) in {401, 403}
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def translate(error: Exception, doing: str) -> QuiltAthenaError:
+    """Return our error for boto3's, saying what was being done; raise it ``from`` the one it came of.
+
+    :param doing: what failed and on which object, e.g. ``read table "sales"."orders" from Glue``.
+    """
+    if not isinstance(error, ClientError):
+        return RetryableError(f"Cannot {doing}: AWS gave no answer ({error}).")
+    text = f"Cannot {doing}: {error_code(error)}: {error_message(error)}"
+    if is_access(error):
+        return AccessError(f"{text} Grant the caller {error.operation_name}, or mend its credentials.")
+    if is_passing(error):
+        return RetryableError(f"{text} Try again later.")
+    return InvalidCallError(text)

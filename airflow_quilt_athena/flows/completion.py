@@ -1,0 +1,286 @@
+"""Start Athena queries, wait for them, stop them. Knows no Airflow; the Athena client is handed in.
+
+One absolute deadline holds for all of a wait; throttling and lost answers are tried again inside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as random_module
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from airflow_quilt_athena.core.query_states import (
+    Decision,
+    QueryState,
+    QueryStatus,
+    Verdict,
+    build_failure,
+    build_timeout,
+    decide,
+    describe_progress,
+    parse_status,
+    poll_delay,
+)
+from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
+from airflow_quilt_athena.flows.aws_errors import NO_ANSWER
+from airflow_quilt_athena.flows.clients import AthenaClient
+from airflow_quilt_athena.flows.patience import Deadline
+
+log = logging.getLogger(__name__)
+
+OnProgress = Callable[[Sequence[QueryStatus], float], object]
+
+# Athena API Reference, read 2026-11.
+MAX_QUERY_BYTES = 262_144
+MAX_IDS_PER_BATCH = 50
+_TOKEN_LENGTHS = range(32, 129)
+
+_START_PATIENCE_SECONDS = 300.0  # a full queue of the account answers TooManyRequestsException for minutes
+
+
+def start_query(
+    athena: AthenaClient,
+    sql: str,
+    *,
+    database: str | None,
+    workgroup: str,
+    token: str | None = None,
+    parameters: Sequence[str] = (),
+    catalog: str | None = None,
+    reuse_results_minutes: int | None = None,
+    timeout_seconds: float = _START_PATIENCE_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Start ``sql`` and return its query execution id.
+
+    :param token: the client request token, 32 to 128 characters. Athena answers a token it knows with the
+        query started then, so the token makes starting safe to repeat. Without one a fresh one is made.
+    :param parameters: execution parameters: SQL literals for the query's question marks.
+    :param reuse_results_minutes: take the answer of an equal query not older than this.
+    """
+    _refuse_unsendable(sql, token)
+    context = {"Database": database, "Catalog": catalog}
+    request: dict[str, Any] = {
+        "QueryString": sql,
+        "WorkGroup": workgroup,
+        # One token for all tries below: a start whose answer was lost is then not a second query.
+        "ClientRequestToken": token or uuid.uuid4().hex,
+        "QueryExecutionContext": {name: value for name, value in context.items() if value},
+    }
+    if parameters:
+        request["ExecutionParameters"] = list(parameters)
+    if reuse_results_minutes is not None:
+        by_age = {"Enabled": True, "MaxAgeInMinutes": reuse_results_minutes}
+        request["ResultReuseConfiguration"] = {"ResultReuseByAgeConfiguration": by_age}
+    deadline = Deadline.after(timeout_seconds, sleep=sleep, clock=clock)
+    response = deadline.call(
+        lambda: athena.start_query_execution(**request), f"start an Athena query in workgroup {workgroup}"
+    )
+    return str(response["QueryExecutionId"])
+
+
+def _refuse_unsendable(sql: str, token: str | None) -> None:
+    size_bytes = len(sql.encode())
+    if size_bytes > MAX_QUERY_BYTES:
+        raise InvalidCallError(
+            f"The query is {size_bytes:,} bytes long; Athena takes at most {MAX_QUERY_BYTES:,}. "
+            "Keep long lists of values in a table and join it, or put parts of the query into a view."
+        )
+    if not sql.strip():
+        raise InvalidCallError("The query is empty.")
+    if token is not None and len(token) not in _TOKEN_LENGTHS:
+        raise InvalidCallError(
+            f"The client request token has {len(token)} characters; Athena wants 32 to 128."
+        )
+
+
+def observe_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> tuple[QueryStatus, ...]:
+    """Look once; return a status for each id, in their order. Raises boto3's errors as they come."""
+    if len(query_execution_ids) == 1:
+        # Athena allows five times as many single looks as batches.
+        response = athena.get_query_execution(QueryExecutionId=query_execution_ids[0])
+        return (parse_status(response["QueryExecution"]),)
+    found: dict[str, QueryStatus] = {}
+    wanted = list(dict.fromkeys(query_execution_ids))
+    for start in range(0, len(wanted), MAX_IDS_PER_BATCH):
+        batch = wanted[start : start + MAX_IDS_PER_BATCH]
+        response = athena.batch_get_query_execution(QueryExecutionIds=batch)
+        for execution in response.get("QueryExecutions", ()):
+            status = parse_status(execution)
+            found[status.query_execution_id] = status
+    for missing in (query_id for query_id in wanted if query_id not in found):
+        # The batch says only "unprocessed"; the single look says why, or that it was a passing trouble.
+        response = athena.get_query_execution(QueryExecutionId=missing)
+        found[missing] = parse_status(response["QueryExecution"])
+    return tuple(found[query_id] for query_id in query_execution_ids)
+
+
+def watch_queries(
+    athena: AthenaClient,
+    query_execution_ids: Sequence[str],
+    *,
+    timeout_seconds: float,
+    poll_interval_seconds: float | None = None,
+    fail_fast: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = random_module.random,
+    on_progress: OnProgress | None = None,
+) -> tuple[Decision, tuple[QueryStatus, ...]]:
+    """Watch until the queries are done or the time is over; return the verdict and the last statuses.
+
+    Raises nothing for queries that failed and stops none: that is for the caller to decide.
+    """
+    if not query_execution_ids or not all(query_execution_ids):
+        raise InvalidCallError(f"No Athena query to wait for: {list(query_execution_ids)!r}.")
+    deadline = Deadline.after(timeout_seconds, sleep=sleep, clock=clock, random=random)
+    names = ", ".join(query_execution_ids)
+    while True:
+        statuses = deadline.call(
+            lambda: observe_queries(athena, query_execution_ids), f"look at Athena query {names}"
+        )
+        elapsed = deadline.elapsed_seconds
+        if on_progress is not None:
+            on_progress(statuses, elapsed)
+        decision = decide(
+            statuses, elapsed_seconds=elapsed, timeout_seconds=timeout_seconds, fail_fast=fail_fast
+        )
+        if decision.verdict is not Verdict.WAIT:
+            return decision, statuses
+        deadline.pause(poll_delay(elapsed, longest_seconds=poll_interval_seconds, jitter=random()))
+
+
+def wait_for_queries(
+    athena: AthenaClient,
+    query_execution_ids: Sequence[str],
+    *,
+    timeout_seconds: float,
+    poll_interval_seconds: float | None = None,
+    fail_fast: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = random_module.random,
+    on_progress: OnProgress | None = None,
+) -> tuple[QueryStatus, ...]:
+    """Wait until all queries have succeeded and return their statuses, in the order of the ids.
+
+    :param timeout_seconds: the deadline of the whole wait; queries not done by then are stopped.
+    :param poll_interval_seconds: the longest time between two looks; the first come sooner.
+    :param fail_fast: tell of the first failure without waiting for the other queries.
+    :raises QueryFailedError: naming every query that failed, or was not done in time.
+    """
+    try:
+        decision, statuses = watch_queries(
+            athena,
+            query_execution_ids,
+            timeout_seconds=timeout_seconds,
+            poll_interval_seconds=poll_interval_seconds,
+            fail_fast=fail_fast,
+            sleep=sleep,
+            clock=clock,
+            random=random,
+            on_progress=on_progress,
+        )
+    except RetryableError:  # the deadline passed while Athena did not answer
+        stop_queries(athena, query_execution_ids)
+        raise
+    return conclude(athena, decision, statuses, timeout_seconds=timeout_seconds)
+
+
+def conclude(
+    athena: AthenaClient, decision: Decision, statuses: tuple[QueryStatus, ...], *, timeout_seconds: float
+) -> tuple[QueryStatus, ...]:
+    """Act on a verdict: return the statuses of success, or stop what is late and raise QueryFailedError."""
+    region = athena.meta.region_name
+    if decision.verdict is Verdict.FAILED:
+        raise build_failure(decision.failed, region=region)
+    if decision.verdict is Verdict.TIMED_OUT:
+        stop_queries(athena, [status.query_execution_id for status in decision.pending])
+        raise build_timeout(decision, timeout_seconds=timeout_seconds, region=region)
+    return statuses
+
+
+def run_query(
+    athena: AthenaClient,
+    sql: str,
+    *,
+    database: str | None,
+    workgroup: str,
+    timeout_seconds: float,
+    token: str | None = None,
+    parameters: Sequence[str] = (),
+    catalog: str | None = None,
+    poll_interval_seconds: float | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    on_start: Callable[[str], object] | None = None,
+    on_progress: OnProgress | None = None,
+) -> QueryStatus:
+    """Start ``sql``, wait for it and return its status. Raises QueryFailedError when it does not succeed.
+
+    :param on_start: told the query execution id as soon as there is one, so that it can be stopped.
+    """
+    query_execution_id = start_query(
+        athena,
+        sql,
+        database=database,
+        workgroup=workgroup,
+        token=token,
+        parameters=parameters,
+        catalog=catalog,
+        sleep=sleep,
+        clock=clock,
+    )
+    if on_start is not None:
+        on_start(query_execution_id)
+    (status,) = wait_for_queries(
+        athena,
+        (query_execution_id,),
+        timeout_seconds=timeout_seconds,
+        poll_interval_seconds=poll_interval_seconds,
+        sleep=sleep,
+        clock=clock,
+        on_progress=on_progress,
+    )
+    return status
+
+
+def stop_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> None:
+    """Ask Athena to stop the queries. Queries that are done stay as they are.
+
+    A query that cannot be stopped is logged and the next one tried: this runs while a task is being killed.
+    """
+    for query_execution_id in query_execution_ids:
+        try:
+            athena.stop_query_execution(QueryExecutionId=query_execution_id)
+        except (ClientError, *NO_ANSWER) as error:
+            log.warning(
+                "Could not stop Athena query %s, which may still be running: %s", query_execution_id, error
+            )
+        else:
+            log.info("Stopped Athena query %s.", query_execution_id)
+
+
+class ProgressLog:
+    """Tells a log of queries under way: each change of state, and a sign of life now and then."""
+
+    def __init__(self, logger: logging.Logger, *, every_seconds: float = 30.0) -> None:
+        self._logger = logger
+        self._every_seconds = every_seconds
+        self._told: dict[str, tuple[QueryState, float]] = {}
+
+    def __call__(self, statuses: Sequence[QueryStatus], elapsed_seconds: float) -> None:
+        """Log what is new in ``statuses``."""
+        for status in statuses:
+            state, at_seconds = self._told.get(status.query_execution_id, (None, 0.0))
+            if state is not status.state or (
+                status.pending and elapsed_seconds - at_seconds >= self._every_seconds
+            ):
+                self._logger.info(describe_progress(status, elapsed_seconds))
+                self._told[status.query_execution_id] = (status.state, elapsed_seconds)

@@ -1,0 +1,49 @@
+"""What Athena queries answered: rows of a SELECT, counts of a write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_quilt_athena.flows.clients import AthenaClient
+from airflow_quilt_athena.flows.patience import Deadline
+
+MAX_ROWS_PER_PAGE = 1000  # Athena API Reference, "GetQueryResults", read 2026-11
+_PATIENCE_SECONDS = 60.0
+
+
+def read_update_count(athena: AthenaClient, query_execution_id: str) -> int | None:
+    """Return the rows a CTAS or INSERT wrote; None when Athena does not say."""
+    deadline = Deadline.after(_PATIENCE_SECONDS)
+    response = deadline.call(
+        lambda: athena.get_query_results(QueryExecutionId=query_execution_id, MaxResults=1),
+        f"read the row count of Athena query {query_execution_id}",
+    )
+    count = response.get("UpdateCount")
+    return None if count is None else int(count)
+
+
+def read_rows(
+    athena: AthenaClient, query_execution_id: str, *, max_rows: int
+) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
+    """Return the column names of a SELECT and its first ``max_rows`` rows, as Athena prints them."""
+    names: tuple[str, ...] = ()
+    rows: list[tuple[str | None, ...]] = []
+    request: dict[str, Any] = {"QueryExecutionId": query_execution_id}
+    deadline = Deadline.after(_PATIENCE_SECONDS)
+    first_page = True
+    while True:
+        # One more than wanted: the first row of a SELECT holds the names.
+        request["MaxResults"] = max(1, min(MAX_ROWS_PER_PAGE, max_rows + 1 - len(rows)))
+        page = deadline.call(
+            lambda: athena.get_query_results(**request), f"read the rows of Athena query {query_execution_id}"
+        )
+        result_set = page["ResultSet"]
+        names = tuple(column["Name"] for column in result_set["ResultSetMetadata"]["ColumnInfo"])
+        cells = [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in result_set["Rows"]]
+        if first_page and cells and cells[0] == names:
+            cells = cells[1:]
+        rows += cells
+        first_page = False
+        if len(rows) >= max_rows or not page.get("NextToken"):
+            return names, rows[:max_rows]
+        request["NextToken"] = page["NextToken"]
