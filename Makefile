@@ -1,0 +1,69 @@
+# Every target does its own set-up: the first run makes .venv with the pinned versions of constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := airflow_quilt_athena example_dags demo benchmarks tests
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
+	  "Python 3.11 to 3.13 is needed, and $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 …" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv with everything the other targets need
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run the main job on the embedded local Athena, through real Airflow
+	$(BIN)/python -m demo
+
+.PHONY: demo-ui
+demo-ui: $(INSTALLED) ## The same, and leave the Airflow UI running on it until Ctrl-C
+	$(BIN)/python -m demo --ui
+
+.PHONY: test
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest
+
+.PHONY: test-clients
+test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Other people's clients against the local Athena
+	$(BIN)/python -m pytest -m clients tests/clients
+
+.venv-clients/.installed: tests/clients/requirements-clients.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.venv-dbt/.installed: tests/clients/requirements-dbt.txt
+	$(PYTHON) -m venv .venv-dbt
+	.venv-dbt/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(INSTALLED) ## Print what the local Athena takes, as counts and ratios
+	$(BIN)/python -m benchmarks
+
+.PHONY: lock
+lock: ## Write constraints.txt anew from the newest versions that fit
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check ".[test]"
+	.venv-lock/bin/python -m pip freeze --exclude airflow-quilt-athena > constraints.txt
+	rm -rf .venv-lock
+
+.PHONY: clean
+clean: ## Remove everything the targets made
+	rm -rf .venv .venv-clients .venv-dbt .venv-lock .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_quilt_athena.core.partitions import (
+    HIVE_DEFAULT_PARTITION,
+    canonical_value,
+    escape_value,
+    parse_partition_path,
+    partition_path,
+    unescape_value,
+)
+from airflow_quilt_athena.exceptions import InvalidCallError
+
+values = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1).filter(
+    lambda v: v != HIVE_DEFAULT_PARTITION
+)
+
+
+@given(values)
+def test_escaping_is_undone_and_leaves_one_folder(value: str) -> None:
+    escaped = escape_value(value)
+    assert unescape_value(escaped) == value
+    assert "/" not in escaped
+    assert "=" not in escaped
+
+
+@given(st.lists(st.tuples(values, st.none() | values), min_size=1, max_size=4))
+def test_a_path_is_read_back(pairs: list[tuple[str, str | None]]) -> None:
+    path = partition_path([name for name, _ in pairs], [value for _, value in pairs])
+    assert parse_partition_path(path) == tuple(pairs)
+
+
+# The characters of Hive's FileUtils.charToEscape, as org.apache.hadoop.hive.common.FileUtils lists them.
+HIVE_ESCAPES = "".join(chr(c) for c in range(1, 32)) + "\"#%'*/:=?\\\x7f{[]^"
+
+
+def test_exactly_hives_characters_are_escaped() -> None:
+    assert {chr(c) for c in range(1, 256) if escape_value(chr(c)) != chr(c)} == set(HIVE_ESCAPES)
+    assert escape_value("10:30 50%") == "10%3A30 50%25"
+
+
+@pytest.mark.parametrize("path", ["plain", "dt=1/plain", "=x", ""])
+def test_a_folder_that_is_no_partition_is_refused(path: str) -> None:
+    with pytest.raises(InvalidCallError, match="Not a partition folder"):
+        parse_partition_path(path)
+
+
+def test_names_and_values_must_fit() -> None:
+    with pytest.raises(InvalidCallError, match="do not fit"):
+        partition_path(["a", "b"], ["1"])
+
+
+@pytest.mark.parametrize(
+    ("value", "hive_type", "text"),
+    [
+        ("2026-01-02", "date", "2026-01-02"),
+        (date(2026, 1, 2), "date", "2026-01-02"),
+        ("007", "int", "7"),
+        (7, "bigint", "7"),
+        ("-0", "smallint", "0"),
+        ("a b", "string", "a b"),
+        (" a", "string", " a"),
+        ("abc", "varchar(3)", "abc"),
+        ("TRUE", "boolean", "true"),
+        ("1.50", "decimal(4,2)", "1.50"),
+        (Decimal("1.5"), "decimal(4,2)", "1.50"),
+        ("-0", "decimal(4,2)", "0.00"),
+        ("2026-01-02T03:04:05.100", "timestamp", "2026-01-02 03:04:05.1"),
+        (datetime(2026, 1, 2, 3, 4, 5), "timestamp", "2026-01-02 03:04:05"),
+    ],
+)
+def test_a_value_has_one_text_for_its_type(value: object, hive_type: str, text: str) -> None:
+    assert canonical_value(value, hive_type) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "hive_type"),
+    [
+        ("2026-02-30", "date"),
+        ("20260102", "date"),
+        (datetime(2026, 1, 2, 3), "date"),
+        ("1.0", "int"),
+        ("1_000", "int"),
+        ("2147483648", "int"),
+        ("128", "tinyint"),
+        ("abcd", "varchar(3)"),
+        ("yes", "boolean"),
+        ("1.505", "decimal(4,2)"),
+        ("123.45", "decimal(4,2)"),
+        ("NaN", "decimal(4,2)"),
+        ("2026-01-02", "timestamp"),
+        ("2026-13-02 00:00:00", "timestamp"),
+        ("x", "array<string>"),
+        ("1.5", "double"),
+    ],
+)
+def test_a_value_that_does_not_fit_its_type_is_refused(value: object, hive_type: str) -> None:
+    with pytest.raises(InvalidCallError):
+        canonical_value(value, hive_type)
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", "None"])
+def test_a_template_that_found_nothing_is_no_partition(value: object) -> None:
+    with pytest.raises(InvalidCallError, match="template that found no value"):
+        canonical_value(value, "string")
