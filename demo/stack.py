@@ -1,0 +1,208 @@
+"""A real Airflow of its own: ``airflow standalone`` on free ports, driven through its REST API."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+RUN_ENDED = frozenset({"success", "failed"})
+
+
+class StackError(RuntimeError):
+    """Airflow did not start, or a run did not end as it should."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free now; all are held open until the last is known, so none comes twice."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+class AirflowStack:
+    """Scheduler, triggerer, DAG processor and API server on SQLite, as ``with AirflowStack(…) as airflow:``.
+
+    :param home: AIRFLOW_HOME, made if it does not exist; logs and the database stay there.
+    :param dags: the folder of the DAG files.
+    :param environment: what the tasks see besides this process's environment, e.g. the AWS_* variables.
+    """
+
+    def __init__(self, home: Path, dags: Path, environment: Mapping[str, str]) -> None:
+        self.home = home
+        self.log = home / "standalone.log"
+        port, worker_logs, trigger_logs = free_ports(3)
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = (
+            os.environ | dict(environment) | self._settings(dags, port, worker_logs, trigger_logs)
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client = httpx.Client(base_url=f"{self.url}/api/v2", timeout=30)
+
+    def _settings(self, dags: Path, port: int, worker_logs: int, trigger_logs: int) -> dict[str, str]:
+        return {
+            # `airflow standalone` starts the others by the name `airflow`.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+            # The default of 5 s makes every task linger, and lets Airflow 3.3 mistake a task that resumed
+            # quickly from a deferral for one that was lost (apache/airflow#72716).
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        }
+
+    def __enter__(self) -> AirflowStack:
+        self.home.mkdir(parents=True, exist_ok=True)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["airflow", "standalone"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that all of it can be stopped by its process group
+            )
+        try:
+            self.wait("Airflow to be healthy", self._healthy, timeout_seconds=180)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process of the stack; its own SIGTERM handler leaves the children behind."""
+        self._client.close()
+        if self._process is None:
+            return
+        for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+            if not self._signal(number):
+                break
+            deadline = time.monotonic() + patience
+            while time.monotonic() < deadline and self._signal(0):
+                self._process.poll()
+                time.sleep(0.1)
+        self._process.wait()
+        self._process = None
+
+    def _signal(self, number: int) -> bool:
+        """Signal the group; False when nobody is left in it."""
+        if self._process is None:
+            return False
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _healthy(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            tail = self.log.read_text(errors="replace").splitlines()[-20:]
+            raise StackError("Airflow ended while starting:\n" + "\n".join(tail))
+        try:
+            parts = self._client.get("/monitor/health").json()
+        except (httpx.TransportError, ValueError):
+            return False
+        return all(parts[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor"))
+
+    def wait(self, what: str, ready: Callable[[], Any], timeout_seconds: float = 120) -> Any:
+        """Return the first true answer of ``ready``; raise StackError when there is none in time."""
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            answer = ready()
+            if answer:
+                return answer
+            time.sleep(0.25)
+        raise StackError(f"Waited {timeout_seconds:.0f} s for {what}. Airflow's own log: {self.log}")
+
+    def api(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
+        """Call the REST API below ``/api/v2``; an error answer is raised with its text."""
+        answer = self._client.request(method, path, json=body, params=query)
+        if answer.is_error:
+            raise StackError(f"{method} {path}: HTTP {answer.status_code}: {answer.text}")
+        return answer.json() if answer.content else None
+
+    def wait_for_dag(self, dag_id: str) -> None:
+        """Wait until the DAG processor has read the DAG; a file that cannot be imported is an error."""
+
+        def known() -> bool:
+            errors = self.api("GET", "/importErrors")["import_errors"]
+            if errors:
+                raise StackError("\n".join(f"{e['filename']}: {e['stack_trace']}" for e in errors))
+            return any(dag["dag_id"] == dag_id for dag in self.api("GET", "/dags")["dags"])
+
+        self.wait(f"the DAG {dag_id}", known)
+
+    def trigger(self, dag_id: str, **body: Any) -> str:
+        """Start a run by hand; returns its id."""
+        run = self.api("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None} | body)
+        return str(run["dag_run_id"])
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """All runs of a DAG, oldest first."""
+        return list(self.api("GET", f"/dags/{dag_id}/dagRuns", order_by="id", limit=100)["dag_runs"])
+
+    def watch_run(self, dag_id: str, run_id: str, timeout_seconds: float = 180) -> Iterator[dict[str, Any]]:
+        """Yield the task instances whenever one changed, until the run ended; it must end in success."""
+        seen: list[Any] = []
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            run = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}")
+            tasks = self.api("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+            states = [(task["task_id"], task["state"]) for task in tasks]
+            if states != seen:
+                seen = states
+                yield from tasks
+            if run["state"] in RUN_ENDED:
+                break
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"{dag_id} {run_id} is {run['state']} after {timeout_seconds:.0f} s: {states}"
+                )
+            time.sleep(0.25)
+        if run["state"] != "success":
+            raise StackError(
+                f"{dag_id} {run_id} ended {run['state']}: {states}. Task logs: {self.home / 'logs'}"
+            )
+
+    def backfill(self, dag_id: str, first: str, last: str, **body: Any) -> Callable[[], bool]:
+        """Start a backfill over partition dates, both inclusive; returns what says whether it ended."""
+        started = self.api(
+            "POST",
+            "/backfills",
+            {
+                "dag_id": dag_id,
+                "from_date": f"{first}T00:00:00Z",
+                "to_date": f"{last}T00:00:00Z",
+                "dag_run_conf": {},
+            }
+            | body,
+        )
+        return lambda: self.api("GET", f"/backfills/{started['id']}")["completed_at"] is not None
