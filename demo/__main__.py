@@ -23,7 +23,6 @@ from demo.lake import Lake
 from demo.stack import AirflowStack
 
 ROOT = Path(__file__).parents[1]
-HOME = ROOT / ".demo"
 BUCKET = "demo-quilt-registry"
 WAREHOUSE = "demo-warehouse"
 REGISTRY = f"s3://{BUCKET}"
@@ -190,9 +189,9 @@ def overwrite_again(airflow: AirflowStack, lake: Lake, day: date) -> None:
     )
 
 
-def run(*, ui: bool) -> int:
-    """Run all steps; returns the exit code."""
-    shutil.rmtree(HOME, ignore_errors=True)
+def run(home: Path, *, ui: bool) -> int:
+    """Run all steps, with Airflow's database and logs below ``home``; returns the exit code."""
+    shutil.rmtree(home, ignore_errors=True)
     steps, verdict = Steps(), Verdict()
     with steps.step("Start the local Athena"):
         aws = LocalAthena().__enter__()
@@ -206,7 +205,7 @@ def run(*, ui: bool) -> int:
         with steps.step(f"Push Quilt packages with quilt3, dated {days[0]} to {days[-1]}"):
             push_packages(lake, days)
         with steps.step("Start Airflow: scheduler, triggerer, DAG processor, API server"):
-            airflow = AirflowStack(HOME / "airflow", ROOT / "example_dags", VARIABLES).__enter__()
+            airflow = AirflowStack(home / "airflow", ROOT / "example_dags", VARIABLES).__enter__()
         try:
             tell_story(steps, airflow, lake, days, verdict)
             if ui:
@@ -215,7 +214,7 @@ def run(*, ui: bool) -> int:
             airflow.stop()
     finally:
         aws.__exit__(None, None, None)
-    return summary(steps, verdict)
+    return summary(steps, verdict, home)
 
 
 def tell_story(
@@ -248,7 +247,7 @@ def stay(airflow: AirflowStack) -> None:
         console.print("\nStopping.")
 
 
-def summary(steps: Steps, verdict: Verdict) -> int:
+def summary(steps: Steps, verdict: Verdict, home: Path) -> int:
     """Say how it went and where to look next."""
     if verdict.differences:
         console.print(f"\n[bold red]{verdict.differences} rows differ from what quilt3 says.[/]")
@@ -257,7 +256,7 @@ def summary(steps: Steps, verdict: Verdict) -> int:
     console.print(
         "Look next at:\n"
         "  example_dags/            the two DAGs that ran, unchanged from what you would run on AWS\n"
-        f"  {(HOME / 'airflow' / 'logs').relative_to(ROOT)}/      what each task logged\n"
+        f"  {home.name}/airflow/logs/      what each task logged\n"
         "  make demo-ui             the same, with the Airflow UI left running\n"
         "  .venv/bin/quilt-athena local   the local Athena alone, for your own SQL and DAGs\n"
         "  README.md                your first DAG, and what to set up on AWS"
@@ -269,7 +268,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--ui", action="store_true", help="leave the Airflow UI running until Ctrl-C")
-    return run(ui=parser.parse_args(arguments).ui)
+    parser.add_argument("--home", type=Path, default=ROOT / ".demo", help="emptied, then used for Airflow")
+    options = parser.parse_args(arguments)
+    return run(options.home, ui=options.ui)
 
 
 if __name__ == "__main__":
