@@ -1,0 +1,193 @@
+"""S3 as a query's caller may use it, read in process: thousands of objects in a fraction of a second."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC
+from pathlib import Path
+from typing import Any, NoReturn
+
+from airflow_quilt_athena.local.calls import Call, CallLog
+from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.grants import Need, list_need, s3_resource
+from airflow_quilt_athena.local.identity import ACCOUNT_ID, Caller, Identities
+from airflow_quilt_athena.local.knobs import Knobs
+from airflow_quilt_athena.local.session import StoredObject
+
+
+class CallerObjects:
+    """The Objects of one caller. ``lock`` is held while moto's S3 is touched."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        identities: Identities,
+        knobs: Knobs,
+        log: CallLog,
+        lock: AbstractContextManager[Any],
+    ) -> None:
+        self._caller = caller
+        self._identities = identities
+        self._knobs = knobs
+        self._log = log
+        self._lock = lock
+
+    def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
+        """All current objects below ``prefix``, in key order."""
+        with _Noted(self, "ListObjectsV2", bucket, prefix, list_need(bucket, prefix)), self._lock:
+            keys = self._bucket(bucket).keys
+            names = sorted(name for name in dict.keys(keys) if name.startswith(prefix))
+            return [_stored(keys[name]) for name in names if _is_object(keys[name])]
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """Read the whole body of one object."""
+        with (
+            _Noted(self, "GetObject", bucket, key, Need("s3:GetObject", s3_resource(bucket, key))),
+            self._lock,
+        ):
+            found = self._bucket(bucket).keys.get(key)
+            if not _is_object(found):
+                self._miss(bucket, key)
+            return bytes(found.value)
+
+    def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
+        """Copy the bodies of ``targets``' keys into the local files named."""
+        made: set[str] = set()
+        for key, path in targets.items():
+            body = self.read(bucket, key)
+            folder = os.path.dirname(path)
+            if folder not in made:
+                os.makedirs(folder, exist_ok=True)
+                made.add(folder)
+            with open(path, "wb", buffering=0) as file:
+                file.write(body)
+
+    def write(self, bucket: str, key: str, body: bytes) -> None:
+        """Put one object; a new version of it where the bucket keeps versions."""
+        with (
+            _Noted(self, "PutObject", bucket, key, Need("s3:PutObject", s3_resource(bucket, key))),
+            self._lock,
+        ):
+            self._bucket(bucket)
+            written = _backend(bucket).put_object(bucket, key, body)
+            written.set_metadata({"Content-Type": "application/octet-stream"})
+            _ = written.etag  # computed now, under the lock: moto does it lazily and without one
+
+    def delete(self, bucket: str, keys: Iterable[str]) -> None:
+        """Delete the keys named; a delete marker where the bucket keeps versions."""
+        for key in keys:
+            need = Need("s3:DeleteObject", s3_resource(bucket, key))
+            with _Noted(self, "DeleteObject", bucket, key, need), self._lock:
+                self._bucket(bucket)
+                _backend(bucket).delete_object(bucket, key)
+
+    def _bucket(self, name: str) -> Any:
+        buckets = _backend(name).buckets
+        if name not in buckets:
+            _fail(404, "NoSuchBucket", "The specified bucket does not exist", f"s3://{name}")
+        return buckets[name]
+
+    def _miss(self, bucket: str, key: str) -> NoReturn:
+        """S3 says 404 only to those who may list; others learn nothing about what is there."""
+        reason = self._identities.refusal(self._caller, list_need(bucket, key), by_athena=True)
+        if reason is not None:
+            _fail(403, "AccessDenied", "Access Denied", reason)
+        _fail(404, "NoSuchKey", "The specified key does not exist.", f"s3://{bucket}/{key}")
+
+
+class _Noted:
+    """One call of a query to S3: refused, made to fail, or done; and noted in the log."""
+
+    __slots__ = ("_call", "_need", "_objects", "_started")
+
+    def __init__(self, objects: CallerObjects, operation: str, bucket: str, key: str, need: Need) -> None:
+        self._objects = objects
+        self._call = (operation, f"{bucket}/{key}" if key else bucket)
+        self._need = need
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._started = time.time()
+        try:
+            self._refuse()
+        except QueryFailed as error:
+            self._note(error)
+            raise
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._note(error)
+
+    def _refuse(self) -> None:
+        objects, (operation, detail) = self._objects, self._call
+        reason = objects._identities.refusal(objects._caller, self._need, by_athena=True)
+        if reason is not None:
+            _fail(403, "AccessDenied", "Access Denied", reason)
+        fault = objects._knobs.take_fault(f"s3:{operation}", detail, by_athena=True)
+        if fault is not None:
+            _fail(fault.status, fault.error, fault.message or "Injected fault.", f"s3://{detail}")
+
+    def _note(self, error: BaseException | None) -> None:
+        operation, detail = self._call
+        code = None if error is None else _code(error)
+        self._objects._log.add(
+            Call(
+                "s3",
+                operation,
+                self._objects._caller.arn,
+                self._started,
+                time.time() - self._started,
+                200 if error is None else getattr(error, "status", 500),
+                code,
+                True,
+                detail[:500],
+            )
+        )
+
+
+class _S3Error(QueryFailed):
+    """A query that S3 said no to."""
+
+    def __init__(self, reason: str, status: int, code: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.code = code
+
+
+def _code(error: BaseException) -> str:
+    return str(getattr(error, "code", type(error).__name__))
+
+
+def _fail(status: int, code: str, message: str, about: str) -> NoReturn:
+    request_id = uuid.uuid4().hex[:16].upper()
+    raise _S3Error(
+        f"{message} (Service: Amazon S3; Status Code: {status}; Error Code: {code}; "
+        f"Request ID: {request_id}; Proxy: null): {about}",
+        status,
+        code,
+    )
+
+
+def _backend(bucket: str) -> Any:
+    from moto.s3.models import s3_backends
+
+    partition, account = s3_backends.bucket_accounts.get(bucket, ("aws", ACCOUNT_ID))
+    return s3_backends[account][partition]
+
+
+def _is_object(entry: Any) -> bool:
+    from moto.s3.models import FakeKey
+
+    return isinstance(entry, FakeKey)
+
+
+def _stored(entry: Any) -> StoredObject:
+    return StoredObject(
+        key=entry.name,
+        size_bytes=entry.contentsize,
+        etag=entry.etag.strip('"'),
+        last_modified=entry.last_modified.replace(tzinfo=UTC).timestamp(),
+    )

@@ -1,0 +1,157 @@
+"""Puts the server together and runs it in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from airflow_quilt_athena.local.calls import CallLog
+from airflow_quilt_athena.local.identity import (
+    ROOT_ACCESS_KEY_ID,
+    ROOT_SECRET_ACCESS_KEY,
+    Identities,
+)
+from airflow_quilt_athena.local.knobs import Knobs
+from airflow_quilt_athena.local.naming import DEFAULT_REGION
+from airflow_quilt_athena.local.wire import Answer
+
+ENGINES = ("duckdb",)
+
+
+def check_engine(engine: str) -> None:
+    """Refuse an engine that is not there."""
+    if engine in ENGINES:
+        return
+    if engine == "trino":
+        raise ValueError(
+            "The local Athena cannot use a Trino server yet: engine='trino'. Use engine='duckdb'."
+        )
+    raise ValueError(f"The local Athena knows no engine {engine!r}. Use one of: {', '.join(ENGINES)}.")
+
+
+def build_environment(endpoint_url: str) -> dict[str, str]:
+    """Name the AWS_* variables that lead any AWS client to the server, as the account's root user."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": ROOT_ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": ROOT_SECRET_ACCESS_KEY,
+        "AWS_REGION": DEFAULT_REGION,
+        "AWS_DEFAULT_REGION": DEFAULT_REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def isolate_environment() -> None:
+    """Let nothing of this machine's AWS or moto settings reach the server's own clients."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "MOTO_", "S3_")) or name in (
+            "INITIAL_NO_AUTH_ACTION_COUNT",
+            "TEST_SERVER_MODE",
+        ):
+            del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.devnull
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+
+
+class LocalServer:
+    """The server: listens once made, answers while ``serve`` runs."""
+
+    def __init__(self, host: str, port: int, engine: str, knobs: Knobs) -> None:
+        check_engine(engine)
+        _import_quickly()
+        from airflow_quilt_athena.local.connection import CONTROL_PATH, build_server
+        from airflow_quilt_athena.local.control import Control
+        from airflow_quilt_athena.local.inside import InsideClients
+        from airflow_quilt_athena.local.mends import build_mends
+        from airflow_quilt_athena.local.server import Front, Moto
+
+        log = CallLog()
+        identities = Identities(knobs)
+        moto = Moto()
+        self._athena = _Once(self._build_athena)
+        self._knobs = knobs
+        self._identities = identities
+        self._front = Front(moto, knobs, log, identities, build_mends(identities), self._athena)
+        self._inside = InsideClients(self._front.answer_inside, identities, knobs, log, moto.lock("s3"))
+        control = Control(knobs, log)
+
+        def application(environ: Mapping[str, Any], body: bytes) -> Answer | None:
+            path = str(environ["PATH_INFO"])
+            if path.startswith(CONTROL_PATH):
+                return control.answer(environ["REQUEST_METHOD"], path.removeprefix(CONTROL_PATH), body)
+            return self._front.answer(environ, body)
+
+        self._server = build_server(host, port, application)
+        self.endpoint_url = f"http://{host}:{self._server.server_port}"
+
+    def serve(self) -> None:
+        """Answer until ``shutdown``."""
+        threading.Thread(target=self._warm, name="warm-up", daemon=True).start()
+        self._server.serve_forever(poll_interval=0.1)
+
+    def shutdown(self) -> None:
+        """Have ``serve`` return."""
+        self._server.shutdown()
+
+    def _build_athena(self) -> Any:
+        """Build the Athena API over the engine; imports DuckDB, pyarrow and the SQL parsers."""
+        from airflow_quilt_athena.local.athena_api import AthenaApi
+        from airflow_quilt_athena.local.duck.engine import DuckEngine
+        from airflow_quilt_athena.local.statements import Statements
+
+        return AthenaApi(
+            Statements(DuckEngine()), self._inside.clients_for, self._identities.authorize, knobs=self._knobs
+        )
+
+    def _warm(self) -> None:
+        """Import what the first calls would otherwise wait for."""
+        import moto.glue.responses
+        import moto.s3.responses  # noqa: F401
+
+        from airflow_quilt_athena.local.identity import ROOT_ARN, Caller
+
+        self._inside.clients_for(Caller(ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, None, ROOT_ARN))
+        self._athena()
+
+
+class _Once:
+    """Builds a thing when it is first asked for, once."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._built: Any = None
+
+    def __call__(self) -> Any:
+        with self._lock:
+            if self._built is None:
+                self._built = self._build()
+            return self._built
+
+
+def _import_quickly() -> None:
+    """Import moto in two thirds of the time: without the garbage collector, and without AWS's C runtime.
+
+    botocore loads awscrt, where it is installed, for signatures that nothing here needs; moto, which
+    computes a checksum with it, imports it again when that is asked for.
+    """
+    import gc
+
+    was_enabled = gc.isenabled()
+    gc.disable()
+    hidden = "awscrt" not in sys.modules
+    if hidden:
+        sys.modules["awscrt"] = None  # type: ignore[assignment]
+    try:
+        import moto.moto_server.werkzeug_app  # noqa: F401
+    finally:
+        if hidden:
+            del sys.modules["awscrt"]
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
