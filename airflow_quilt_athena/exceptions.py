@@ -5,6 +5,7 @@ QuiltAthenaError
 ├── AccessError           mend permissions or ownership
 ├── RetryableError        try again: throttling, a writer that came first, an engine out of breath
 ├── ManualActionError     look by hand: the outcome is unknown, or something is not ours to change
+│   └── AuditFailedError  new data did not pass its checks and was not published
 └── QueryFailedError      an Athena query ended FAILED or CANCELLED, or was not done in time
 """
 
@@ -29,6 +30,10 @@ class RetryableError(QuiltAthenaError):
 
 class ManualActionError(QuiltAthenaError):
     """Nothing was changed, or it is not known what was: a person has to look."""
+
+
+class AuditFailedError(ManualActionError):
+    """Staged data did not pass a check. Nothing was published; the old data is as it was."""
 
 
 class QueryFailedError(QuiltAthenaError):

@@ -38,6 +38,10 @@ class AthenaClient(Protocol):
 class GlueClient(Protocol):
     """What the overwrite asks of ``boto3.client("glue")``."""
 
+    def get_database(self, **request: Any) -> dict[str, Any]:
+        """Return a database."""
+        ...
+
     def get_table(self, **request: Any) -> dict[str, Any]:
         """Return a table."""
         ...
@@ -54,6 +58,10 @@ class GlueClient(Protocol):
         """Delete a table's definition; its files stay."""
         ...
 
+    def get_partitions(self, **request: Any) -> dict[str, Any]:
+        """Return a page of partitions."""
+        ...
+
     def get_partition(self, **request: Any) -> dict[str, Any]:
         """Return a partition."""
         ...
@@ -64,16 +72,4 @@ class GlueClient(Protocol):
 
     def update_partition(self, **request: Any) -> dict[str, Any]:
         """Replace a partition's definition."""
-        ...
-
-
-class S3Client(Protocol):
-    """What the overwrite asks of ``boto3.client("s3")``."""
-
-    def put_object(self, **request: Any) -> dict[str, Any]:
-        """Write an object."""
-        ...
-
-    def list_objects_v2(self, **request: Any) -> dict[str, Any]:
-        """Return a page of keys."""
         ...
