@@ -102,11 +102,24 @@ class LocalServer:
         """Build the Athena API over the engine; imports DuckDB, pyarrow and the SQL parsers."""
         from airflow_quilt_athena.local.athena_api import AthenaApi
         from airflow_quilt_athena.local.duck.engine import DuckEngine
+        from airflow_quilt_athena.local.grants import Need, s3_resource
+        from airflow_quilt_athena.local.identity import Caller
         from airflow_quilt_athena.local.statements import Statements
 
-        return AthenaApi(
-            Statements(DuckEngine()), self._inside.clients_for, self._identities.authorize, knobs=self._knobs
+        identities = self._identities
+
+        def write_refusal(caller: Caller, bucket: str, key: str) -> str | None:
+            return identities.refusal(caller, Need("s3:PutObject", s3_resource(bucket, key)), by_athena=True)
+
+        api = AthenaApi(
+            Statements(DuckEngine()),
+            self._inside.clients_for,
+            identities.authorize,
+            knobs=self._knobs,
+            write_refusal=write_refusal,
         )
+        api.warm_up()
+        return api
 
     def _warm(self) -> None:
         """Import what the first calls would otherwise wait for."""
