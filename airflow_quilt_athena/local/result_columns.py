@@ -1,0 +1,67 @@
+"""What a query's columns must be before Glue may keep them: named, once each, of types Hive has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from airflow_quilt_athena.local.data_type import DataType, UnknownTypeError
+from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.session import Column
+from airflow_quilt_athena.local.type_reader import parse_trino
+
+_MILLIS = (3,)
+
+
+def check_named(columns: Sequence[Column]) -> None:
+    """Refuse a column without a name or with the name of another."""
+    for position, column in enumerate(columns, 1):
+        if column.name.lower() in ("", f"_col{position - 1}"):
+            raise QueryFailed(
+                f"MISSING_COLUMN_NAME: line 1:1: Column name not specified at position {position}"
+            )
+    check_distinct(columns)
+
+
+def check_distinct(columns: Sequence[Column]) -> None:
+    """Refuse a column with the name of another."""
+    seen: set[str] = set()
+    for name in (column.name.lower() for column in columns):
+        if name in seen:
+            raise QueryFailed(
+                f"DUPLICATE_COLUMN_NAME: line 1:1: Column name '{name}' specified more than once"
+            )
+        seen.add(name)
+
+
+def hive_types(columns: Sequence[Column]) -> tuple[DataType, ...]:
+    """Return the columns' types. Refuses NULL without a type, and what Glue has no word for."""
+    found = []
+    for position, column in enumerate(columns, 1):
+        kind = parse_trino(column.type)
+        if kind.name == "unknown":
+            raise QueryFailed(f"COLUMN_TYPE_UNKNOWN: line 1:1: Column type is unknown at position {position}")
+        try:
+            _ = kind.hive
+        except UnknownTypeError as error:
+            raise QueryFailed(f"NOT_SUPPORTED: {error}") from error
+        found.append(kind)
+    return tuple(found)
+
+
+def written_types(columns: Sequence[Column]) -> tuple[DataType, ...]:
+    """Return the columns' types, as hive_types; files keep timestamps of milliseconds and no others."""
+    kinds = hive_types(columns)
+    for column, kind in zip(columns, kinds, strict=True):
+        for part in _parts(kind):
+            if part.name == "timestamp" and part.parameters != _MILLIS:
+                raise QueryFailed(
+                    f"NOT_SUPPORTED: Incorrect timestamp precision for {part.trino}; the configured "
+                    f"precision is MILLISECONDS; column name: {column.name}"
+                )
+    return kinds
+
+
+def _parts(kind: DataType) -> Iterator[DataType]:
+    yield kind
+    for child in kind.children:
+        yield from _parts(child)
