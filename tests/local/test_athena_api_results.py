@@ -282,6 +282,15 @@ def test_a_deleted_result_file_cannot_be_read(world: World) -> None:
         results(world, found["QueryExecutionId"])
 
 
+@pytest.mark.parametrize("changed", [b'"a"\n"cut off', b"plain\n", b'"a"x\n', b'"'])
+def test_a_result_file_that_somebody_changed_is_refused(world: World, changed: bytes) -> None:
+    found = world.run()
+    location = found["ResultConfiguration"]["OutputLocation"]
+    world.bucket.bodies[location.removeprefix("s3://")] = changed
+    with pytest.raises(ApiError, match="the result file was changed"):
+        results(world, found["QueryExecutionId"])
+
+
 def test_results_of_a_query_that_did_not_succeed_are_refused_in_athenas_words(world: World) -> None:
     def fail(_: Session) -> Outcome:
         raise QueryFailed("no")
