@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -129,7 +129,7 @@ def parse_retain(text: str) -> timedelta:
     return retain
 
 
-def parse_partitioned_by(given: Mapping[str, str] | tuple[str, ...] | list[str] | str) -> Columns:
+def parse_partitioned_by(given: Mapping[str, str] | Sequence[str]) -> Columns:
     """Return partition keys with their types; a bare name is a string.
 
     >>> parse_partitioned_by({"dt": "date"}), parse_partitioned_by(("dt",))

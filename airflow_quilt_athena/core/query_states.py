@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from airflow_quilt_athena.core.console import query_url
 from airflow_quilt_athena.exceptions import ManualActionError, QueryFailedError
 
 
@@ -195,20 +196,6 @@ def poll_delay(elapsed_seconds: float, *, longest_seconds: float | None, jitter:
     return delay * (1 + _JITTER_SHARE * (2 * jitter - 1))
 
 
-def console_url(region: str, query_execution_id: str) -> str:
-    """Return the page of a query in the Athena console of the region's AWS partition.
-
-    >>> console_url("eu-west-1", "1f2e")
-    'https://console.aws.amazon.com/athena/home?region=eu-west-1#/query-editor/history/1f2e'
-    """
-    host = "console.aws.amazon.com"
-    if region.startswith("cn-"):
-        host = "console.amazonaws.cn"
-    elif region.startswith("us-gov-"):
-        host = "console.amazonaws-us-gov.com"
-    return f"https://{host}/athena/home?region={region}#/query-editor/history/{query_execution_id}"
-
-
 def build_failure(failed: Iterable[QueryStatus], *, region: str) -> QueryFailedError:
     """Return the error that names every query in ``failed``, with reason, remedy and console link."""
     queries = tuple(failed)
@@ -235,7 +222,7 @@ def build_timeout(decision: Decision, *, timeout_seconds: float, region: str) ->
     lines = [
         f"Athena query {status.query_execution_id} was still {status.state.value} in workgroup "
         f"{status.workgroup} after {timeout_seconds:g} s, the timeout, and was stopped ({remedy}); "
-        f"{format_bytes(status.bytes_scanned)} scanned. See {console_url(region, status.query_execution_id)}"
+        f"{format_bytes(status.bytes_scanned)} scanned. See {query_url(region, status.query_execution_id)}"
         for status in decision.pending
     ]
     lines += [_describe_failure(status, region) for status in decision.failed]
@@ -256,7 +243,7 @@ def _describe_failure(status: QueryStatus, region: str) -> str:
     return (
         f"Athena query {status.query_execution_id} {status.state.value} in workgroup {status.workgroup}: "
         f"{reason.rstrip('. ')} ({category}; {remedy}). "
-        f"See {console_url(region, status.query_execution_id)}"
+        f"See {query_url(region, status.query_execution_id)}"
     )
 
 

@@ -268,10 +268,13 @@ def stop_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> No
 
 
 class ProgressLog:
-    """Tells a log of queries under way: each change of state, and a sign of life now and then."""
+    """Tells of queries under way: each change of state, and a sign of life now and then.
 
-    def __init__(self, logger: logging.Logger, *, every_seconds: float = 30.0) -> None:
-        self._logger = logger
+    :param tell: takes a line, e.g. ``log.info``.
+    """
+
+    def __init__(self, tell: Callable[[str], object], *, every_seconds: float = 30.0) -> None:
+        self._tell = tell
         self._every_seconds = every_seconds
         self._told: dict[str, tuple[QueryState, float]] = {}
 
@@ -282,5 +285,5 @@ class ProgressLog:
             if state is not status.state or (
                 status.pending and elapsed_seconds - at_seconds >= self._every_seconds
             ):
-                self._logger.info(describe_progress(status, elapsed_seconds))
+                self._tell(describe_progress(status, elapsed_seconds))
                 self._told[status.query_execution_id] = (status.state, elapsed_seconds)

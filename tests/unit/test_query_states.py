@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_quilt_athena.core.console import query_url
 from airflow_quilt_athena.core.query_states import (
     QueryState,
     QueryStatus,
     Verdict,
     build_failure,
     build_timeout,
-    console_url,
     decide,
     parse_status,
     poll_delay,
@@ -121,7 +121,7 @@ def test_a_failure_names_every_query_its_reason_and_where_to_look() -> None:
     text = str(error)
     assert "q1 FAILED in workgroup wg: DIVISION_BY_ZERO: / by zero (user error; a retry cannot help)" in text
     assert "q2 CANCELLED in workgroup wg: stopped by a user" in text
-    assert console_url("eu-west-1", "q2") in text
+    assert query_url("eu-west-1", "q2") in text
     assert (error.query_execution_id, error.state, error.category, error.retryable) == (
         "q1",
         "FAILED",
@@ -161,4 +161,4 @@ def test_jitter_spreads_the_looks() -> None:
     ],
 )
 def test_the_console_link_is_of_the_regions_partition(region: str, host: str) -> None:
-    assert console_url(region, "q1").startswith(host)
+    assert query_url(region, "q1").startswith(host)

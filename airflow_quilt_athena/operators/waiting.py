@@ -1,0 +1,145 @@
+"""Waiting for Athena queries in an operator: on the worker at first, then deferred; stopped when killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_quilt_athena.core.query_states import Decision, QueryStatus, Verdict
+from airflow_quilt_athena.flows.completion import ProgressLog, conclude, stop_queries, watch_queries
+from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
+from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
+
+# Athena's own limit of a query's run is 30 minutes, and 240 at most (Service quotas, read 2026-11).
+DEFAULT_TIMEOUT = timedelta(hours=4)
+# Most queries are done by then, and cost no deferral.
+DEFER_AFTER_SECONDS = 10.0
+_BACKSTOP = timedelta(minutes=2)
+
+
+def default_deferrable() -> bool:
+    """Return what the installation says of operators that do not say themselves."""
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def to_seconds(duration: timedelta | float) -> float:
+    """Return a duration in seconds, however it was given."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
+    """An operator that waits for queries.
+
+    :param deferrable: wait in the triggerer once the first seconds have passed.
+    :param poll_interval: the longest time between two looks at a query, in seconds; the first come sooner.
+    :param timeout: the deadline of the whole wait; queries not done by then are stopped and the task fails.
+        The task's ``execution_timeout`` counts as well, also while it is deferred.
+    :param defer_after: seconds to wait on the worker before deferring.
+    """
+
+    def __init__(
+        self,
+        *,
+        deferrable: bool | None = None,
+        poll_interval: float = 5.0,
+        timeout: timedelta | float = DEFAULT_TIMEOUT,
+        defer_after: float = DEFER_AFTER_SECONDS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.defer_after = defer_after
+        self._running: list[str] = []
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The deadline of the whole wait, in seconds from its start."""
+        return to_seconds(self.timeout)
+
+    def find_deadline(self, context: Any) -> float:
+        """Return when to give up, in seconds since the epoch."""
+        deadline = time.time() + self.timeout_seconds
+        started: datetime | None = getattr(context["ti"], "start_date", None)
+        if self.execution_timeout and started:
+            # Airflow does not watch over execution_timeout while a task is deferred (apache/airflow #72030).
+            deadline = min(deadline, (started + self.execution_timeout).timestamp())
+        return deadline
+
+    def wait(
+        self,
+        query_execution_ids: Sequence[str],
+        *,
+        deadline: float,
+        method_name: str,
+        kwargs: Mapping[str, Any],
+    ) -> tuple[QueryStatus, ...]:
+        """Wait until the queries have succeeded; may defer, and then never returns.
+
+        :param method_name: the method to resume in, given ``kwargs``, ``deadline`` and ``event``.
+        :raises QueryFailedError: when one failed, or was not done by the deadline.
+        """
+        remaining = max(0.0, deadline - time.time())
+        on_worker = min(self.defer_after, remaining) if self.deferrable else remaining
+        decision, statuses = self._watch(query_execution_ids, on_worker)
+        if decision.verdict is Verdict.TIMED_OUT and on_worker < remaining:
+            self._hand_over(query_execution_ids, deadline, method_name, kwargs)
+        return self._conclude(decision, statuses)
+
+    def resume_wait(self, event: Mapping[str, Any], *, deadline: float) -> tuple[QueryStatus, ...]:
+        """Go on after a deferral: look once more, and return or raise as ``wait`` does."""
+        if event["status"] == "error":
+            # The look below meets the same trouble, and raises it by its kind, or finds it gone.
+            self.log.warning("The triggerer could not watch the queries: %s", event["message"])
+        query_execution_ids = list(event["query_execution_ids"])
+        decision, statuses = self._watch(query_execution_ids, max(0.0, deadline - time.time()))
+        return self._conclude(decision, statuses)
+
+    def on_kill(self) -> None:
+        """Stop what this task runs at Athena."""
+        if self._running:
+            stop_queries(self.hook.client("athena"), self._running)
+
+    def _watch(
+        self, query_execution_ids: Sequence[str], seconds: float
+    ) -> tuple[Decision, tuple[QueryStatus, ...]]:
+        self._running = list(query_execution_ids)
+        return watch_queries(
+            self.hook.client("athena"),
+            query_execution_ids,
+            timeout_seconds=seconds,
+            poll_interval_seconds=self.poll_interval,
+            on_progress=ProgressLog(self.log.info),
+        )
+
+    def _conclude(self, decision: Decision, statuses: tuple[QueryStatus, ...]) -> tuple[QueryStatus, ...]:
+        done = conclude(self.hook.client("athena"), decision, statuses, timeout_seconds=self.timeout_seconds)
+        self._running = []
+        return done
+
+    def _hand_over(
+        self,
+        query_execution_ids: Sequence[str],
+        deadline: float,
+        method_name: str,
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        self._running = []  # from here on the trigger answers for them
+        trigger = AthenaCompletionTrigger(
+            query_execution_ids=query_execution_ids,
+            deadline=deadline,
+            poll_interval=self.poll_interval,
+            **self.aws_parameters,
+        )
+        self.log.info("Still running after %g s: waiting in the triggerer.", self.defer_after)
+        self.defer(
+            trigger=trigger,
+            method_name=method_name,
+            kwargs={**kwargs, "deadline": deadline},
+            timeout=timedelta(seconds=max(0.0, deadline - time.time())) + _BACKSTOP,
+        )

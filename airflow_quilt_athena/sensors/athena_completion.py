@@ -1,0 +1,245 @@
+"""Wait for Athena queries that another task has started."""
+
+from __future__ import annotations
+
+import json
+import time
+from ast import literal_eval
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, NoReturn
+
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
+
+from airflow_quilt_athena.core.overwrite import estimate_dollars
+from airflow_quilt_athena.core.query_states import (
+    QueryStatus,
+    Verdict,
+    build_failure,
+    build_timeout,
+)
+from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
+from airflow_quilt_athena.flows.completion import ProgressLog, stop_queries, watch_queries
+from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
+from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
+from airflow_quilt_athena.operators.base import AWS_TEMPLATE_FIELDS
+from airflow_quilt_athena.operators.waiting import DEFER_AFTER_SECONDS, default_deferrable
+from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
+
+IDS_KEY = "query_execution_ids"
+
+_BACKSTOP_SECONDS = 120.0
+
+
+class AthenaCompletionSensor(BaseSensorOperator):
+    """Wait until one Athena query, or every one of many, has succeeded.
+
+    Fails when all are done and one did not succeed, naming each that failed with its reason, its category and
+    its page in the console. It is not retried then: a query that failed stays failed.
+
+    :param query_execution_ids: one id, several (a list, or text with commas), or the XCom of a task that
+        started queries. (templated)
+    :param deferrable: wait in the triggerer.
+    :param poll_interval: seconds between two looks; short queries are noticed sooner. The same as
+        ``poke_interval``, which goes before it.
+    :param timeout: seconds until the sensor gives up. Queries not done by then are stopped.
+    :param stop_on_kill: whether queries are stopped when the sensor is killed or gives up.
+    :param aws_conn_id: the Airflow connection; None uses boto3's own way to find credentials. (templated)
+    :param region_name: the AWS region; None takes the connection's. (templated)
+    :param verify: whether to verify TLS certificates, or the path of a CA bundle. (templated)
+    :param botocore_config: keyword arguments of ``botocore.config.Config``.
+
+    Its XCom: ``query_execution_ids``, ``state``, ``bytes_scanned``, ``estimated_cost_usd`` and ``queries``,
+    the statistics of each.
+    """
+
+    template_fields: Sequence[str] = (IDS_KEY, *AWS_TEMPLATE_FIELDS)
+    operator_extra_links = (AthenaQueryLink(),)
+    ui_color = "#f3efe8"
+
+    def __init__(
+        self,
+        *,
+        query_execution_ids: Any,
+        deferrable: bool | None = None,
+        poll_interval: float = 15.0,
+        stop_on_kill: bool = True,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("poke_interval", poll_interval)
+        super().__init__(**kwargs)
+        self.query_execution_ids = query_execution_ids
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = self.poke_interval
+        self.stop_on_kill = stop_on_kill
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+        self._pending: list[str] = []
+        self._poked = False
+
+    @cached_property
+    def hook(self) -> QuiltAthenaHook:
+        """The hook of this task; made on first use, never while a DAG is parsed."""
+        return QuiltAthenaHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        )
+
+    def execute(self, context: Any) -> Any:
+        """Wait on the worker, or defer."""
+        if self.deferrable:
+            return self._wait_deferred(context)
+        try:
+            return super().execute(context)
+        except (AirflowSensorTimeout, AirflowSkipException):  # soft_fail makes a skip of the timeout
+            self.on_kill()
+            raise
+
+    def poke(self, context: Any) -> PokeReturnValue:
+        """Look at the queries; done when all have succeeded."""
+        # The first look lasts a little, so that a short query does not cost a whole interval.
+        seconds = DEFER_AFTER_SECONDS if self.mode == "poke" and not self._poked else 0.0
+        self._poked = True
+        statuses = self._watch(context, min(seconds, self.poll_interval, self.timeout))
+        return PokeReturnValue(statuses is not None, None if statuses is None else _facts(statuses))
+
+    def execute_complete(self, context: Any, event: dict[str, Any], deadline: float) -> dict[str, Any]:
+        """Look once more when the trigger has fired."""
+        if event["status"] == "error":
+            # The look below meets the same trouble, and raises it by its kind, or finds it gone.
+            self.log.warning("The triggerer could not watch the queries: %s", event["message"])
+        statuses = self._watch(context, max(0.0, deadline - time.time()))
+        return _facts(statuses) if statuses is not None else self._give_up()
+
+    def on_kill(self) -> None:
+        """Stop the queries that are not done."""
+        if self.stop_on_kill and self._pending:
+            stop_queries(self.hook.client("athena"), self._pending)
+
+    def _wait_deferred(self, context: Any) -> dict[str, Any]:
+        deadline = time.time() + self.timeout
+        try:
+            statuses = self._watch(context, min(DEFER_AFTER_SECONDS, self.timeout))
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        return _facts(statuses) if statuses is not None else self._hand_over(deadline)
+
+    def _hand_over(self, deadline: float) -> NoReturn:
+        self._pending = []  # from here on the trigger answers for them
+        self.defer(
+            trigger=AthenaCompletionTrigger(
+                query_execution_ids=parse_query_execution_ids(self.query_execution_ids),
+                deadline=deadline,
+                poll_interval=self.poll_interval,
+                stop_on_kill=self.stop_on_kill,
+                aws_conn_id=self.aws_conn_id,
+                region_name=self.region_name,
+                verify=self.verify,
+                botocore_config=self.botocore_config,
+            ),
+            method_name="execute_complete",
+            kwargs={"deadline": deadline},
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + _BACKSTOP_SECONDS),
+        )
+
+    def _watch(self, context: Any, seconds: float) -> tuple[QueryStatus, ...] | None:
+        """Watch for some seconds; return the statuses when all succeeded, None while some are not done."""
+        athena = self.hook.client("athena")
+        try:
+            ids = parse_query_execution_ids(self.query_execution_ids)
+            push_query_link(context, athena.meta.region_name, ids[0])
+            self._pending = list(ids)
+            decision, statuses = watch_queries(
+                athena, ids, timeout_seconds=seconds, on_progress=ProgressLog(self.log.info)
+            )
+        except RetryableError as error:
+            raise AirflowException(str(error)) from error
+        except QuiltAthenaError as error:
+            raise AirflowFailException(str(error)) from error
+        self._pending = [status.query_execution_id for status in decision.pending]
+        if decision.verdict is Verdict.FAILED:
+            failure = build_failure(decision.failed, region=athena.meta.region_name)
+            raise AirflowFailException(str(failure)) from failure
+        self._last = decision
+        return statuses if decision.verdict is Verdict.SUCCEEDED else None
+
+    def _give_up(self) -> NoReturn:
+        self.on_kill()
+        region = self.hook.client("athena").meta.region_name
+        raise AirflowSensorTimeout(
+            str(build_timeout(self._last, timeout_seconds=self.timeout, region=region))
+        )
+
+
+def parse_query_execution_ids(given: Any) -> tuple[str, ...]:
+    """Return the ids in whatever a template or an XCom made of them, each once.
+
+    >>> parse_query_execution_ids("['a', 'b']"), parse_query_execution_ids({"query_execution_ids": ["a"]})
+    (('a', 'b'), ('a',))
+    """
+    ids = tuple(dict.fromkeys(_flatten(given)))
+    if not ids:
+        raise InvalidCallError(f"There is no query execution id in {given!r}.")
+    return ids
+
+
+def _flatten(given: Any) -> Iterator[str]:
+    if isinstance(given, str):
+        yield from _flatten_text(given.strip())
+    elif isinstance(given, Mapping):
+        yield from _flatten(given.get(IDS_KEY))
+    elif isinstance(given, Sequence):
+        for item in given:
+            yield from _flatten(item)
+    else:
+        raise InvalidCallError(
+            f"Not a query execution id: {given!r}. Did the task that starts the query run?"
+        )
+
+
+def _flatten_text(text: str) -> Iterator[str]:
+    if text[:1] in {"[", "(", "{"}:
+        yield from _flatten(_parse_literal(text))
+        return
+    for part in text.split(","):
+        if part.strip() in {"", "None"}:
+            raise InvalidCallError(f"Not a query execution id: {part!r} in {text!r}.")
+        yield part.strip()
+
+
+def _parse_literal(text: str) -> Any:
+    """Read what a template prints of a list: JSON, or Python's own way of writing it."""
+    for parse in (json.loads, literal_eval):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError):
+            continue
+    raise InvalidCallError(f"Not query execution ids: {text!r}.")
+
+
+def _facts(statuses: Sequence[QueryStatus]) -> dict[str, Any]:
+    return {
+        IDS_KEY: [status.query_execution_id for status in statuses],
+        "state": "SUCCEEDED",
+        "bytes_scanned": sum(status.bytes_scanned for status in statuses),
+        "estimated_cost_usd": sum(estimate_dollars(status.bytes_scanned) for status in statuses),
+        "queries": [status.as_dict() for status in statuses],
+    }

@@ -1,0 +1,151 @@
+"""Waits for Athena queries in the triggerer and reports; what follows is decided on the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+from botocore.exceptions import ClientError
+
+from airflow_quilt_athena.core.query_states import QueryStatus, Verdict, decide, describe_progress, poll_delay
+from airflow_quilt_athena.exceptions import QuiltAthenaError
+from airflow_quilt_athena.flows.aws_errors import NO_ANSWER, is_passing, translate
+from airflow_quilt_athena.flows.completion import observe_queries, stop_queries
+from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
+
+# Airflow may take the end of a task's first half for the end of its second, when that starts before the
+# worker's supervisor has gone: [workers] min_heartbeat_interval, 5 s by default (apache/airflow #72716).
+SHORTEST_DEFERRAL_SECONDS = 8.0
+_LOG_EVERY_SECONDS = 60.0
+
+
+class AthenaCompletionTrigger(BaseTrigger):
+    """Fires when all of the queries are done, whatever the outcome, or when the deadline has passed.
+
+    The event is ``{"status": "done" | "timeout" | "error", "query_execution_ids": […], "message": …}``.
+
+    :param query_execution_ids: the queries to wait for.
+    :param deadline: when to give up, in seconds since the epoch.
+    :param poll_interval: the longest time between two looks, in seconds.
+    :param first_poll_delay: seconds before the first look; see SHORTEST_DEFERRAL_SECONDS.
+    :param stop_on_kill: whether a user who ends the deferred task also stops the queries (Airflow 3.3).
+    """
+
+    def __init__(
+        self,
+        query_execution_ids: Sequence[str],
+        deadline: float,
+        poll_interval: float = 15.0,
+        first_poll_delay: float = SHORTEST_DEFERRAL_SECONDS,
+        stop_on_kill: bool = True,
+        aws_conn_id: str | None = "aws_default",
+        region_name: str | None = None,
+        verify: bool | str | None = None,
+        botocore_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is untyped
+        self.query_execution_ids = list(query_execution_ids)
+        self.deadline = deadline
+        self.poll_interval = poll_interval
+        self.first_poll_delay = first_poll_delay
+        self.stop_on_kill = stop_on_kill
+        self.aws_conn_id = aws_conn_id
+        self.region_name = region_name
+        self.verify = verify
+        self.botocore_config = botocore_config
+        self._logged_at = 0.0
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the triggerer needs to make this trigger again: JSON values only."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "query_execution_ids": self.query_execution_ids,
+                "deadline": self.deadline,
+                "poll_interval": self.poll_interval,
+                "first_poll_delay": self.first_poll_delay,
+                "stop_on_kill": self.stop_on_kill,
+                "aws_conn_id": self.aws_conn_id,
+                "region_name": self.region_name,
+                "verify": self.verify,
+                "botocore_config": self.botocore_config,
+            },
+        )
+
+    @cached_property
+    def hook(self) -> QuiltAthenaHook:
+        """The hook, by the same parameters as the worker's."""
+        return QuiltAthenaHook(
+            aws_conn_id=self.aws_conn_id,
+            region_name=self.region_name,
+            verify=self.verify,
+            config=self.botocore_config,
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look at the queries until there is something to tell."""
+        started = time.time()
+        await asyncio.sleep(self.first_poll_delay)
+        while True:
+            try:
+                statuses = await self._in_thread(self._observe)
+            except QuiltAthenaError as error:
+                yield self._event("error", str(error))
+                return
+            elapsed = time.time() - started
+            verdict = Verdict.WAIT if elapsed < self.deadline - started else Verdict.TIMED_OUT
+            if statuses:
+                self._log_progress(statuses, elapsed)
+                verdict = decide(
+                    statuses, elapsed_seconds=elapsed, timeout_seconds=self.deadline - started
+                ).verdict
+            if verdict is not Verdict.WAIT:
+                yield self._event("timeout" if verdict is Verdict.TIMED_OUT else "done")
+                return
+            await asyncio.sleep(self._next_delay(elapsed))
+
+    async def on_kill(self) -> None:
+        """Stop the queries when a user ends the deferred task. Airflow calls this from 3.3 on."""
+        if self.stop_on_kill:
+            await self._in_thread(self._stop)
+
+    def _observe(self) -> tuple[QueryStatus, ...]:
+        """Look once; nothing when Athena is too busy to tell, which the next look may be spared."""
+        try:
+            return observe_queries(self.hook.client("athena"), self.query_execution_ids)
+        except ClientError as error:
+            if is_passing(error):
+                self.log.info("Athena did not answer (%s); looking again.", error)
+                return ()
+            raise translate(error, f"look at Athena queries {', '.join(self.query_execution_ids)}") from error
+        except NO_ANSWER as error:
+            self.log.info("Athena could not be reached (%s); looking again.", error)
+            return ()
+
+    def _stop(self) -> None:
+        stop_queries(self.hook.client("athena"), self.query_execution_ids)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        # boto3 blocks, and the triggerer's event loop serves every other trigger.
+        return await sync_to_async(function, thread_sensitive=False)()
+
+    def _next_delay(self, elapsed: float) -> float:
+        delay = poll_delay(elapsed, longest_seconds=self.poll_interval, jitter=random.random())
+        return max(0.0, min(delay, self.deadline - time.time()))
+
+    def _log_progress(self, statuses: Sequence[QueryStatus], elapsed: float) -> None:
+        if elapsed - self._logged_at >= _LOG_EVERY_SECONDS or not self._logged_at:
+            self._logged_at = elapsed
+            for status in statuses:
+                self.log.info(describe_progress(status, elapsed))
+
+    def _event(self, status: str, message: str | None = None) -> TriggerEvent:
+        return TriggerEvent(  # type: ignore[no-untyped-call]  # Airflow's is untyped
+            {"status": status, "query_execution_ids": self.query_execution_ids, "message": message}
+        )
