@@ -1,0 +1,170 @@
+"""Lines of JSON, as Hive's own JsonSerDe reads them: strict; a value that does not fit fails the query."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from airflow_quilt_athena.local.data_type import DataType
+from airflow_quilt_athena.local.duck import hive_values
+from airflow_quilt_athena.local.duck.hive_values import INTEGER_BITS, Parse, characters, scalar_parser
+from airflow_quilt_athena.local.duck.lenient_json import Unquoted, number_of
+from airflow_quilt_athena.local.errors import QueryFailed
+
+_INTERNAL_NAME = re.compile(r"_col([0-9]+)")
+_PARSER = json.JSONDecoder(parse_float=Unquoted)
+
+
+class HiveJson:
+    """The columns of a table's lines."""
+
+    def __init__(self, parameters: Mapping[str, str], columns: Sequence[tuple[str, DataType]]) -> None:
+        self._fields = _fields(columns)
+
+    def decode(self, lines: Sequence[str], wanted: Sequence[str]) -> list[list[Any]]:
+        """Return the values of each wanted column."""
+        rows = [_parse(line) for line in lines]
+        found = []
+        for name in wanted:
+            ordinal, _, decode = next(field for field in self._fields if field[1] == name)
+            values = (_get(row, ordinal, name) for row in rows)
+            found.append([None if value is None else decode(value) for value in values])
+        return found
+
+
+def _parse(line: str) -> Mapping[str, Any]:
+    try:
+        # Map keys keep their case, names of fields do not matter by case: see _get.
+        row = _PARSER.raw_decode(line.lstrip())[0]
+    except (ValueError, RecursionError) as error:
+        raise _failed(f"Invalid JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise _failed("Invalid JSON: start of object expected")
+    return row
+
+
+def _failed(problem: str) -> QueryFailed:
+    return QueryFailed(f"HIVE_CURSOR_ERROR: Row is not a valid JSON Object - {problem}", error_type=1001)
+
+
+def _refuse(kind: DataType, expected: str) -> NoReturn:
+    raise _failed(f"Invalid JSON: {kind.trino} value must be {expected}")
+
+
+def _get(found: Mapping[str, Any], ordinal: int, name: str) -> Any:
+    """Fields are found by name in any case, or as ``_col<n>``; the last of equal names counts."""
+    if name in found and len(found) == 1:
+        return found[name]
+    value = None
+    for key, item in found.items():
+        match = _INTERNAL_NAME.fullmatch(key)
+        if key.lower() == name or (match is not None and int(match[1]) == ordinal):
+            value = item
+    return value
+
+
+def _fields(columns: Sequence[tuple[str, DataType]]) -> list[tuple[int, str, Parse]]:
+    return [(ordinal, name, _value(kind)) for ordinal, (name, kind) in enumerate(columns)]
+
+
+def _value(kind: DataType) -> Parse:
+    nested = {"array": _array, "map": _map, "row": _row}.get(kind.name)
+    return nested(kind) if nested is not None else _scalar(kind)
+
+
+def _array(kind: DataType) -> Parse:
+    decode = _value(kind.children[0])
+
+    def parse(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            _refuse(kind, "a JSON array")
+        return [None if item is None else decode(item) for item in value]
+
+    return parse
+
+
+def _map(kind: DataType) -> Parse:
+    decode = _value(kind.children[1])
+    decode_key = _key_reader(kind.children[0])
+
+    def parse(value: Any) -> list[tuple[Any, Any]]:
+        if not isinstance(value, dict):
+            _refuse(kind, "a JSON object")
+        entries = {decode_key(key): None if item is None else decode(item) for key, item in value.items()}
+        return list(entries.items())
+
+    return parse
+
+
+def _key_reader(kind: DataType) -> Parse:
+    parse = scalar_parser(kind)
+    if parse is None:
+        raise QueryFailed(f"NOT_SUPPORTED: Map key type {kind.trino} in JSON", error_type=1004)
+
+    def read(text: str) -> Any:
+        value = parse(text)
+        return value if value is not None else _refuse(kind, "a valid map key")
+
+    return read
+
+
+def _row(kind: DataType) -> Parse:
+    fields = _fields(kind.fields)
+
+    def parse(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            _refuse(kind, "a JSON object")
+        found = {name: (_get(value, ordinal, name), decode) for ordinal, name, decode in fields}
+        return {name: None if item is None else decode(item) for name, (item, decode) in found.items()}
+
+    return parse
+
+
+def _scalar(kind: DataType) -> Parse:
+    if kind.name in INTEGER_BITS or kind.name in ("real", "double"):
+        return _number_reader(kind)
+    read: Parse | None = scalar_parser(kind)
+    if kind.name in ("varchar", "char"):
+        read = characters(kind)
+    elif kind.name == "varbinary":
+        read = str.encode
+    elif kind.name == "boolean":
+        read = _is_true
+    if read is None:
+        raise QueryFailed(f"NOT_SUPPORTED: Column type {kind.trino} in JSON", error_type=1004)
+    reader = read
+
+    def parse(value: Any) -> Any:
+        if isinstance(value, (dict, list)):
+            _refuse(kind, "a scalar JSON value")
+        found = reader(_text(value))
+        if found is None and kind.name != "decimal":
+            _refuse(kind, "a valid one")
+        return found
+
+    return parse
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() == "true"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _number_reader(kind: DataType) -> Parse:
+    def parse(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, Unquoted)):
+            _refuse(kind, "a JSON number")
+        if kind.name in ("real", "double"):
+            return float(value)
+        number = value if isinstance(value, int) else int(number_of(value) or 0)
+        found = hive_values.in_range(number, INTEGER_BITS[kind.name])
+        return found if found is not None else _refuse(kind, "in range")
+
+    return parse

@@ -1,0 +1,98 @@
+"""Text files as lines: decompressed by the key's ending, split as Hadoop does, headers left out."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import zlib
+from collections.abc import Callable, Mapping
+
+from airflow_quilt_athena.local.errors import QueryFailed
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def text_lines(body: bytes, key: str, uri: str, skip_header: int = 0, skip_footer: int = 0) -> list[str]:
+    """Return the lines of a text file, without their ends. An empty line is a line."""
+    data = decompress(body, key, uri).removeprefix(_BYTE_ORDER_MARK)
+    text = data.decode("utf-8", "replace")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines[skip_header : max(skip_header, len(lines) - skip_footer)]
+
+
+def decompress(body: bytes, key: str, uri: str) -> bytes:
+    """Undo the compression a key's ending names; other endings name none."""
+    name = key.rpartition("/")[2]
+    opener = _OPENERS.get(name.rpartition(".")[2].lower()) if "." in name else None
+    if opener is None:
+        return body
+    try:
+        return opener(body)
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise QueryFailed(
+            f"HIVE_CURSOR_ERROR: Failed to read file: {uri}: {error}", error_type=1001
+        ) from error
+
+
+def _zstandard(body: bytes) -> bytes:
+    import pyarrow as pa
+
+    with pa.input_stream(pa.BufferReader(body), compression="zstd") as stream:
+        return bytes(stream.read())
+
+
+def _hadoop_blocks(codec_name: str) -> Callable[[bytes], bytes]:
+    """Hadoop's own framing of Snappy and LZ4: blocks of a given raw size, each of compressed chunks."""
+
+    def opened(body: bytes) -> bytes:
+        import pyarrow as pa
+
+        codec = pa.Codec(codec_name)
+        parts: list[bytes] = []
+        position = 0
+        while position < len(body):
+            missing = int.from_bytes(body[position : position + 4], "big")
+            position += 4
+            while missing > 0:
+                size = int.from_bytes(body[position : position + 4], "big")
+                chunk = body[position + 4 : position + 4 + size]
+                if not size or len(chunk) != size:
+                    raise ValueError(f"the {codec_name} block is cut off")
+                raw = _open_chunk(codec, codec_name, chunk, missing)
+                parts.append(raw)
+                missing -= len(raw)
+                position += 4 + size
+        return b"".join(parts)
+
+    return opened
+
+
+def _open_chunk(codec: object, codec_name: str, chunk: bytes, at_most: int) -> bytes:
+    decompress_chunk = codec.decompress  # type: ignore[attr-defined]  # pyarrow has no types
+    size = _snappy_size(chunk) if codec_name == "snappy" else at_most
+    return bytes(decompress_chunk(chunk, decompressed_size=size, asbytes=True))
+
+
+def _snappy_size(chunk: bytes) -> int:
+    """Read the raw size a Snappy block starts with: seven bits a byte, the lowest first."""
+    size = 0
+    for index, byte in enumerate(chunk[:5]):
+        size |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return size
+    raise ValueError("the snappy block has no size")
+
+
+_OPENERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.decompress,
+    "gzip": gzip.decompress,
+    "bz2": bz2.decompress,
+    "deflate": zlib.decompress,
+    "zst": _zstandard,
+    "snappy": _hadoop_blocks("snappy"),
+    "lz4": _hadoop_blocks("lz4_raw"),
+}
