@@ -150,9 +150,6 @@ def test_documents_fit_and_hold_every_bucket_once(buckets: list[str]) -> None:
     assert all(_size(document) <= MAX_DOCUMENT_CHARACTERS for document in documents)
     numbered = [f"P-{number}" for number in range(2, len(documents) + 1)]
     assert [document.name for document in documents] == ["P", *numbered]
-        "P",
-        *(f"P-{n}" for n in range(2, len(documents) + 1)),
-    ]
     granted = [
         resource.removeprefix("arn:aws:s3:::").removesuffix("/.quilt/packages/*")
         for document in documents
