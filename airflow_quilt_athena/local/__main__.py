@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 
@@ -25,6 +26,7 @@ def main() -> int:
 
     def end_with_parent() -> None:
         sys.stdin.read()
+        shutil.rmtree(settings["folder"], ignore_errors=True)  # a parent that was killed cannot
         os._exit(0)  # at once: a query that is running must not keep the process
 
     threading.Thread(target=end_with_parent, name="parent", daemon=True).start()

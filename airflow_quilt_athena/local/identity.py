@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_quilt_athena.local.errors import ApiError
-from airflow_quilt_athena.local.grants import Need
+from airflow_quilt_athena.local.grants import Need, s3_resource
 from airflow_quilt_athena.local.knobs import Knobs
 from airflow_quilt_athena.local.naming import DEFAULT_REGION, Signature
 from airflow_quilt_athena.local.policies import (
@@ -28,6 +28,7 @@ ROOT_ARN = f"arn:aws:iam::{ACCOUNT_ID}:root"
 ROOT_ACCESS_KEY_ID = "LOCALATHENAROOT00000"
 ROOT_SECRET_ACCESS_KEY = "local-athena-root"
 _ATHENA = "athena.amazonaws.com"
+_UNSIGNED_SERVICES = frozenset({"s3", "sts"})  # public buckets, AssumeRoleWithWebIdentity
 _S3_ARN = "arn:aws:s3:::"
 
 
@@ -92,7 +93,10 @@ class Identities:
         return Caller(key_id, "", token, arn, region)
 
     def authenticate(self, caller: Caller, service: str, is_json: bool, token: str | None) -> None:
-        """Refuse a key that nobody made and a wrong session token, while IAM is on."""
+        """Refuse a call without a signature and, while IAM is on, an unknown key or a wrong token."""
+        if caller is ANONYMOUS and service not in _UNSIGNED_SERVICES:
+            code = "MissingAuthenticationTokenException" if is_json else "MissingAuthenticationToken"
+            raise AwsError(code, "Missing Authentication Token", 400 if is_json else 403)
         if not self.enforced or caller is ANONYMOUS or caller.is_root:
             return
         genuine = hmac.compare_digest((token or "").encode(), (caller.session_token or "").encode())
@@ -129,6 +133,10 @@ class Identities:
         reason = self.refusal(caller, Need(action, resource))
         if reason is not None:
             raise ApiError("AccessDeniedException", reason)
+
+    def write_refusal(self, caller: Caller, bucket: str, key: str) -> str | None:
+        """Why a query may not write this object for the caller; None when it may."""
+        return self.refusal(caller, Need("s3:PutObject", s3_resource(bucket, key)), by_athena=True)
 
     def _judge(self, caller: Caller, need: Need, context: Mapping[str, tuple[str, ...]]) -> str | None:
         """Why not, by the caller's own policies and by those of the bucket or role asked for."""
@@ -285,3 +293,11 @@ def _trust_decision(
         return Decision.DENIED, True
     names = {name for s in statements for name in s.principals or ()}
     return decision, account == principal.account_id and bool(names & set(principal.arns))
+
+
+def find_managed_policy(arn: str) -> Any:
+    """Find a managed policy by its ARN; None when there is none."""
+    from moto.iam.models import iam_backends
+
+    account = arn.split(":")[4] if arn.count(":") >= 5 else ""
+    return iam_backends[account]["aws"].managed_policies.get(arn) if account.isdigit() else None

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from http.client import HTTPConnection
@@ -70,6 +71,8 @@ class LocalAthena:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self._endpoint_url = ""
+        self._session: Any = None
+        self._session_lock = threading.Lock()
 
     # ---------------------------------------------------------------------------------- its life
 
@@ -106,7 +109,8 @@ class LocalAthena:
         """Tell the child what to serve; its endpoint."""
         deadline = time.monotonic() + START_TIMEOUT_SECONDS
         with contextlib.suppress(BrokenPipeError):  # a child that died: told below, with its words
-            _pipe(process.stdin).write(json.dumps(self._settings).encode() + b"\n")
+            settings = {**self._settings, "folder": str(self._folder)}
+            _pipe(process.stdin).write(json.dumps(settings).encode() + b"\n")
             _pipe(process.stdin).flush()
         ready, _, _ = select.select([_pipe(process.stdout)], [], [], deadline - time.monotonic())
         line = _pipe(process.stdout).readline() if ready else b""
@@ -156,8 +160,6 @@ class LocalAthena:
 
     def client(self, service: str, **kwargs: Any) -> Any:
         """Make a boto3 client of this server; ``kwargs`` are boto3's."""
-        import boto3
-
         environment = self.environment
         settings = {
             "endpoint_url": environment["AWS_ENDPOINT_URL"],
@@ -165,7 +167,16 @@ class LocalAthena:
             "aws_access_key_id": environment["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": environment["AWS_SECRET_ACCESS_KEY"],
         }
-        return boto3.session.Session().client(service, **{**settings, **kwargs})
+        with self._session_lock:
+            return self._boto_session().client(service, **{**settings, **kwargs})
+
+    def _boto_session(self) -> Any:
+        """Keep one boto3 session: it reads the large models of services once."""
+        import boto3
+
+        if self._session is None:
+            self._session = boto3.session.Session()
+        return self._session
 
     # ------------------------------------------------------------------------------------- knobs
 

@@ -129,7 +129,7 @@ class LocalServer:
         from airflow_quilt_athena.local.identity import ROOT_ARN, Caller
 
         self._inside.clients_for(Caller(ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, None, ROOT_ARN))
-        self._athena()
+        self._athena().warm_up()
 
 
 class _Once:

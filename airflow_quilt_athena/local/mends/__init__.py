@@ -9,10 +9,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airflow_quilt_athena.local.identity import Identities
+from airflow_quilt_athena.local.mends.glue_limits import limit_batches
+from airflow_quilt_athena.local.mends.glue_names import fold_names
+from airflow_quilt_athena.local.mends.glue_partitions import check_value_counts, filter_partitions
+from airflow_quilt_athena.local.mends.glue_search import search_tables
+from airflow_quilt_athena.local.mends.glue_versions import check_version
+from airflow_quilt_athena.local.mends.iam_limits import limit_documents, protect_policies
+from airflow_quilt_athena.local.mends.paging import page_lists
+from airflow_quilt_athena.local.mends.s3_conditions import check_conditions
+from airflow_quilt_athena.local.mends.s3_deletes import build_delete_check
+from airflow_quilt_athena.local.mends.s3_encryption import default_encryption
+from airflow_quilt_athena.local.mends.s3_owner import check_owner
+from airflow_quilt_athena.local.mends.s3_policies import build_policies
+from airflow_quilt_athena.local.mends.s3_secrecy import build_secrecy
+from airflow_quilt_athena.local.mends.sts_identity import tell_identity
 from airflow_quilt_athena.local.wire import Mend
 
 
 def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
     """Give the mends of each service, the outermost first."""
-    del identities
-    return {}
+    return {
+        "glue": (
+            limit_batches,
+            fold_names,
+            page_lists,
+            search_tables,
+            check_version,
+            check_value_counts,
+            filter_partitions,
+        ),
+        "s3": (
+            check_owner,
+            build_policies(identities),
+            build_delete_check(identities),
+            build_secrecy(identities),
+            check_conditions,
+            default_encryption,
+        ),
+        "iam": (limit_documents, protect_policies),
+        "sts": (tell_identity,),
+    }

@@ -1,0 +1,51 @@
+"""Conditional writes that moto does not check: CopyObject's, and CompleteMultipartUpload's If-Match.
+
+PutObject's and DeleteObject's are moto's own. What is checked stays true until it is done: S3's calls are
+answered one at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from airflow_quilt_athena.local.wire import Answer, AwsError, Forward, Request
+
+_CHECKED = frozenset({"CopyObject", "CompleteMultipartUpload"})
+
+
+def check_conditions(request: Request, forward: Forward) -> Answer:
+    """Refuse to write over an object that is there, or is not the one expected."""
+    if_match = request.headers.get("if-match")
+    if_none_match = request.headers.get("if-none-match")
+    if request.operation not in _CHECKED or (if_match is None and if_none_match is None):
+        return forward(request)
+    etag = _current_etag(request, forward)
+    if if_none_match is not None and etag is not None and if_none_match.strip('"') in ("*", etag):
+        _fail("If-None-Match")
+    if if_match is not None and etag is None:
+        raise AwsError("NoSuchKey", "The specified key does not exist.", 404, {"Key": request.key})
+    if if_match is not None and if_match.strip('"') not in ("*", etag):
+        _fail("If-Match")
+    return forward(request.without_header("if-match").without_header("if-none-match"))
+
+
+def _current_etag(request: Request, forward: Forward) -> str | None:
+    path = request.path
+    environ = {
+        name: value
+        for name, value in request.environ.items()
+        if not name.startswith(("HTTP_IF_", "HTTP_X_AMZ_", "HTTP_RANGE"))
+    }
+    environ.update(REQUEST_METHOD="HEAD", QUERY_STRING="", RAW_URI=path, REQUEST_URI=path)
+    head = replace(request, operation="HeadObject", method="HEAD", query={}, body=b"", environ=environ)
+    found = forward(head)
+    return (found.header("etag") or "").strip('"') if found.status == 200 else None
+
+
+def _fail(condition: str) -> None:
+    raise AwsError(
+        "PreconditionFailed",
+        "At least one of the pre-conditions you specified did not hold",
+        412,
+        {"Condition": condition},
+    )

@@ -1,0 +1,52 @@
+"""Bucket policies are kept beside moto, and evaluated by ``identity``; see there why."""
+
+from __future__ import annotations
+
+import json
+
+from airflow_quilt_athena.local.identity import Identities, bucket_owner
+from airflow_quilt_athena.local.wire import Answer, AwsError, Forward, Mend, Request
+
+MAX_POLICY_BYTES = 20 * 1024  # S3 user guide, "Bucket policies", read 2026-11
+
+
+def build_policies(identities: Identities) -> Mend:
+    """Make the mend that answers the calls about bucket policies."""
+    documents = identities.bucket_policies
+
+    def answer_policies(request: Request, forward: Forward) -> Answer:
+        """Keep, give and forget policies; other calls pass."""
+        if request.operation == "DeleteBucket":
+            answer = forward(request)
+            if answer.status < 300:
+                documents.pop(request.bucket, None)
+            return answer
+        if not request.operation.endswith("BucketPolicy"):
+            return forward(request)
+        if bucket_owner(request.bucket) is None:
+            return forward(request)  # moto says that there is no such bucket
+        if request.operation == "PutBucketPolicy":
+            documents[request.bucket] = _read_policy(request.body)
+            return Answer(204, (), b"")
+        if request.operation == "DeleteBucketPolicy":
+            documents.pop(request.bucket, None)
+            return Answer(204, (), b"")
+        if request.bucket not in documents:
+            raise AwsError(
+                "NoSuchBucketPolicy", "The bucket policy does not exist", 404, {"BucketName": request.bucket}
+            )
+        return Answer(200, (("Content-Type", "application/json"),), documents[request.bucket].encode())
+
+    return answer_policies
+
+
+def _read_policy(body: bytes) -> str:
+    if len(body) > MAX_POLICY_BYTES:
+        raise AwsError("MalformedPolicy", "Policies must not be larger than 20 KB")
+    try:
+        document = json.loads(body)
+    except ValueError as error:
+        raise AwsError("MalformedPolicy", "This policy contains invalid Json") from error
+    if not isinstance(document, dict) or "Statement" not in document:
+        raise AwsError("MalformedPolicy", "Missing required field Statement")
+    return body.decode()
