@@ -50,6 +50,7 @@ class Submission:
     scan_cutoff_bytes: int | None = None
     refusal: QueryFailed | None = None  # the query is known to fail before it runs
     preprocessing_seconds: float = 0.0
+    planning_seconds: float = 0.0
 
     @property
     def reads_only(self) -> bool:
@@ -172,14 +173,15 @@ class Execution:
         now = self._done or self._mark()
         started = self._started or now
         engine_end = self._engine_done or now
-        before = self.submission.preprocessing_seconds
+        before, planning = self.submission.preprocessing_seconds, self.submission.planning_seconds
         return {
             "QueryQueueTimeInMillis": _millis(started - self._queued),
             "ServicePreProcessingTimeInMillis": _millis(before),
-            "QueryPlanningTimeInMillis": 0,  # the engines plan while they execute
-            "EngineExecutionTimeInMillis": _millis(engine_end - started),
+            # As far as it is done before the query runs. Athena counts planning as a part of execution.
+            "QueryPlanningTimeInMillis": _millis(planning),
+            "EngineExecutionTimeInMillis": _millis(planning + engine_end - started),
             "ServiceProcessingTimeInMillis": _millis(now - engine_end),
-            "TotalExecutionTimeInMillis": _millis(before + now - self._queued),
+            "TotalExecutionTimeInMillis": _millis(before + planning + now - self._queued),
         }
 
     @property

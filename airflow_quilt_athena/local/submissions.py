@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from airflow_quilt_athena.core.s3 import S3Uri
@@ -61,30 +62,34 @@ def plan_submission(
     context = request.get("QueryExecutionContext") or {}
     check_catalog(context.get("Catalog", CATALOG))
     folder, configuration = resolve_results(workgroup, request.get("ResultConfiguration") or {})
-    sent = tuple(request.get("ExecutionParameters") or ())
-    statement, parameters, kinds, refusal = _resolve_statement(query, sent, workgroup, prepared, statements)
+    planned = time.monotonic()
+    plan = _plan_statement(
+        query, tuple(request.get("ExecutionParameters") or ()), workgroup, prepared, statements
+    )
+    planning_seconds = time.monotonic() - planned
     query_execution_id = str(uuid.uuid4())
-    place = place_results(folder, query_execution_id, kinds[1])
+    place = place_results(folder, query_execution_id, plan.substatement_type)
     return Submission(
         query_execution_id=query_execution_id,
         caller=caller,
         query=query,
-        statement=statement,
-        parameters=parameters,
-        statement_type=kinds[0],
-        substatement_type=kinds[1],
+        statement=plan.statement,
+        parameters=plan.parameters,
+        statement_type=plan.statement_type,
+        substatement_type=plan.substatement_type,
         workgroup=workgroup.name,
         database=_database(context),
         place=place,
         result_configuration={**configuration, "OutputLocation": str(place.output)},
         context=context,
         engine_version=workgroup.engine_version,
-        execution_parameters=sent,
+        execution_parameters=tuple(request.get("ExecutionParameters") or ()),
         reuse=request.get("ResultReuseConfiguration") or {},
         enforced=workgroup.enforced,
         scan_cutoff_bytes=workgroup.scan_cutoff_bytes,
-        refusal=refusal,
-        preprocessing_seconds=time.monotonic() - started,
+        refusal=plan.refusal,
+        preprocessing_seconds=time.monotonic() - started - planning_seconds,
+        planning_seconds=planning_seconds,
     )
 
 
@@ -116,26 +121,36 @@ def _database(context: Mapping[str, Any]) -> str:
     return str(context.get("Database", DEFAULT_DATABASE)).strip("`").lower()
 
 
-def _resolve_statement(
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What runs, what it is called, and the failure that is known before it does."""
+
+    statement: str
+    parameters: tuple[str, ...]
+    statement_type: str = "DML"
+    substatement_type: str = "SELECT"
+    refusal: QueryFailed | None = None
+
+
+def _plan_statement(
     query: str,
     sent: tuple[str, ...],
     workgroup: WorkGroup,
     prepared: PreparedStatements,
     statements: StatementRunner,
-) -> tuple[str, tuple[str, ...], tuple[str, str], QueryFailed | None]:
-    """Return the statement that runs, its parameters, its types, and the failure known by now."""
+) -> _Plan:
     statement, parameters = query, sent
     try:
         command = parse_command(query)
         if isinstance(command, Prepare):
-            return query, sent, ("UTILITY", "PREPARE"), None
+            return _Plan(query, sent, "UTILITY", "PREPARE")
         if isinstance(command, Deallocate):
-            return query, sent, ("UTILITY", "DEALLOCATE"), None
+            return _Plan(query, sent, "UTILITY", "DEALLOCATE")
         if isinstance(command, Execute):
             statement, parameters = _expand(command, sent, workgroup, prepared)
-        return statement, parameters, statements.classify(statement), None
+        return _Plan(statement, parameters, *statements.classify(statement))
     except QueryFailed as refusal:
-        return statement, parameters, ("DML", "SELECT"), refusal
+        return _Plan(statement, parameters, refusal=refusal)
 
 
 def _expand(

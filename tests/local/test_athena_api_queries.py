@@ -71,6 +71,7 @@ def test_statistics_are_measured(world: World) -> None:
         "ServiceProcessingTimeInMillis",
     )
     total = statistics["TotalExecutionTimeInMillis"]
+    assert statistics["QueryPlanningTimeInMillis"] <= statistics["EngineExecutionTimeInMillis"]
     assert abs(total - sum(statistics[part] for part in parts)) <= 3  # each is rounded by itself
 
 
