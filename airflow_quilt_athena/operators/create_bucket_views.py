@@ -1,0 +1,131 @@
+"""Create and refresh the tables and views of Quilt buckets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_quilt_athena.core.quilt_views import ViewDefinition
+from airflow_quilt_athena.flows.bucket_sources import parse_source
+from airflow_quilt_athena.flows.bucket_views import (
+    Refresh,
+    RefreshRequest,
+    apply_tables,
+    apply_views,
+    mark_views,
+    plan_refresh,
+)
+from airflow_quilt_athena.operators.base import AWS_TEMPLATE_FIELDS, errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+
+
+class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
+    """Bring the tables and views over the manifests of one or many Quilt buckets to what is wanted.
+
+    For a bucket with identifier ``id``: tables ``{id}_quilt_manifests`` and ``{id}_quilt_packages``; views
+    ``{id}_quilt_revisions``, ``{id}_quilt_entries`` and ``{id}_quilt_tags``; and, with the columns of Quilt's
+    documentation of 2022, ``{id}_quilt_packages_view`` and ``{id}_quilt_objects_view``.
+
+    What is as wanted costs no Athena query. What somebody changed by hand is put right, and the log says what
+    differed. A view is replaced in one step: nobody sees it missing. A table of our name over other files is
+    refused.
+
+    :param bucket: one bucket, or many; the name only, without ``s3://``. (templated)
+    :param database: the Glue database of the tables and views. (templated)
+    :param workgroup: the Athena workgroup the views are made in. (templated)
+    :param source: what the views are built on: ``manifests``, tables of our own; ``quilt_tables``, those a
+        Quilt platform keeps in ``source_database``; ``auto``, the platform's where there are any.
+    :param source_database: the platform's database. (templated)
+
+    Its XCom: ``changed``, and ``resources``, for each its ``resource``, ``name``, ``action`` (created,
+    changed or unchanged) and ``details``.
+
+    .. code-block:: python
+
+        CreateBucketViewsOperator.partial(task_id="views", map_index_template="{{ task.bucket }}").expand(
+            bucket=["acme-screens", "acme-images"]
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        "bucket",
+        "database",
+        "workgroup",
+        "source_database",
+        *AWS_TEMPLATE_FIELDS,
+    )
+    ui_color = "#e8eef3"
+
+    def __init__(
+        self,
+        *,
+        bucket: str | Sequence[str],
+        database: str = "quilt_query",
+        workgroup: str = "quilt-query",
+        source: str = "auto",
+        source_database: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bucket = bucket
+        self.database = database
+        self.workgroup = workgroup
+        self.source = source
+        self.source_database = source_database
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Plan, show the plan, carry it out."""
+        with errors_as_airflow_sees_them():
+            refresh = plan_refresh(self.hook.client("glue"), self._request)
+            self._show(refresh)
+            return self._apply(refresh, refresh.plan.to_xcom(), self.find_deadline(context))
+
+    def execute_complete(
+        self,
+        context: Any,
+        event: Mapping[str, Any],
+        deadline: float,
+        report: dict[str, Any],
+        digests: Mapping[str, str],
+    ) -> dict[str, Any]:
+        """Go on after a deferral: mark the views just made, and make those that are left."""
+        with errors_as_airflow_sees_them():
+            self.resume_wait(event, deadline=deadline)
+            glue = self.hook.client("glue")
+            mark_views(glue, self.database, digests)
+            return self._apply(plan_refresh(glue, self._request), report, deadline)
+
+    @property
+    def _request(self) -> RefreshRequest:
+        return RefreshRequest(
+            buckets=(self.bucket,) if isinstance(self.bucket, str) else tuple(self.bucket),
+            database=self.database.lower(),  # as Glue keeps it
+            workgroup=self.workgroup,
+            source=parse_source(self.source, self.source_database),
+            source_database=self.source_database,
+        )
+
+    def _apply(self, refresh: Refresh, report: dict[str, Any], deadline: float) -> dict[str, Any]:
+        def wait(query_execution_ids: Sequence[str], views: Sequence[ViewDefinition]) -> None:
+            digests = {view.name: view.digest for view in views}
+            self.wait(
+                query_execution_ids,
+                deadline=deadline,
+                method_name="execute_complete",
+                kwargs={"report": report, "digests": digests},
+            )
+
+        glue = self.hook.client("glue")
+        started = time.monotonic()
+        apply_tables(glue, self.database, refresh)
+        apply_views(self.hook.client("athena"), glue, self._request, refresh.views, wait=wait)
+        self.log.info("Done in %.1f s.", time.monotonic() - started)
+        return report
+
+    def _show(self, refresh: Refresh) -> None:
+        self.log.info("Tables and views:\n%s", refresh.plan.render(applied=False))
+        statements = refresh.statements(self.database)
+        if statements:
+            self.log.info("::group::The same as SQL\n%s", ";\n\n".join(statements))
+            self.log.info("::endgroup::")
