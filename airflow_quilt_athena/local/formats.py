@@ -16,6 +16,8 @@ from typing import Any
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.storage import JSONFILE, ORC, PARQUET, TEXTFILE, Storage
 
+# Half the time of gzip's own default and a tenth of its best, for files a few percent larger.
+_GZIP_LEVEL = 4
 ZSTD_LEVELS = range(1, 23)  # what Zstandard's own library takes
 
 
@@ -127,8 +129,7 @@ def encode(rows: Any, encoding: Encoding) -> bytes:
         FileFormat.CSV: line_formats.csv_lines,
     }[encoding.format]
     body = write(rows, encoding.serde_parameters).encode()
-    # Level 6 is gzip's own default; Python's 9 takes several times as long for a few percent.
-    return gzip.compress(body, compresslevel=6, mtime=0) if encoding.compression == "GZIP" else body
+    return gzip.compress(body, _GZIP_LEVEL, mtime=0) if encoding.compression == "GZIP" else body
 
 
 def _parquet(rows: Any, encoding: Encoding) -> bytes:
@@ -139,7 +140,7 @@ def _parquet(rows: Any, encoding: Encoding) -> bytes:
         rows,
         sink,
         compression=encoding.compression,
-        compression_level=encoding.level,
+        compression_level=_GZIP_LEVEL if encoding.compression == "GZIP" else encoding.level,
         store_schema=False,  # Arrow's own schema would outlive a change of the table's
     )
     return sink.getvalue()

@@ -100,7 +100,7 @@ _KINDS = (
 _CTAS = _query("CREATE TABLE", "DDL", "CREATE_TABLE_AS_SELECT", create_table_as)
 _MANAGED_TABLE = _hive("CREATE TABLE", "DDL", "CREATE_TABLE", refuse_managed_table)
 _MOST_WORDS = max(len(kind.words) for kind in _KINDS)
-_WORD = re.compile(r"(?:\s|--[^\r\n]*|/\*.*?\*/)*(\w+|\()", re.DOTALL)
+_WORD = re.compile(r"(?:\s++|--[^\r\n]*+|(?>/\*.*?\*/))*+(\w+|\()", re.DOTALL)
 _EXPECTED = ", ".join(f"'{word}'" for word in sorted({kind.words[0] for kind in _KINDS}))
 # Words Athena knows and refuses by one sentence, so that a typo is told apart from them.
 _REFUSED_WORDS = frozenset(
@@ -143,6 +143,7 @@ def _recognise(sql: str) -> Kind:
     kind = _MANAGED_TABLE if words[:2] == ("CREATE", "TABLE") else None
     kind = kind or next((kind for kind in _KINDS if words[: len(kind.words)] == kind.words), None)
     if kind is None:
+        _refuse_many(sql, Dialect.TRINO)
         raise _unknown(words)
     if kind is _MANAGED_TABLE and _is_ctas(sql):
         kind = _CTAS
