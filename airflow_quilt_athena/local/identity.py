@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from airflow_quilt_athena.local.policies import (
     decide,
     parse_policy,
 )
-from airflow_quilt_athena.local.wire import AwsError
+from airflow_quilt_athena.local.signatures import is_genuine
+from airflow_quilt_athena.local.wire import AwsError, Request, is_json_call
 
 ACCOUNT_ID = "123456789012"
 ROOT_ARN = f"arn:aws:iam::{ACCOUNT_ID}:root"
@@ -85,34 +85,36 @@ class Identities:
         if not key_id:
             return ANONYMOUS
         if key_id == ROOT_ACCESS_KEY_ID:
-            return Caller(key_id, ROOT_SECRET_ACCESS_KEY, token, ROOT_ARN, region)
+            return Caller(key_id, ROOT_SECRET_ACCESS_KEY, None, ROOT_ARN, region)
         found = _find_user(key_id, region) or _find_session(key_id, region)
         if found is not None:
             return found
         arn = f"arn:aws:iam::{ACCOUNT_ID}:unknown" if self.enforced else ROOT_ARN
         return Caller(key_id, "", token, arn, region)
 
-    def authenticate(self, caller: Caller, service: str, is_json: bool, token: str | None) -> None:
-        """Refuse a call without a signature and, while IAM is on, an unknown key or a wrong token."""
-        if caller is ANONYMOUS and service not in _UNSIGNED_SERVICES:
+    def authenticate(self, request: Request) -> None:
+        """Refuse a call that is not signed and, while IAM is on, one that its key's holder did not sign."""
+        caller, is_json = request.caller, is_json_call(request)
+        if caller is ANONYMOUS and request.service not in _UNSIGNED_SERVICES:
             code = "MissingAuthenticationTokenException" if is_json else "MissingAuthenticationToken"
             raise AwsError(code, "Missing Authentication Token", 400 if is_json else 403)
-        if not self.enforced or caller is ANONYMOUS or caller.is_root:
+        if not self.enforced or caller is ANONYMOUS:
             return
-        genuine = hmac.compare_digest((token or "").encode(), (caller.session_token or "").encode())
-        if caller.secret_access_key and genuine:
-            return
-        if service == "s3":
+        secret, token = caller.secret_access_key, request.headers.get("x-amz-security-token")
+        if not secret or (caller.session_token or None) != (token or None):
+            raise _unknown_key(request.service, is_json)
+        uri = str(request.environ.get("RAW_URI") or request.path)
+        if not is_genuine(secret, token, request.method, uri, request.headers, request.body):
+            code = "InvalidSignatureException" if is_json else "SignatureDoesNotMatch"
             raise AwsError(
-                "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403
+                code, "The request signature we calculated does not match.", 400 if is_json else 403
             )
-        code = "UnrecognizedClientException" if is_json else "InvalidClientTokenId"
-        status = 400 if is_json else 403
-        raise AwsError(code, "The security token included in the request is invalid.", status)
 
     def refusal(self, caller: Caller, need: Need, *, by_athena: bool = False) -> str | None:
         """Why the caller may not do this, in IAM's words; None when they may."""
         if not self.enforced or (caller.is_root and caller.account_id == ACCOUNT_ID):
+            return None
+        if need.action == "sts:GetCallerIdentity":  # allowed to everybody, whatever policies say
             return None
         context = {**_context(caller, by_athena), **need.context}
         try:
@@ -176,6 +178,14 @@ class Identities:
         if policy is None:
             return Decision.SILENT, suffices
         return decide(parse_policy(policy), need.action, need.resource, context, principal), suffices
+
+
+def _unknown_key(service: str, is_json: bool) -> AwsError:
+    if service == "s3":
+        message = "The AWS Access Key Id you provided does not exist in our records."
+        return AwsError("InvalidAccessKeyId", message, 403)
+    code, status = ("UnrecognizedClientException", 400) if is_json else ("InvalidClientTokenId", 403)
+    return AwsError(code, "The security token included in the request is invalid.", status)
 
 
 def _find_user(key_id: str, region: str) -> Caller | None:

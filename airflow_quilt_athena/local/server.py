@@ -169,8 +169,7 @@ class Front:
     def _answer(self, request: Request) -> Answer:
         try:
             if not request.by_athena:  # who calls from inside was authenticated when the query came in
-                token = request.headers.get("x-amz-security-token")
-                self._identities.authenticate(request.caller, request.service, is_json_call(request), token)
+                self._identities.authenticate(request)
             if request.service == "athena":
                 return self._answer_athena(request)
             for need in needs_of(request):

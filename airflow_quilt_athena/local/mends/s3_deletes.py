@@ -23,7 +23,7 @@ def build_delete_check(identities: Identities) -> Mend:
         if request.operation != "DeleteObjects":
             return forward(request)
         root = _parse(request.body)
-        nodes = [node for node in root if _tag(node) == "Object"]
+        nodes = [node for node in root if node.tag == "Object"]
         if len(nodes) > MAX_DELETED_KEYS:
             raise AwsError("MalformedXML", _MALFORMED)
         needs = delete_needs(request.bucket, [(_text(n, "Key") or "", _text(n, "VersionId")) for n in nodes])
@@ -45,18 +45,19 @@ def build_delete_check(identities: Identities) -> Mend:
 
 
 def _parse(body: bytes) -> ElementTree.Element:
+    """Read XML; its one namespace becomes the default one, as moto's reader knows no prefixes."""
     try:
-        return ElementTree.fromstring(body)
+        root = ElementTree.fromstring(body)
     except ElementTree.ParseError as error:
         raise AwsError("MalformedXML", _MALFORMED) from error
-
-
-def _tag(node: ElementTree.Element) -> str:
-    return node.tag.rpartition("}")[2]
+    for node in root.iter():
+        node.tag = node.tag.rpartition("}")[2]
+    root.set("xmlns", _NAMESPACE)
+    return root
 
 
 def _text(node: ElementTree.Element, name: str) -> str | None:
-    return next((child.text for child in node if _tag(child) == name), None)
+    return next((child.text for child in node if child.tag == name), None)
 
 
 def _answer(result: ElementTree.Element, denied: Sequence[tuple[ElementTree.Element, str]]) -> Answer:
