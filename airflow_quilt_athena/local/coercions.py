@@ -73,6 +73,8 @@ def _number_or_moment(column: Any, source: DataType, target: DataType) -> Any:
             column = column.cast(pa.decimal128(19, 0))
         elif source.name != "decimal" or source.parameters[1] > scale:
             column = pc.round(column, ndigits=scale, round_mode="half_towards_infinity")
+    elif source.name == "decimal":
+        column = column.cast(pa.string())  # to a double; Arrow's own way there is off by a last digit
     return column.cast(target.arrow(), safe=target.name not in ("real", "double", "date"))
 
 

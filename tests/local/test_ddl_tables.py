@@ -158,9 +158,9 @@ def test_a_formats_name_stands_for_its_classes(lab: Lab, stored_as: str, serde: 
         ("CREATE EXTERNAL TABLE t (a int) STORED AS EXCEL LOCATION 's3://lab/t/'", "Unrecognized file"),
         ("CREATE EXTERNAL TABLE t (a int, A string) LOCATION 's3://lab/t/'", "Duplicate column name: a"),
         ("CREATE EXTERNAL TABLE t (a int) PARTITIONED BY (a int) LOCATION 's3://lab/t/'", "Duplicate column"),
-        ("CREATE EXTERNAL TABLE nowhere.t (a int) LOCATION 's3://lab/t/'", "Database does not exist: nowhere"),
+        ("CREATE EXTERNAL TABLE nowhere.t (a int) LOCATION 's3://t/'", "Database does not exist: nowhere"),
         ("CREATE EXTERNAL TABLE a.b.c (a int) LOCATION 's3://lab/t/'", "does not exist"),
-        ("CREATE EXTERNAL TABLE t (a int) LOCATION 's3://t/' TBLPROPERTIES ('table_type'='ICEBERG')", "Iceberg"),
+        ("CREATE EXTERNAL TABLE t (a int) LOCATION 's3://t' TBLPROPERTIES ('table_type'='ICEBERG')", "Ice"),
         (
             "CREATE TABLE IF NOT EXISTS `ice` (`id` bigint)  LOCATION 's3://lab/ice/' "
             "TBLPROPERTIES ('table_type' ='ICEBERG', 'format'='parquet')",
