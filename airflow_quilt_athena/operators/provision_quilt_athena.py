@@ -1,0 +1,134 @@
+"""Provision Athena for Quilt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.flows.changes import AwsClients
+from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
+from airflow_quilt_athena.operators.base import (
+    AWS_TEMPLATE_FIELDS,
+    QuiltAthenaBaseOperator,
+    errors_as_airflow_sees_them,
+)
+
+
+class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
+    """Bring results bucket, workgroup, Glue database, IAM policy and its attachments to what is wanted.
+
+    Everything is looked at before anything is changed. What differs is listed with its old and new value, and
+    only that is changed; a second run changes nothing. What is not ours to change is refused with what to do:
+    a bucket of another account or region, a workgroup that enforces its settings, a role that does not exist.
+
+    The policy holds what our operators use, for the buckets, database, workgroup and warehouse named. When it
+    does not fit one document, ``<policy_name>-2`` and so on hold the other buckets.
+
+    :param results_bucket: the bucket of Athena's results; made when there is none. Results go to
+        ``s3://<results_bucket>/results/``. (templated)
+    :param quilt_buckets: one bucket, or many, whose manifests may be read. (templated)
+    :param database: the Glue database of tables and views. (templated)
+    :param workgroup: the Athena workgroup. (templated)
+    :param warehouse: the folder that tables may be written to, as an S3 URI; None lets nobody write any.
+        (templated)
+    :param policy_name: the IAM policy. (templated)
+    :param attach_to_roles: names or ARNs of the roles to attach the policy to. (templated)
+    :param dry_run: plan only.
+    :param source_database: a Quilt platform's Glue database, to be readable as well. (templated)
+    :param kms_key_arn: encrypt results with this key instead of S3's own; the policy allows its use.
+        (templated)
+    :param scan_cutoff_bytes: cancel a query that scans more; None leaves the workgroup's own.
+    :param results_expire_after_days: delete results after so many days; None keeps them for ever.
+
+    Its XCom: ``changed``, and ``resources``, for each its ``resource``, ``name``, ``action`` (created,
+    changed or unchanged) and ``details``.
+
+    .. code-block:: python
+
+        ProvisionQuiltAthenaOperator(
+            task_id="provision",
+            results_bucket="acme-quilt-query-results",
+            quilt_buckets=["acme-screens", "acme-images"],
+            warehouse="s3://acme-lake/tables/",
+            attach_to_roles=["airflow-worker"],
+        )
+    """
+
+    template_fields: Sequence[str] = (
+        "results_bucket",
+        "quilt_buckets",
+        "database",
+        "workgroup",
+        "warehouse",
+        "policy_name",
+        "attach_to_roles",
+        "source_database",
+        "kms_key_arn",
+        *AWS_TEMPLATE_FIELDS,
+    )
+    ui_color = "#f3efe4"
+
+    def __init__(
+        self,
+        *,
+        results_bucket: str,
+        quilt_buckets: str | Sequence[str],
+        database: str = "quilt_query",
+        workgroup: str = "quilt-query",
+        warehouse: str | None = None,
+        policy_name: str = "AthenaQuiltAccess",
+        attach_to_roles: str | Sequence[str] = (),
+        dry_run: bool = False,
+        source_database: str | None = None,
+        kms_key_arn: str | None = None,
+        scan_cutoff_bytes: int | None = None,
+        results_expire_after_days: int | None = 30,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.results_bucket = results_bucket
+        self.quilt_buckets = quilt_buckets
+        self.database = database
+        self.workgroup = workgroup
+        self.warehouse = warehouse
+        self.policy_name = policy_name
+        self.attach_to_roles = attach_to_roles
+        self.plan_only = dry_run  # BaseOperator has a method dry_run
+        self.source_database = source_database
+        self.kms_key_arn = kms_key_arn
+        self.scan_cutoff_bytes = scan_cutoff_bytes
+        self.results_expire_after_days = results_expire_after_days
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Plan, show the plan, carry it out unless it is a dry run."""
+        client = self.hook.client
+        clients = AwsClients(
+            athena=client("athena"),
+            glue=client("glue"),
+            s3=client("s3"),
+            iam=client("iam"),
+            sts=client("sts"),
+        )
+        with errors_as_airflow_sees_them():
+            return provision(clients, self._request, dry_run=self.plan_only).to_xcom()
+
+    @property
+    def _request(self) -> ProvisionRequest:
+        return ProvisionRequest(
+            results_bucket=self.results_bucket,
+            quilt_buckets=_many(self.quilt_buckets),
+            database=self.database,
+            workgroup=self.workgroup,
+            warehouse=S3Uri.parse(self.warehouse) if self.warehouse else None,
+            source_database=self.source_database,
+            policy_name=self.policy_name,
+            attach_to_roles=_many(self.attach_to_roles),
+            kms_key_arn=self.kms_key_arn,
+            scan_cutoff_bytes=self.scan_cutoff_bytes,
+            results_expire_after_days=self.results_expire_after_days,
+        )
+
+
+def _many(one_or_many: str | Sequence[str]) -> tuple[str, ...]:
+    return (one_or_many,) if isinstance(one_or_many, str) else tuple(one_or_many)
