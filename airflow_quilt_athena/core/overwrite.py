@@ -40,6 +40,7 @@ _STALE_PARAMETERS = frozenset(
         "transient_lastDdlTime",
     }
 )
+_NUMBERS = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
 _DURATION = re.compile(r"(\d+)\s*([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -201,6 +202,43 @@ def _key_value(name: str, value: object, hive_type: str) -> str:
         return canonical_value(value, hive_type)
     except InvalidCallError as error:
         raise InvalidCallError(f"Partition key {name}: {error}") from error
+
+
+def build_value_expression(keys: Columns, values: tuple[str, ...]) -> str | None:
+    """Return Glue's condition for partitions that may have these values; None when all keys are text.
+
+    Values of text keys are left out: they are compared exactly, and need no quoting of Glue's then.
+
+    >>> build_value_expression((("n", "int"), ("d", "date"), ("s", "string")), ("1", "2026-01-31", "x"))
+    "n = 1 AND d = '2026-01-31'"
+    """
+    conditions = [
+        f"{name} = {value}"
+        if hive_type in _NUMBERS or hive_type.startswith("decimal")
+        else f"{name} = '{value}'"
+        for (name, hive_type), value in zip(keys, values, strict=True)
+        if not _is_text(hive_type)
+    ]
+    return " AND ".join(conditions) or None
+
+
+def is_same_partition(keys: Columns, registered: Sequence[str], values: tuple[str, ...]) -> bool:
+    """Whether a partition's registered values mean ``values``, which are canonical.
+
+    >>> is_same_partition((("n", "int"),), ["01"], ("1",))
+    True
+    """
+    try:
+        meant = tuple(
+            canonical_value(value, hive_type) for (_, hive_type), value in zip(keys, registered, strict=True)
+        )
+    except InvalidCallError:
+        return False  # registered under something that is no value of the key's type, such as NULL
+    return meant == values
+
+
+def _is_text(hive_type: str) -> bool:
+    return hive_type == "string" or hive_type.startswith(("varchar", "char"))
 
 
 def plan_generation(

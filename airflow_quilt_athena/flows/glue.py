@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
+from airflow_quilt_athena.core.overwrite import build_value_expression, is_same_partition
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.tables import BASE_PARAMETER, Table, TableName, parse_table, table_input
-from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
+from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws_errors import error_code
 from airflow_quilt_athena.flows.clients import GlueClient
 from airflow_quilt_athena.flows.patience import Deadline
@@ -104,7 +105,44 @@ def delete_table(glue: GlueClient, name: TableName) -> None:
 
 
 def observe_partition(glue: GlueClient, table: Table, values: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return the partition with these values, or None."""
+    """Return the partition with these values, compared by the keys' types, or None.
+
+    Glue keeps values as text, so that an integer key may have a partition 01 for the value 1.
+    """
+    expression = build_value_expression(table.partition_keys, values)
+    if expression is None:
+        return _observe_exact_partition(glue, table, values)
+    found = [
+        partition
+        for partition in _list_partitions(glue, table, expression)
+        if is_same_partition(table.partition_keys, partition["Values"], values)
+    ]
+    if len(found) > 1:
+        spelled = " and ".join(str(partition["Values"]) for partition in found)
+        raise ManualActionError(
+            f"Table {table.name} has the partitions {spelled}, which are one and the same value. Nothing was "
+            "published. Drop all but one of them, then run the task again."
+        )
+    return found[0] if found else None
+
+
+def _list_partitions(glue: GlueClient, table: Table, expression: str) -> Iterator[dict[str, Any]]:
+    request: dict[str, Any] = {
+        "DatabaseName": table.name.database,
+        "TableName": table.name.table,
+        "Expression": expression,
+    }
+    while True:
+        page = call(lambda: glue.get_partitions(**request), f"list partitions of table {table.name} in Glue")
+        yield from page["Partitions"]
+        if not page.get("NextToken"):
+            return
+        request["NextToken"] = page["NextToken"]
+
+
+def _observe_exact_partition(
+    glue: GlueClient, table: Table, values: tuple[str, ...]
+) -> dict[str, Any] | None:
     response = _call_unless(
         _NOT_FOUND,
         lambda: glue.get_partition(

@@ -130,7 +130,7 @@ def publish_partition(
         previous = catalog.observe_partition(glue, table, staging.values)
         partition = build_partition_input(
             table,
-            staging.values,
+            staging.values if previous is None else tuple(previous["Values"]),
             staging.generation,
             attempt=staging.attempt,
             facts=facts,

@@ -1,0 +1,161 @@
+"""A lake of its own for one test, and tasks run as a worker would run them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.execution_time.context import OutletEventAccessors
+
+from airflow_quilt_athena.flows.completion import run_query
+from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.local import LocalAthena
+
+Rows = list[tuple[str | None, ...]]
+
+
+@dataclass
+class Lab:
+    """A bucket, a database and a workgroup on the local Athena."""
+
+    aws: LocalAthena
+    bucket: str
+    database: str
+    workgroup: str
+
+    @classmethod
+    def open(cls, aws: LocalAthena, unique: Callable[[str], str]) -> Lab:
+        """Make all three."""
+        lab = cls(aws, unique("lake-b"), unique("db"), unique("wg"))
+        aws.client("s3").create_bucket(Bucket=lab.bucket)
+        aws.client("glue").create_database(DatabaseInput={"Name": lab.database})
+        lab.create_workgroup(lab.workgroup, enforce=False)
+        return lab
+
+    def create_workgroup(self, name: str, *, enforce: bool) -> str:
+        """Make a workgroup whose results go to the lab's bucket."""
+        result = {"OutputLocation": f"s3://{self.bucket}/results/"}
+        configuration = {"ResultConfiguration": result, "EnforceWorkGroupConfiguration": enforce}
+        self.aws.client("athena").create_work_group(Name=name, Configuration=configuration)
+        return name
+
+    def run(self, sql: str) -> str:
+        """Run a statement and return its id."""
+        status = run_query(
+            self.aws.client("athena"),
+            sql,
+            database=self.database,
+            workgroup=self.workgroup,
+            timeout_seconds=60,
+        )
+        return status.query_execution_id
+
+    def rows(self, sql: str) -> Rows:
+        """Run a SELECT and return its rows, in an order of their own."""
+        _, rows = read_rows(self.aws.client("athena"), self.run(sql), max_rows=10_000)
+        return sorted(rows, key=repr)
+
+    def keys(self, prefix: str = "") -> set[str]:
+        """Return the keys of all objects below a prefix."""
+        pages = (
+            self.aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        )
+        return {item["Key"] for page in pages for item in page.get("Contents", ())}
+
+    def partitions(self, table: str) -> list[dict[str, Any]]:
+        """Return what Glue has of a table's partitions."""
+        return list(
+            self.aws.client("glue").get_partitions(DatabaseName=self.database, TableName=table)["Partitions"]
+        )
+
+    def tables(self) -> set[str]:
+        """Return the names of all tables."""
+        return {
+            table["Name"]
+            for table in self.aws.client("glue").get_tables(DatabaseName=self.database)["TableList"]
+        }
+
+    def started(self) -> list[Any]:
+        """Return the queries started since the calls were last cleared."""
+        return [call for call in self.aws.calls if call.operation == "StartQueryExecution"]
+
+    @property
+    def connection(self) -> str:
+        """An Airflow connection to the local Athena, for AIRFLOW_CONN_AWS_DEFAULT."""
+        environment = self.aws.environment
+        return json.dumps(
+            {
+                "conn_type": "aws",
+                "login": environment["AWS_ACCESS_KEY_ID"],
+                "password": environment["AWS_SECRET_ACCESS_KEY"],
+                "extra": {"region_name": "us-east-1", "endpoint_url": self.aws.endpoint_url},
+            }
+        )
+
+
+@dataclass
+class Ran:
+    """What a task left behind."""
+
+    result: Any
+    xcoms: dict[str, Any]
+    outlet_events: OutletEventAccessors
+    deferrals: int = 0
+
+
+@dataclass
+class Task:
+    """A task instance, as far as our operators look at it."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, operator: Any) -> Ran:
+        """Execute as the worker does; a deferral waits for its trigger and resumes."""
+        xcoms: dict[str, Any] = {}
+        events = OutletEventAccessors()
+        ti = SimpleNamespace(
+            dag_id="dag",
+            task_id=operator.task_id,
+            map_index=-1,
+            run_id="run",
+            max_tries=0,
+            start_date=datetime.now(UTC),
+            xcom_push=lambda key, value: xcoms.update({key: value}),
+        )
+        context: dict[str, Any] = {
+            "ti": ti,
+            "dag_run": SimpleNamespace(conf={}),
+            "outlet_events": events,
+            **self.facts,
+        }
+        deferrals = 0
+        try:
+            result = operator.execute(context)
+        except TaskDeferred as deferred:
+            while True:
+                deferrals += 1
+                try:
+                    method = getattr(operator, deferred.method_name)
+                    result = method(context, event=fire(deferred.trigger), **(deferred.kwargs or {}))
+                    break
+                except TaskDeferred as again:
+                    deferred = again
+        return Ran(result, xcoms, events, deferrals)
+
+
+def fire(trigger: Any) -> dict[str, Any]:
+    """Run a trigger to its first event, by way of its serialised form as the triggerer does."""
+    path, arguments = trigger.serialize()
+    rebuilt = type(trigger)(**json.loads(json.dumps(arguments | {"first_poll_delay": 0})))
+    assert path == f"{type(trigger).__module__}.{type(trigger).__qualname__}"
+
+    async def first() -> Any:
+        return await anext(aiter(rebuilt.run()))
+
+    return dict(asyncio.run(first()).payload)

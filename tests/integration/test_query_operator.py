@@ -1,0 +1,152 @@
+"""QuiltAthenaQueryOperator on a running local Athena."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_quilt_athena.local import LocalAthena
+from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
+from tests.integration.lab import Lab, Ran, Task
+
+pytestmark = pytest.mark.integration
+
+ENDLESS = (
+    "SELECT count(*) FROM UNNEST(sequence(1, 9000)) a(x) CROSS JOIN UNNEST(sequence(1, 9000)) b(y) "
+    "CROSS JOIN UNNEST(sequence(1, 1000)) c(z) WHERE (x * y * z) % 7 = 3"
+)
+
+
+@pytest.fixture
+def lab(aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Lab:
+    opened = Lab.open(aws, unique)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", opened.connection)
+    return opened
+
+
+def operator(lab: Lab, query: Any, **arguments: Any) -> QuiltAthenaQueryOperator:
+    return QuiltAthenaQueryOperator(
+        task_id="query", query=query, database=lab.database, workgroup=lab.workgroup, **arguments
+    )
+
+
+def run(lab: Lab, query: Any, **arguments: Any) -> Ran:
+    return Task().run(operator(lab, query, **arguments))
+
+
+def state(lab: Lab, query_execution_id: str) -> str:
+    answer = lab.aws.client("athena").get_query_execution(QueryExecutionId=query_execution_id)
+    return str(answer["QueryExecution"]["Status"]["State"])
+
+
+def test_rows_come_into_the_xcom_up_to_the_limit(lab: Lab) -> None:
+    ran = run(lab, "SELECT * FROM (VALUES (1, 'a'), (2, 'b'), (3, NULL)) AS t (n, s) ORDER BY n", max_rows=2)
+    assert ran.result["columns"] == ["n", "s"]
+    assert ran.result["rows"] == [["1", "a"], ["2", "b"]]
+    assert ran.result["state"] == "SUCCEEDED"
+
+
+def test_more_rows_than_one_page_are_read(lab: Lab) -> None:
+    ran = run(lab, "SELECT n FROM UNNEST(sequence(1, 2345)) AS t (n) ORDER BY n", max_rows=2200)
+    assert ran.result["rows"] == [[str(number)] for number in range(1, 2201)]
+
+
+def test_without_a_limit_no_rows_are_read(lab: Lab) -> None:
+    assert "rows" not in run(lab, "SELECT 1 AS n").result
+
+
+def test_parameters_take_the_place_of_question_marks(lab: Lab) -> None:
+    query = "SELECT ? AS s, ? AS n, ? AS d"
+    ran = run(lab, query, parameters=["'it''s'", 3, date(2026, 1, 31)], max_rows=1)
+    assert ran.result["rows"] == [["it's", "3", "2026-01-31"]]
+
+
+def test_statements_run_in_order(lab: Lab) -> None:
+    place = f"s3://{lab.bucket}/t/"
+    ran = run(
+        lab,
+        f"""
+        CREATE TABLE t WITH (external_location = '{place}', format = 'PARQUET') AS SELECT 1 AS n; -- ; first
+        INSERT INTO t SELECT 2;
+        SELECT n FROM t ORDER BY n;
+        """,
+        max_rows=10,
+    )
+    assert ran.result["rows"] == [["1"], ["2"]]
+    assert len(ran.result["query_execution_ids"]) == 3
+    assert ran.xcoms["query_execution_ids"] == ran.result["query_execution_ids"]
+
+
+def test_the_reason_of_a_failure_reaches_the_error_and_nothing_follows_it(lab: Lab) -> None:
+    lab.aws.clear_calls()
+    with pytest.raises(AirflowFailException, match=rf"FAILED in workgroup {lab.workgroup}: .*no_such_table"):
+        run(lab, ["SELECT * FROM no_such_table", "SELECT 1"])
+    assert len(lab.started()) == 1
+
+
+def test_a_workgroup_that_is_not_there_is_named(lab: Lab) -> None:
+    with pytest.raises(AirflowException, match="no-such-workgroup"):
+        Task().run(QuiltAthenaQueryOperator(task_id="query", query="SELECT 1", workgroup="no-such-workgroup"))
+
+
+def test_without_waiting_the_id_is_handed_over(lab: Lab) -> None:
+    started = time.monotonic()
+    ran = run(lab, ENDLESS, wait_for_completion=False)
+    (query_execution_id,) = ran.result["query_execution_ids"]
+    assert ran.result["state"] == "SUBMITTED"
+    assert time.monotonic() - started < 5
+    assert state(lab, query_execution_id) in {"QUEUED", "RUNNING"}
+    lab.aws.client("athena").stop_query_execution(QueryExecutionId=query_execution_id)
+
+
+def test_the_deadline_stops_the_query_at_athena(lab: Lab) -> None:
+    with pytest.raises(AirflowFailException, match=r"after 0\.5 s, the timeout, and was stopped"):
+        run(lab, ENDLESS, timeout=0.5)
+    (call,) = lab.started()[-1:]
+    assert call.error is None
+    ids = lab.aws.client("athena").list_query_executions(WorkGroup=lab.workgroup)["QueryExecutionIds"]
+    assert wait_until_terminal(lab, ids[0]) == "CANCELLED"
+
+
+def test_a_kill_stops_the_query_at_athena(lab: Lab) -> None:
+    task = operator(lab, ENDLESS)
+    failed: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            Task().run(task)
+        except AirflowException as error:
+            failed.append(error)
+
+    worker = threading.Thread(target=execute)
+    worker.start()
+    deadline = time.monotonic() + 10
+    while not task._running and time.monotonic() < deadline:
+        time.sleep(0.02)
+    task.on_kill()
+    worker.join(timeout=20)
+    assert not worker.is_alive()
+    assert "CANCELLED" in str(failed[0])
+
+
+def test_a_deferred_query_gives_the_same_result(lab: Lab) -> None:
+    slow = (
+        "SELECT count(*) AS n FROM UNNEST(sequence(1, 9000)) a(x) CROSS JOIN UNNEST(sequence(1, 2000)) b(y)"
+    )
+    ran = run(lab, ["SELECT 1 AS n", slow], deferrable=True, defer_after=0.0, max_rows=1)
+    assert ran.deferrals >= 1
+    assert ran.result["rows"] == [[str(9000 * 2000)]]
+    assert len(ran.result["query_execution_ids"]) == 2
+
+
+def wait_until_terminal(lab: Lab, query_execution_id: str) -> str:
+    deadline = time.monotonic() + 10
+    while (found := state(lab, query_execution_id)) in {"QUEUED", "RUNNING"} and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
