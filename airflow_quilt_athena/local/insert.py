@@ -31,7 +31,7 @@ from airflow_quilt_athena.local.type_reader import parse_hive, parse_trino
 _FORMAT_OF_SERDE = {
     PARQUET_SERDE: FileFormat.PARQUET,
     ORC_SERDE: FileFormat.ORC,
-    OPENX_JSON_SERDE: FileFormat.JSON,
+    OPENX_JSON_SERDE: FileFormat.OPENX_JSON,
     LAZY_SIMPLE_SERDE: FileFormat.TEXTFILE,
     OPEN_CSV_SERDE: FileFormat.CSV,
     **dict.fromkeys(HCATALOG_JSON_SERDES, FileFormat.JSON),

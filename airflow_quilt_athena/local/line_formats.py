@@ -18,14 +18,28 @@ _NULL = "\\N"
 _SEPARATORS = "".join(map(chr, range(1, 9)))
 
 Texts = list[str | None]  # a column, None for NULL
+BinaryText = Callable[[bytes], str]
 
 
 def json_lines(rows: Any, parameters: Mapping[str, str]) -> str:
-    """One JSON object a line; NULL is null, timestamps and dates are text, decimals are numbers."""
+    """One JSON object a line; NULL is null, timestamps and dates are text, decimals are numbers.
+
+    Bytes are written as if they were UTF-8, which loses those that are not: Hive's SerDe does so, and Trino
+    for its sake.
+    """
+    return _json_lines(rows, lambda value: value.decode(errors="replace"))
+
+
+def openx_json_lines(rows: Any, parameters: Mapping[str, str]) -> str:
+    """As json_lines, for the OpenX SerDe: bytes are base64."""
+    return _json_lines(rows, _base64)
+
+
+def _json_lines(rows: Any, binary: BinaryText) -> str:
     columns = []
     for name, column in _columns(rows):
         key = encode_basestring(name)
-        columns.append([f"{key}:{text}" for text in _or(_json(column), "null")])
+        columns.append([f"{key}:{text}" for text in _or(_json(column, binary), "null")])
     return "".join("{" + ",".join(cells) + "}\n" for cells in zip(*columns, strict=True))
 
 
@@ -58,8 +72,12 @@ def csv_lines(rows: Any, parameters: Mapping[str, str]) -> str:
     return "".join(separator.join(cells) + "\n" for cells in zip(*columns, strict=True))
 
 
-def scalar_texts(column: Any) -> Texts:
-    """Values of one simple type as Hive writes them: ``true``, ``1.0E10``, ``2026-01-02 03:04:05.678``."""
+def _base64(value: bytes) -> str:
+    return b64encode(value).decode("ascii")
+
+
+def scalar_texts(column: Any, binary: BinaryText = _base64) -> Texts:
+    """Return values of one simple type as Hive writes them: ``true``, ``1.0E10``, ``2026-01-02 03:04:05.6``."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -72,7 +90,7 @@ def scalar_texts(column: Any) -> Texts:
         # Arrow's own cast writes 0E-10.
         return [None if value is None else format(value, "f") for value in column.to_pylist()]
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return [None if value is None else b64encode(value).decode("ascii") for value in column.to_pylist()]
+        return [None if value is None else binary(value) for value in column.to_pylist()]
     texts: Texts = pc.cast(column, pa.string()).to_pylist()
     if pa.types.is_timestamp(kind):
         return [text if text is None or "." not in text else text.rstrip("0").rstrip(".") for text in texts]
@@ -123,24 +141,28 @@ def _structs(column: Any, join: Callable[[Sequence[str]], str], children: Sequen
     ]
 
 
-def _json(column: Any) -> Texts:
+def _json(column: Any, binary: BinaryText) -> Texts:
     import pyarrow as pa
 
     kind = column.type
     if pa.types.is_struct(kind):
         children = [
-            [f"{encode_basestring(f.name)}:{text}" for text in _or(_json(child), "null")]
+            [f"{encode_basestring(f.name)}:{text}" for text in _or(_json(child, binary), "null")]
             for f, child in zip(kind, _fields(column), strict=True)
         ]
         return _structs(column, lambda cells: "{" + ",".join(cells) + "}", children)
     if pa.types.is_map(kind):
         # A key is text in JSON, whatever its type.
-        keys = [encode_basestring(text or "") for text in scalar_texts(column.keys)]
-        entries = [f"{key}:{item}" for key, item in zip(keys, _or(_json(column.items), "null"), strict=True)]
+        keys = [encode_basestring(text or "") for text in scalar_texts(column.keys, binary)]
+        entries = [
+            f"{key}:{item}" for key, item in zip(keys, _or(_json(column.items, binary), "null"), strict=True)
+        ]
         return _nested(column, lambda cells: "{" + ",".join(cells) + "}", entries)
     if pa.types.is_list(kind):
-        return _nested(column, lambda cells: "[" + ",".join(cells) + "]", _or(_json(column.values), "null"))
-    texts = scalar_texts(column)
+        return _nested(
+            column, lambda cells: "[" + ",".join(cells) + "]", _or(_json(column.values, binary), "null")
+        )
+    texts = scalar_texts(column, binary)
     if pa.types.is_floating(kind):
         return [f'"{text}"' if text and text[-1] in "Ny" else text for text in texts]  # NaN, Infinity
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):

@@ -198,7 +198,7 @@ def test_a_write_that_breaks_leaves_written_files_and_no_table(source: Lab) -> N
         ("formt='ORC'", "table property 'formt' does not exist"),
         ("format='ORC', format='ORC'", "Duplicate property: format"),
         ("format='ORC', write_compression='GZIP'", "'GZIP' is not supported for format ORC"),
-        ("format='JSON', write_compression='SNAPPY'", "'SNAPPY' is not supported for format JSON"),
+        ("format='JSON', write_compression='ZLIB'", "'ZLIB' is not supported for format JSON"),
         ("format='ORC', parquet_compression='SNAPPY'", "'parquet_compression': the format is ORC"),
         ("orc_compression='ZLIB'", "'orc_compression': the format is PARQUET"),
         ("parquet_compression='SNAPPY', write_compression='SNAPPY'", "parquet_compression is set, too"),
