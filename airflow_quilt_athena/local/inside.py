@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow_quilt_athena.local.callers import ACCOUNT_ID, Caller
 from airflow_quilt_athena.local.calls import CallLog
-from airflow_quilt_athena.local.identity import ACCOUNT_ID, Caller, Identities
+from airflow_quilt_athena.local.identity import Identities
 from airflow_quilt_athena.local.knobs import Knobs
 from airflow_quilt_athena.local.objects import CallerObjects
 from airflow_quilt_athena.local.session import Clients

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
 from pathlib import Path
 from typing import Any, NoReturn
 
+from airflow_quilt_athena.local.callers import ACCOUNT_ID, Caller
 from airflow_quilt_athena.local.calls import Call, CallLog
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.grants import Need, list_need, s3_resource
-from airflow_quilt_athena.local.identity import ACCOUNT_ID, Caller, Identities
+from airflow_quilt_athena.local.identity import Identities
 from airflow_quilt_athena.local.knobs import Knobs
 from airflow_quilt_athena.local.session import StoredObject
+
+_Judging = Callable[[Need], str | None]  # why a need is not met; None when it is
 
 
 class CallerObjects:
@@ -38,17 +41,19 @@ class CallerObjects:
 
     def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
         """All current objects below ``prefix``, in key order."""
-        with _Noted(self, "ListObjectsV2", bucket, prefix, list_need(bucket, prefix)), self._lock:
+        need = list_need(bucket, prefix)
+        with _Noted(self, self._judge(), "ListObjectsV2", bucket, prefix, need), self._lock:
             keys = self._bucket(bucket).keys
             names = sorted(name for name in dict.keys(keys) if name.startswith(prefix))
             return [_stored(keys[name]) for name in names if _is_object(keys[name])]
 
     def read(self, bucket: str, key: str) -> bytes:
         """Read the whole body of one object."""
-        with (
-            _Noted(self, "GetObject", bucket, key, Need("s3:GetObject", s3_resource(bucket, key))),
-            self._lock,
-        ):
+        return self._read(self._judge(), bucket, key)
+
+    def _read(self, judge: _Judging, bucket: str, key: str) -> bytes:
+        need = Need("s3:GetObject", s3_resource(bucket, key))
+        with _Noted(self, judge, "GetObject", bucket, key, need), self._lock:
             found = self._bucket(bucket).keys.get(key)
             if not _is_object(found):
                 self._miss(bucket, key)
@@ -56,9 +61,10 @@ class CallerObjects:
 
     def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
         """Copy the bodies of ``targets``' keys into the local files named."""
+        judge = self._judge()
         made: set[str] = set()
         for key, path in targets.items():
-            body = self.read(bucket, key)
+            body = self._read(judge, bucket, key)
             folder = os.path.dirname(path)
             if folder not in made:
                 os.makedirs(folder, exist_ok=True)
@@ -68,10 +74,8 @@ class CallerObjects:
 
     def write(self, bucket: str, key: str, body: bytes) -> None:
         """Put one object; a new version of it where the bucket keeps versions."""
-        with (
-            _Noted(self, "PutObject", bucket, key, Need("s3:PutObject", s3_resource(bucket, key))),
-            self._lock,
-        ):
+        need = Need("s3:PutObject", s3_resource(bucket, key))
+        with _Noted(self, self._judge(), "PutObject", bucket, key, need), self._lock:
             self._bucket(bucket)
             written = _backend(bucket).put_object(bucket, key, body)
             written.set_metadata({"Content-Type": "application/octet-stream"})
@@ -79,11 +83,15 @@ class CallerObjects:
 
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
         """Delete the keys named; a delete marker where the bucket keeps versions."""
+        judge = self._judge()
         for key in keys:
             need = Need("s3:DeleteObject", s3_resource(bucket, key))
-            with _Noted(self, "DeleteObject", bucket, key, need), self._lock:
+            with _Noted(self, judge, "DeleteObject", bucket, key, need), self._lock:
                 self._bucket(bucket)
                 _backend(bucket).delete_object(bucket, key)
+
+    def _judge(self) -> _Judging:
+        return self._identities.judge(self._caller, by_athena=True)
 
     def _bucket(self, name: str) -> Any:
         buckets = _backend(name).buckets
@@ -102,10 +110,13 @@ class CallerObjects:
 class _Noted:
     """One call of a query to S3: refused, made to fail, or done; and noted in the log."""
 
-    __slots__ = ("_call", "_need", "_objects", "_started")
+    __slots__ = ("_call", "_judge", "_need", "_objects", "_started")
 
-    def __init__(self, objects: CallerObjects, operation: str, bucket: str, key: str, need: Need) -> None:
+    def __init__(
+        self, objects: CallerObjects, judge: _Judging, operation: str, bucket: str, key: str, need: Need
+    ) -> None:
         self._objects = objects
+        self._judge = judge
         self._call = (operation, f"{bucket}/{key}" if key else bucket)
         self._need = need
         self._started = 0.0
@@ -123,7 +134,7 @@ class _Noted:
 
     def _refuse(self) -> None:
         objects, (operation, detail) = self._objects, self._call
-        reason = objects._identities.refusal(objects._caller, self._need, by_athena=True)
+        reason = self._judge(self._need)
         if reason is not None:
             _fail(403, "AccessDenied", "Access Denied", reason)
         fault = objects._knobs.take_fault(f"s3:{operation}", detail, by_athena=True)

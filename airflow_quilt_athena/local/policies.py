@@ -47,7 +47,7 @@ class Statement:
     """One statement. None stands for an element that is not there."""
 
     allows: bool
-    actions: tuple[str, ...] | None
+    actions: tuple[str, ...] | None  # in lower case
     not_actions: tuple[str, ...] | None
     resources: tuple[str, ...] | None
     not_resources: tuple[str, ...] | None
@@ -79,8 +79,8 @@ def parse_policy(document: str) -> tuple[Statement, ...]:
 def _parse_statement(document: Mapping[str, Any]) -> Statement:
     return Statement(
         allows=document.get("Effect") == "Allow",
-        actions=_strings(document.get("Action")),
-        not_actions=_strings(document.get("NotAction")),
+        actions=_lowered(document.get("Action")),
+        not_actions=_lowered(document.get("NotAction")),
         resources=_strings(document.get("Resource")),
         not_resources=_strings(document.get("NotResource")),
         principals=_principals(document.get("Principal")),
@@ -98,6 +98,11 @@ def _strings(value: Any) -> tuple[str, ...] | None:
         return None
     items = value if isinstance(value, list) else [value]
     return tuple(str(item).lower() if isinstance(item, bool) else str(item) for item in items)
+
+
+def _lowered(value: Any) -> tuple[str, ...] | None:
+    strings = _strings(value)
+    return None if strings is None else tuple(text.lower() for text in strings)
 
 
 def _principals(value: Any) -> tuple[str, ...] | None:
@@ -140,8 +145,8 @@ def _applies(
 def _names_action(statement: Statement, action: str) -> bool:
     lowered = action.lower()
     if statement.actions is not None:
-        return any(_like(pattern.lower(), lowered) for pattern in statement.actions)
-    return not any(_like(pattern.lower(), lowered) for pattern in statement.not_actions or ())
+        return any(_like(pattern, lowered) for pattern in statement.actions)
+    return not any(_like(pattern, lowered) for pattern in statement.not_actions or ())
 
 
 def _names_resource(statement: Statement, resource: str, context: Context) -> bool:

@@ -9,12 +9,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from airflow_quilt_athena.local.callers import ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY
 from airflow_quilt_athena.local.calls import CallLog
-from airflow_quilt_athena.local.identity import (
-    ROOT_ACCESS_KEY_ID,
-    ROOT_SECRET_ACCESS_KEY,
-    Identities,
-)
+from airflow_quilt_athena.local.identity import Identities
 from airflow_quilt_athena.local.knobs import Knobs
 from airflow_quilt_athena.local.naming import DEFAULT_REGION
 from airflow_quilt_athena.local.wire import Answer
@@ -108,9 +105,9 @@ class LocalServer:
     def _build_athena(self) -> Any:
         """Build the Athena API over the engine; imports DuckDB, pyarrow and the SQL parsers."""
         from airflow_quilt_athena.local.athena_api import AthenaApi
+        from airflow_quilt_athena.local.callers import Caller
         from airflow_quilt_athena.local.duck.engine import DuckEngine
         from airflow_quilt_athena.local.grants import Need, s3_resource
-        from airflow_quilt_athena.local.identity import Caller
         from airflow_quilt_athena.local.statements import Statements
 
         identities = self._identities
@@ -133,7 +130,7 @@ class LocalServer:
         import moto.glue.responses
         import moto.s3.responses  # noqa: F401
 
-        from airflow_quilt_athena.local.identity import ROOT_ARN, Caller
+        from airflow_quilt_athena.local.callers import ROOT_ARN, Caller
 
         self._inside.clients_for(Caller(ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, None, ROOT_ARN))
         self._athena().warm_up()

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from airflow_quilt_athena.local.callers import Caller
 from airflow_quilt_athena.local.calls import MAX_DETAIL_LENGTH, Call, CallLog
 from airflow_quilt_athena.local.errors import ApiError
 from airflow_quilt_athena.local.grants import needs_of
-from airflow_quilt_athena.local.identity import Caller, Identities
+from airflow_quilt_athena.local.identity import Identities
 from airflow_quilt_athena.local.knobs import Fault, Knobs
 from airflow_quilt_athena.local.naming import (
     describe_call,

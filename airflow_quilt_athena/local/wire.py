@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
-    from airflow_quilt_athena.local.identity import Caller
+    from airflow_quilt_athena.local.callers import Caller
 
 
 @dataclass(frozen=True, slots=True)

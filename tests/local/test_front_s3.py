@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.local import LocalAthena
@@ -191,3 +193,22 @@ def test_a_presigned_url_reads_the_object(s3: Any, aws: LocalAthena, bucket: str
     url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b"})
     with urlopen(url, timeout=10) as response:
         assert response.read() == b"x"
+
+
+def test_an_object_is_read_without_keys_where_the_buckets_policy_is_public(
+    s3: Any, aws: LocalAthena, bucket: str
+) -> None:
+    anonymous = aws.client("s3", config=Config(signature_version=UNSIGNED))
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    with pytest.raises(ClientError):
+        anonymous.get_object(Bucket=bucket, Key="k")
+    public = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": public}))
+    assert anonymous.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    with pytest.raises(ClientError):
+        anonymous.put_object(Bucket=bucket, Key="k", Body=b"y")

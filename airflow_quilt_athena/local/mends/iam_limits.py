@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-from airflow_quilt_athena.local.identity import find_managed_policy
+from airflow_quilt_athena.local.accounts import find_managed_policy
 from airflow_quilt_athena.local.wire import Answer, AwsError, Forward, Request
 
 # "IAM and AWS STS quotas", read 2026-11: white space is not counted.

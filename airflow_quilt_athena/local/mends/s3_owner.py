@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from airflow_quilt_athena.local.identity import bucket_owner
+from airflow_quilt_athena.local.accounts import bucket_owner
 from airflow_quilt_athena.local.wire import Answer, AwsError, Forward, Request
 
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 
-from airflow_quilt_athena.local.identity import Identities, bucket_owner
+from airflow_quilt_athena.local.accounts import bucket_owner
+from airflow_quilt_athena.local.callers import ANONYMOUS
+from airflow_quilt_athena.local.grants import needs_of
+from airflow_quilt_athena.local.identity import Identities
+from airflow_quilt_athena.local.judgement import Judge
 from airflow_quilt_athena.local.wire import Answer, AwsError, Forward, Mend, Request
 
 MAX_POLICY_BYTES = 20 * 1024  # S3 user guide, "Bucket policies", read 2026-11
@@ -22,7 +28,7 @@ def build_policies(identities: Identities) -> Mend:
                 documents.pop(request.bucket, None)
             return answer
         if not request.operation.endswith("BucketPolicy"):
-            return forward(request)
+            return forward(_signed_if_public(request, documents))
         if bucket_owner(request.bucket) is None:
             return forward(request)  # moto says that there is no such bucket
         if request.operation == "PutBucketPolicy":
@@ -38,6 +44,17 @@ def build_policies(identities: Identities) -> Mend:
         return Answer(200, (("Content-Type", "application/json"),), documents[request.bucket].encode())
 
     return answer_policies
+
+
+def _signed_if_public(request: Request, documents: Mapping[str, str]) -> Request:
+    """Let an anonymous call pass moto, which asks for a signature, when the bucket's policy allows it."""
+    if request.caller != ANONYMOUS or not request.key or request.bucket not in documents:
+        return request
+    judge = Judge(ANONYMOUS, documents, by_athena=False)
+    if any(judge.refusal(need) is not None for need in needs_of(request)):
+        return request
+    signature = "AWS4-HMAC-SHA256 Credential=ANONYMOUS/20260101/us-east-1/s3/aws4_request"
+    return replace(request, environ={**request.environ, "HTTP_AUTHORIZATION": signature})
 
 
 def _read_policy(body: bytes) -> str:
