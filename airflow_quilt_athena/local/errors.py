@@ -21,8 +21,8 @@ class ApiError(Exception):
 class QueryFailed(Exception):
     """A query that started ends FAILED: ``reason`` becomes its StateChangeReason.
 
-    ``category`` and ``error_type`` are Athena's (error reference, "Athena engine error catalog", read 2026-11):
-    1 system, 2 user, 3 other.
+    ``category`` and ``error_type`` are Athena's (User Guide, "Athena error catalog", read 2026-11); of the
+    categories 1 is system, 2 user, 3 other.
     """
 
     reason: str

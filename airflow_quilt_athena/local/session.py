@@ -15,7 +15,7 @@ Row = tuple[str | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A result column; ``type`` is Trino's text for it, e.g. ``decimal(10,2)`` or ``array(row(a integer))``."""
+    """A result column; ``type`` is Trino's text, e.g. ``decimal(10,2)`` or ``array(row(a integer))``."""
 
     name: str
     type: str
@@ -35,11 +35,11 @@ class Objects(Protocol):
     """S3 as the query's caller may use it. Refusals raise QueryFailed with S3's reason."""
 
     def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
-        """All current objects below ``prefix``, in key order."""
+        """Return all current objects below ``prefix``, in key order."""
         ...
 
     def read(self, bucket: str, key: str) -> bytes:
-        """The whole body of one object."""
+        """Return the whole body of one object."""
         ...
 
     def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
@@ -128,7 +128,7 @@ class SelectEngine(Protocol):
     """What runs Trino SELECTs: DuckDB in process, or a Trino server."""
 
     def describe(self, sql: str, session: Session) -> tuple[Column, ...]:
-        """The columns of a SELECT, without running it."""
+        """Return the columns of a SELECT, without running it."""
         ...
 
     def query(self, sql: str, session: Session) -> QueryResult:
@@ -136,7 +136,7 @@ class SelectEngine(Protocol):
         ...
 
     def explain(self, sql: str, session: Session) -> Sequence[str]:
-        """Lines of a plan."""
+        """Return the lines of a plan."""
         ...
 
 
