@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from airflow_quilt_athena.local.callers import ACCOUNT_ID, Caller
 from airflow_quilt_athena.local.calls import CallLog
 from airflow_quilt_athena.local.identity import Identities
 from airflow_quilt_athena.local.knobs import Knobs
-from airflow_quilt_athena.local.objects import CallerObjects
+from airflow_quilt_athena.local.objects import CallerObjects, KeyIndex
 from airflow_quilt_athena.local.session import Clients
 from airflow_quilt_athena.local.wire import Answer
 
@@ -34,13 +35,20 @@ class InsideClients:
     """Makes the Clients of a query's caller."""
 
     def __init__(
-        self, answer: AnswerInside, identities: Identities, knobs: Knobs, log: CallLog, s3_lock: Any
+        self,
+        answer: AnswerInside,
+        identities: Identities,
+        knobs: Knobs,
+        log: CallLog,
+        s3_lock: AbstractContextManager[Any],
+        keys: KeyIndex,
     ) -> None:
         self._answer = answer
         self._identities = identities
         self._knobs = knobs
         self._log = log
         self._s3_lock = s3_lock
+        self._keys = keys
         self._lock = threading.Lock()  # botocore sessions are not made for threads
         self._glue = lru_cache(maxsize=_MAX_KEPT_CLIENTS)(self._build_glue)
 
@@ -48,7 +56,7 @@ class InsideClients:
         """AWS as ``caller`` sees it."""
         with self._lock:
             glue = self._glue(caller)
-        objects = CallerObjects(caller, self._identities, self._knobs, self._log, self._s3_lock)
+        objects = CallerObjects(caller, self._identities, self._knobs, self._log, self._s3_lock, self._keys)
         return Clients(objects=objects, glue=glue, account_id=ACCOUNT_ID, region=caller.region)
 
     def _build_glue(self, caller: Caller) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
 from pathlib import Path
@@ -22,8 +23,32 @@ from airflow_quilt_athena.local.session import StoredObject
 _Judging = Callable[[Need], str | None]  # why a need is not met; None when it is
 
 
+class KeyIndex:
+    """The key names of each bucket in order, sorted again only after a change.
+
+    moto keeps them unordered; a query over many partitions would walk all keys for each.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, list[str]] = {}
+
+    def forget(self, bucket: str) -> None:
+        """Say that keys of the bucket may have come or gone."""
+        self._names.pop(bucket, None)
+
+    def below(self, bucket: str, keys: Mapping[str, Any], prefix: str) -> Iterator[str]:
+        """All names that start with ``prefix``, in order."""
+        names = self._names.get(bucket)
+        if names is None:
+            names = self._names[bucket] = sorted(dict.keys(keys))  # type: ignore[arg-type]  # moto's is a dict
+        for index in range(bisect_left(names, prefix), len(names)):
+            if not names[index].startswith(prefix):
+                return
+            yield names[index]
+
+
 class CallerObjects:
-    """The Objects of one caller. ``lock`` is held while moto's S3 is touched."""
+    """The Objects of one caller. ``lock`` is held while moto's S3, or the index of its keys, is touched."""
 
     def __init__(
         self,
@@ -32,20 +57,22 @@ class CallerObjects:
         knobs: Knobs,
         log: CallLog,
         lock: AbstractContextManager[Any],
+        index: KeyIndex,
     ) -> None:
         self._caller = caller
         self._identities = identities
         self._knobs = knobs
         self._log = log
         self._lock = lock
+        self._index = index
 
     def list(self, bucket: str, prefix: str) -> Sequence[StoredObject]:
         """All current objects below ``prefix``, in key order."""
         need = list_need(bucket, prefix)
         with _Noted(self, self._judge(), "ListObjectsV2", bucket, prefix, need), self._lock:
             keys = self._bucket(bucket).keys
-            names = sorted(name for name in dict.keys(keys) if name.startswith(prefix))
-            return [_stored(keys[name]) for name in names if _is_object(keys[name])]
+            names = self._index.below(bucket, keys, prefix)
+            return [_stored(entry) for entry in map(keys.get, names) if _is_object(entry)]
 
     def read(self, bucket: str, key: str) -> bytes:
         """Read the whole body of one object."""
@@ -77,6 +104,7 @@ class CallerObjects:
         need = Need("s3:PutObject", s3_resource(bucket, key))
         with _Noted(self, self._judge(), "PutObject", bucket, key, need), self._lock:
             self._bucket(bucket)
+            self._index.forget(bucket)
             written = _backend(bucket).put_object(bucket, key, body)
             written.set_metadata({"Content-Type": "application/octet-stream"})
             _ = written.etag  # computed now, under the lock: moto does it lazily and without one
@@ -88,6 +116,7 @@ class CallerObjects:
             need = Need("s3:DeleteObject", s3_resource(bucket, key))
             with _Noted(self, judge, "DeleteObject", bucket, key, need), self._lock:
                 self._bucket(bucket)
+                self._index.forget(bucket)
                 _backend(bucket).delete_object(bucket, key)
 
     def _judge(self) -> _Judging:

@@ -81,7 +81,9 @@ class LocalServer:
         self._knobs = knobs
         self._identities = identities
         self._front = Front(moto, knobs, log, identities, build_mends(identities), self._athena)
-        self._inside = InsideClients(self._front.answer_inside, identities, knobs, log, moto.lock("s3"))
+        self._inside = InsideClients(
+            self._front.answer_inside, identities, knobs, log, moto.lock("s3"), moto.s3_keys
+        )
         control = Control(knobs, log)
 
         def application(environ: Mapping[str, Any], body: bytes) -> Answer | None:

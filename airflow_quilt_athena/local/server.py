@@ -27,6 +27,7 @@ from airflow_quilt_athena.local.naming import (
     read_signature,
     split_s3_path,
 )
+from airflow_quilt_athena.local.objects import KeyIndex
 from airflow_quilt_athena.local.wire import (
     Answer,
     AwsError,
@@ -58,6 +59,7 @@ class Moto:
     def __init__(self) -> None:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
+        self.s3_keys = KeyIndex()
         self._app = DomainDispatcherApplication(create_backend_app)
         self._locks: dict[str, threading.RLock] = {}
         self._locks_lock = threading.Lock()
@@ -69,6 +71,8 @@ class Moto:
 
     def forward(self, request: Request) -> Answer:
         """Have moto answer."""
+        if request.service == "s3" and request.method not in ("GET", "HEAD"):
+            self.s3_keys.forget(request.bucket)
         environ = dict(request.environ)
         environ["wsgi.input"] = io.BytesIO(request.body)
         environ["CONTENT_LENGTH"] = str(len(request.body))

@@ -20,7 +20,7 @@ from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.identity import Identities
 from airflow_quilt_athena.local.knobs import Fault, Knobs
 from airflow_quilt_athena.local.naming import Signature
-from airflow_quilt_athena.local.objects import CallerObjects
+from airflow_quilt_athena.local.objects import CallerObjects, KeyIndex
 
 
 class World:
@@ -29,13 +29,14 @@ class World:
     def __init__(self) -> None:
         self.knobs = Knobs()
         self.log = CallLog()
+        self.index = KeyIndex()
         self.identities = Identities(self.knobs)
         self.s3 = s3_backends[ACCOUNT_ID]["aws"]
         self.name = f"bucket-{uuid.uuid4().hex}"
         self.bucket = self.s3.create_bucket(self.name, "us-east-1")
 
     def objects(self, caller: Caller) -> CallerObjects:
-        return CallerObjects(caller, self.identities, self.knobs, self.log, threading.RLock())
+        return CallerObjects(caller, self.identities, self.knobs, self.log, threading.RLock(), self.index)
 
     def root(self) -> CallerObjects:
         return self.objects(self.identities.caller(Signature(ROOT_ACCESS_KEY_ID, "us-east-1", "s3"), None))
