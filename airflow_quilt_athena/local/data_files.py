@@ -19,7 +19,7 @@ from airflow_quilt_athena.local.session import Session
 # Athena user guide, "Considerations and limitations for CTAS", read 2026-11.
 MAX_OPEN_WRITERS = 100
 
-_TOO_MANY = 203  # Athena's error catalog: a resource limit the user's query ran into
+USER_ERROR = 1000  # Athena user guide, "Athena error catalog", read 2026-11
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def _grouped(body: Any, parts: Sequence[_PartitionKey]) -> list[tuple[tuple[str,
         raise QueryFailed(
             f"HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of {MAX_OPEN_WRITERS} open writers for "
             "partitions/buckets",
-            error_type=_TOO_MANY,
+            error_type=USER_ERROR,
         )
     order = pc.sort_indices(groups.indices)
     counts = {entry["values"]: entry["counts"] for entry in groups.indices.value_counts().to_pylist()}

@@ -20,7 +20,7 @@ from airflow_quilt_athena.local.cursor import Cursor
 from airflow_quilt_athena.local.data_type import UnknownTypeError
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.session import Outcome
-from airflow_quilt_athena.local.statement import Statement, task_error
+from airflow_quilt_athena.local.statement import SCHEMA_ERROR, Statement, task_error
 from airflow_quilt_athena.local.storage import HIVE_FORMATS, TEXTFILE, Storage
 from airflow_quilt_athena.local.type_reader import parse_hive
 
@@ -88,7 +88,10 @@ def create_in_glue(
 
 def database_not_found(database: str) -> QueryFailed:
     """Return what Hive says of a database that is not there."""
-    return QueryFailed(f"FAILED: SemanticException [Error 10072]: Database does not exist: {database}")
+    return QueryFailed(
+        f"FAILED: SemanticException [Error 10072]: Database does not exist: {database}",
+        error_type=SCHEMA_ERROR,
+    )
 
 
 def parse_table_body(cursor: Cursor) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from airflow_quilt_athena.local.cursor import Cursor
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.hive_create import checked_location
 from airflow_quilt_athena.local.session import Column, Outcome, Row
-from airflow_quilt_athena.local.statement import Statement, task_error
+from airflow_quilt_athena.local.statement import SCHEMA_ERROR, Statement, task_error
 
 Spec = dict[str, str]
 
@@ -164,7 +164,10 @@ def one_partition(statement: Statement, table: Table, spec: Spec) -> Partition:
 
 def partition_not_found(spec: Spec) -> QueryFailed:
     """Return what Hive says of a partition that is not there."""
-    return QueryFailed(f"FAILED: SemanticException [Error 10006]: Partition not found {_braced(spec)}")
+    return QueryFailed(
+        f"FAILED: SemanticException [Error 10006]: Partition not found {_braced(spec)}",
+        error_type=SCHEMA_ERROR,
+    )
 
 
 def _braced(spec: Spec) -> str:

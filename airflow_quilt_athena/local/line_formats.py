@@ -77,7 +77,7 @@ def _base64(value: bytes) -> str:
 
 
 def scalar_texts(column: Any, binary: BinaryText = _base64) -> Texts:
-    """Return values of one simple type as Hive writes them: ``true``, ``1.0E10``, ``2026-01-02 03:04:05.6``."""
+    """Return values of one simple type as Hive writes them: ``true``, ``1.0E10``, ``2026-01-02 03:04:05``."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -11,6 +11,10 @@ from airflow_quilt_athena.local.cursor import Cursor, QualifiedName
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.session import Column, Outcome, Row, SelectEngine, Session
 
+# Athena user guide, "Athena error catalog", read 2026-11.
+DDL_TASK_FAILED = 1003
+SCHEMA_ERROR = 1004
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -44,13 +48,16 @@ class Statement:
 
 def table_not_found(database: str, name: str) -> QueryFailed:
     """Return what Hive says of a table that is not there."""
-    return QueryFailed(f"FAILED: SemanticException [Error 10001]: Table not found {database}.{name}")
+    return QueryFailed(
+        f"FAILED: SemanticException [Error 10001]: Table not found {database}.{name}", error_type=SCHEMA_ERROR
+    )
 
 
 def task_error(message: str) -> QueryFailed:
     """Return what Hive says when the metastore refuses a step of a statement that was understood."""
     return QueryFailed(
-        f"FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask. {message}"
+        f"FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask. {message}",
+        error_type=DDL_TASK_FAILED,
     )
 
 
