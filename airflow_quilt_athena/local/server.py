@@ -40,6 +40,9 @@ from airflow_quilt_athena.local.wire import (
     is_json_call,
 )
 
+_SERVICES = frozenset({"glue", "iam", "s3", "sts"})
+_OTHER_PATHS = ("/moto-api", "/v20180820/")  # moto's own, and S3 Control's, which is signed for S3 too
+
 
 class AthenaHandler(Protocol):
     """The Athena API, as far as the front needs it."""
@@ -60,7 +63,9 @@ class Moto:
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
         self.s3_keys = KeyIndex()
-        self._app = DomainDispatcherApplication(create_backend_app)
+        self._create: Callable[[Any], Any] = create_backend_app  # moto's type lists its services one by one
+        self._dispatcher = DomainDispatcherApplication(create_backend_app)
+        self._apps: dict[str, Any] = {}
         self._locks: dict[str, threading.RLock] = {}
         self._locks_lock = threading.Lock()
 
@@ -68,6 +73,14 @@ class Moto:
         """Give what a thread must hold while it touches the service's backend."""
         with self._locks_lock:
             return self._locks.setdefault(service, threading.RLock())
+
+    def _app(self, request: Request) -> Any:
+        """Choose moto's application. Its own dispatcher looks a hundred folders up on disk for each call."""
+        if request.service not in _SERVICES or request.path.startswith(_OTHER_PATHS):
+            return self._dispatcher
+        if request.service not in self._apps:
+            self._apps[request.service] = self._create(request.service)
+        return self._apps[request.service]
 
     def forward(self, request: Request) -> Answer:
         """Have moto answer."""
@@ -84,7 +97,7 @@ class Moto:
             started[:] = [int(status.partition(" ")[0]), tuple(headers)]
 
         try:
-            chunks = self._app(environ, start_response)
+            chunks = self._app(request)(environ, start_response)
             body = b"".join(chunks)
             chunks.close()
         except NotImplementedError as error:
