@@ -6,13 +6,14 @@ table; files already written stay, as Athena documents.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_quilt_athena.core.partitions import partition_path
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.local.catalog import EntityExists, Table, parse_table
+from airflow_quilt_athena.local.catalog import EntityExists, parse_table
 from airflow_quilt_athena.local.data_files import Layout, cut, write_pieces
 from airflow_quilt_athena.local.data_type import DataType
 from airflow_quilt_athena.local.errors import QueryFailed
@@ -20,7 +21,7 @@ from airflow_quilt_athena.local.formats import COMPRESSION_PROPERTY, STORAGE
 from airflow_quilt_athena.local.hive_partitions import partition_input
 from airflow_quilt_athena.local.result_columns import check_named, written_types
 from airflow_quilt_athena.local.session import Column, Outcome
-from airflow_quilt_athena.local.statement import Statement
+from airflow_quilt_athena.local.statement import SCHEMA_ERROR, USER_ERROR, Statement
 from airflow_quilt_athena.local.storage import Storage
 from airflow_quilt_athena.local.write_properties import WriteProperties, ctas_properties
 
@@ -31,9 +32,47 @@ _ENFORCED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ctas:
+    """What the statement says."""
+
+    database: str
+    name: str
+    if_not_exists: bool
+    properties: WriteProperties
+    query: str
+    with_data: bool
+
+
 def create_table_as(statement: Statement) -> Outcome:
     """``CREATE TABLE [IF NOT EXISTS] name [WITH (…)] AS query [WITH [NO] DATA]``."""
-    session = statement.session
+    session, ctas = statement.session, _read(statement)
+    if _target_exists(statement, ctas):
+        return Outcome("DDL", "CREATE_TABLE_AS_SELECT", update_count=0)
+    columns = statement.engine.describe(ctas.query, session)
+    check_named(columns)
+    kinds = written_types(columns)
+    check_layout(columns, kinds, ctas.properties.layout)
+    location = ctas.properties.location or f"{session.output_prefix}tables/{session.query_execution_id}"
+    refuse_occupied(statement, location, f"{ctas.database}.{ctas.name}")
+
+    table_input = _table_input(ctas, columns, kinds, location, session.query_execution_id)
+    if not ctas.with_data:
+        _publish(statement, ctas.database, table_input, {})
+        return Outcome("DDL", "CREATE_TABLE_AS_SELECT", update_count=0)
+    rows = statement.engine.query(ctas.query, session).table
+    rows = rows.rename_columns([column.name.lower() for column in columns])
+    keys, base = ctas.properties.layout.keys, S3Uri.parse(location)
+    pieces = cut(rows, ctas.properties.layout)
+    places = {p.values: base / partition_path(keys, p.values) if keys else base for p in pieces}
+    encoding = ctas.properties.encoding
+    written = write_pieces(pieces, places.__getitem__, encoding, session, datetime.now(UTC))
+    _publish(statement, ctas.database, table_input, places if keys else {})
+    manifest = tuple(str(uri) for uri in written)
+    return Outcome("DDL", "CREATE_TABLE_AS_SELECT", update_count=rows.num_rows, manifest=manifest)
+
+
+def _read(statement: Statement) -> _Ctas:
     cursor = statement.trino()
     cursor.expect("CREATE", "TABLE")
     if_not_exists = cursor.take("IF", "NOT", "EXISTS")
@@ -42,55 +81,37 @@ def create_table_as(statement: Statement) -> Outcome:
     cursor.expect("AS")
     with_data = not cursor.cut_tail("WITH", "NO", "DATA")
     cursor.cut_tail("WITH", "DATA")
-    query = cursor.padded_rest()
-
-    if properties.location is not None and session.enforced:
-        raise QueryFailed(_ENFORCED)
-    if statement.catalog.get_table(database, name) is not None:
-        if if_not_exists:
-            return Outcome("DDL", "CREATE_TABLE_AS_SELECT", update_count=0)
-        raise _exists(database, name)
-    if statement.catalog.get_database(database) is None:
-        raise QueryFailed(f"SCHEMA_NOT_FOUND: line 1:1: Schema '{database}' does not exist")
-
-    columns = statement.engine.describe(query, session)
-    check_named(columns)
-    kinds = written_types(columns)
-    check_layout(columns, kinds, properties.layout)
-    location = properties.location or f"{session.output_prefix}tables/{session.query_execution_id}"
-    refuse_occupied(statement, location, f"{database}.{name}")
-
-    table_input = _table_input(name, columns, kinds, location, properties, session.query_execution_id)
-    table = parse_table({**table_input, "DatabaseName": database})
-    written: tuple[S3Uri, ...] = ()
-    partitions: list[dict[str, Any]] = []
-    count = 0
-    if with_data:
-        rows = statement.engine.query(query, session).table
-        rows = rows.rename_columns([column.name.lower() for column in columns])
-        count = rows.num_rows
-        pieces = cut(rows, properties.layout)
-        keys = properties.layout.keys
-        base = S3Uri.parse(location)
-        places = {piece.values: _place(base, keys, piece.values) for piece in pieces}
-        written = write_pieces(pieces, places.__getitem__, properties.encoding, session, datetime.now(UTC))
-        partitions = [partition_input(table, values, str(at)) for values, at in places.items() if values]
-    _publish(statement, table, table_input, partitions)
-    manifest = tuple(str(uri) for uri in written)
-    return Outcome("DDL", "CREATE_TABLE_AS_SELECT", update_count=count, manifest=manifest)
+    return _Ctas(database, name, if_not_exists, properties, cursor.padded_rest(), with_data)
 
 
-def _place(base: S3Uri, keys: Sequence[str], values: Sequence[str]) -> S3Uri:
-    return base / partition_path(keys, values) if keys else base
+def _target_exists(statement: Statement, ctas: _Ctas) -> bool:
+    """Tell whether the table is there and may be; refuse a target that cannot be made."""
+    if ctas.properties.location is not None and statement.session.enforced:
+        raise QueryFailed(_ENFORCED, error_type=USER_ERROR)
+    if statement.catalog.get_table(ctas.database, ctas.name) is not None:
+        if ctas.if_not_exists:
+            return True
+        raise _exists(ctas.database, ctas.name)
+    if statement.catalog.get_database(ctas.database) is None:
+        raise QueryFailed(
+            f"SCHEMA_NOT_FOUND: line 1:1: Schema '{ctas.database}' does not exist", error_type=SCHEMA_ERROR
+        )
+    return False
 
 
 def _publish(
-    statement: Statement, table: Table, table_input: dict[str, Any], partitions: list[dict[str, Any]]
+    statement: Statement,
+    database: str,
+    table_input: dict[str, Any],
+    places: Mapping[tuple[str, ...], S3Uri],
 ) -> None:
+    statement.session.check()
     try:
-        statement.catalog.create_table(table.database, table_input)
+        statement.catalog.create_table(database, table_input)
     except EntityExists as error:  # somebody was quicker
-        raise _exists(table.database, table.name) from error
+        raise _exists(database, table_input["Name"]) from error
+    table = parse_table({**table_input, "DatabaseName": database})
+    partitions = [partition_input(table, values, str(place)) for values, place in places.items()]
     statement.catalog.create_partitions(table, partitions)
 
 
@@ -138,14 +159,9 @@ def refuse_occupied(statement: Statement, location: str, table: str) -> None:
 
 
 def _table_input(
-    name: str,
-    columns: Sequence[Column],
-    kinds: Sequence[DataType],
-    location: str,
-    properties: WriteProperties,
-    query_id: str,
+    ctas: _Ctas, columns: Sequence[Column], kinds: Sequence[DataType], location: str, query_id: str
 ) -> dict[str, Any]:
-    layout, encoding = properties.layout, properties.encoding
+    layout, encoding = ctas.properties.layout, ctas.properties.encoding
     plain = STORAGE[encoding.format]
     storage = Storage(plain.serde, plain.input_format, plain.output_format, encoding.serde_parameters)
     fields = [
@@ -156,7 +172,7 @@ def _table_input(
     if layout.bucket_count:
         descriptor |= {"BucketColumns": list(layout.bucket_columns), "NumberOfBuckets": layout.bucket_count}
     return {
-        "Name": name,
+        "Name": ctas.name,
         "Owner": "hadoop",
         "TableType": "EXTERNAL_TABLE",
         "PartitionKeys": fields[split:],

@@ -15,11 +15,10 @@ from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.formats import Encoding, encode
 from airflow_quilt_athena.local.line_formats import scalar_texts
 from airflow_quilt_athena.local.session import Session
+from airflow_quilt_athena.local.statement import USER_ERROR
 
 # Athena user guide, "Considerations and limitations for CTAS", read 2026-11.
 MAX_OPEN_WRITERS = 100
-
-USER_ERROR = 1000  # Athena user guide, "Athena error catalog", read 2026-11
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def create_database(statement: Statement) -> Outcome:
     cursor.step()
     cursor.step()
     if_not_exists = cursor.take("IF", "NOT", "EXISTS")
-    database: dict[str, Any] = {"Name": cursor.qualified_name().name}
+    database: dict[str, Any] = {"Name": cursor.identifier()}
     if cursor.take("COMMENT"):
         database["Description"] = cursor.string()
     if cursor.take("LOCATION"):
@@ -62,7 +62,7 @@ def drop_database(statement: Statement) -> Outcome:
     cursor.step()
     cursor.step()
     if_exists = cursor.take("IF", "EXISTS")
-    name = cursor.qualified_name().name
+    name = cursor.identifier()
     cascade = cursor.take("CASCADE")
     if not cascade:
         cursor.take("RESTRICT")
@@ -85,7 +85,7 @@ def alter_database(statement: Statement) -> Outcome:
     cursor = statement.hive()
     cursor.step()
     cursor.step()
-    name = cursor.qualified_name().name
+    name = cursor.identifier()
     cursor.expect("SET", "DBPROPERTIES")
     changed = properties(cursor)
     cursor.expect_end()

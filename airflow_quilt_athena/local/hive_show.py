@@ -9,7 +9,7 @@ from typing import Any
 from airflow_quilt_athena.core.partitions import partition_path
 from airflow_quilt_athena.core.sql import Dialect, TokenKind, quote_identifier, quote_literal, quote_name
 from airflow_quilt_athena.local.catalog import EntityMissing, Table
-from airflow_quilt_athena.local.cursor import Cursor
+from airflow_quilt_athena.local.cursor import Cursor, QualifiedName
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.hive_create import database_not_found
 from airflow_quilt_athena.local.hive_partitions import matching, one_partition, partition_spec
@@ -47,7 +47,7 @@ def _show_names(statement: Statement, substatement: str, heading: str, *, views_
     cursor.step()
     database = statement.session.database
     if cursor.take("IN") or cursor.take("FROM"):
-        database = cursor.qualified_name().name
+        database = cursor.identifier()
     matches = _pattern(cursor, liked=cursor.take("LIKE"))
     try:
         tables = statement.catalog.list_tables(database)
@@ -104,7 +104,7 @@ def show_columns(statement: Statement) -> Outcome:
         cursor.expect("FROM")
     name = cursor.qualified_name()
     if cursor.take("IN") or cursor.take("FROM"):
-        name = type(name)(cursor.qualified_name().name, name.name)
+        name = QualifiedName(cursor.identifier(), name.name)
     cursor.expect_end()
     table = statement.find(name)
     columns = [*table.columns, *table.partition_keys]

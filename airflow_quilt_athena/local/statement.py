@@ -12,6 +12,7 @@ from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.session import Column, Outcome, Row, SelectEngine, Session
 
 # Athena user guide, "Athena error catalog", read 2026-11.
+USER_ERROR = 1000
 DDL_TASK_FAILED = 1003
 SCHEMA_ERROR = 1004
 
