@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -174,16 +175,20 @@ def test_a_file_of_many_parts_is_uploaded_by_boto(s3: Any, bucket: str) -> None:
     )
 
 
-def test_parts_answer_with_the_checksum_that_was_asked_for(s3: Any, bucket: str) -> None:
-    """quilt3 reads ChecksumSHA256 of each part."""
-    body = b"x" * 5 * 1024 * 1024
-    upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="SHA256")["UploadId"]
-    part = s3.upload_part(
-        Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=body, ChecksumAlgorithm="SHA256"
-    )
-    done = {"ETag": part["ETag"], "PartNumber": 1, "ChecksumSHA256": part["ChecksumSHA256"]}
-    s3.complete_multipart_upload(Bucket=bucket, Key="k", UploadId=upload, MultipartUpload={"Parts": [done]})
-    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == body
+def test_an_upload_in_parts_answers_with_the_checksums_that_were_asked_for(s3: Any, bucket: str) -> None:
+    """The whole's is the hash of the parts' hashes, and their number (S3 user guide)."""
+    bodies = [b"x" * 5 * 1024 * 1024, b"the rest"]
+    upload = {"Bucket": bucket, "Key": "k"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload, ChecksumAlgorithm="SHA256")["UploadId"]
+    parts = []
+    for number, body in enumerate(bodies, 1):
+        part = s3.upload_part(**upload, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256")
+        assert part["ChecksumSHA256"] == b64encode(hashlib.sha256(body).digest()).decode()
+        parts.append({"ETag": part["ETag"], "PartNumber": number, "ChecksumSHA256": part["ChecksumSHA256"]})
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    digests = b"".join(hashlib.sha256(body).digest() for body in bodies)
+    assert done["ChecksumSHA256"] == b64encode(hashlib.sha256(digests).digest()).decode() + "-2"
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"".join(bodies)
 
 
 def test_a_presigned_url_reads_the_object(s3: Any, aws: LocalAthena, bucket: str) -> None:

@@ -19,6 +19,7 @@ from airflow_quilt_athena.local.mends.paging import page_lists
 from airflow_quilt_athena.local.mends.s3_conditions import check_conditions
 from airflow_quilt_athena.local.mends.s3_deletes import build_delete_check
 from airflow_quilt_athena.local.mends.s3_encryption import default_encryption
+from airflow_quilt_athena.local.mends.s3_multipart import tell_checksum
 from airflow_quilt_athena.local.mends.s3_owner import check_owner
 from airflow_quilt_athena.local.mends.s3_policies import build_policies
 from airflow_quilt_athena.local.mends.s3_secrecy import build_secrecy
@@ -44,6 +45,7 @@ def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
             build_delete_check(identities),
             build_secrecy(identities),
             check_conditions,
+            tell_checksum,
             default_encryption,
         ),
         "iam": (limit_documents, protect_policies),

@@ -6,8 +6,7 @@ answered one at a time.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from airflow_quilt_athena.local.mends.calling import head_object
 from airflow_quilt_athena.local.wire import Answer, AwsError, Forward, Request
 
 _CHECKED = frozenset({"CopyObject", "CompleteMultipartUpload"})
@@ -19,7 +18,8 @@ def check_conditions(request: Request, forward: Forward) -> Answer:
     if_none_match = request.headers.get("if-none-match")
     if request.operation not in _CHECKED or (if_match is None and if_none_match is None):
         return forward(request)
-    etag = _current_etag(request, forward)
+    found = head_object(request, forward)
+    etag = (found.header("etag") or "").strip('"') if found.status == 200 else None
     if if_none_match is not None and etag is not None and if_none_match.strip('"') in ("*", etag):
         _fail("If-None-Match")
     if if_match is not None and etag is None:
@@ -27,19 +27,6 @@ def check_conditions(request: Request, forward: Forward) -> Answer:
     if if_match is not None and if_match.strip('"') not in ("*", etag):
         _fail("If-Match")
     return forward(request.without_header("if-match").without_header("if-none-match"))
-
-
-def _current_etag(request: Request, forward: Forward) -> str | None:
-    path = request.path
-    environ = {
-        name: value
-        for name, value in request.environ.items()
-        if not name.startswith(("HTTP_IF_", "HTTP_X_AMZ_", "HTTP_RANGE"))
-    }
-    environ.update(REQUEST_METHOD="HEAD", QUERY_STRING="", RAW_URI=path, REQUEST_URI=path)
-    head = replace(request, operation="HeadObject", method="HEAD", query={}, body=b"", environ=environ)
-    found = forward(head)
-    return (found.header("etag") or "").strip('"') if found.status == 200 else None
 
 
 def _fail(condition: str) -> None:
