@@ -52,13 +52,27 @@ def written_types(columns: Sequence[Column]) -> tuple[DataType, ...]:
     """Return the columns' types, as hive_types; files keep timestamps of milliseconds and no others."""
     kinds = hive_types(columns)
     for column, kind in zip(columns, kinds, strict=True):
+        _refuse_name(column.name)
         for part in _parts(kind):
+            if None in part.field_names:
+                raise QueryFailed(
+                    "NOT_SUPPORTED: Anonymous row type is not supported in Hive. Please give each field a name: "
+                    f"{part.trino}"
+                )
             if part.name == "timestamp" and part.parameters != _MILLIS:
                 raise QueryFailed(
                     f"NOT_SUPPORTED: Incorrect timestamp precision for {part.trino}; the configured "
                     f"precision is MILLISECONDS; column name: {column.name}"
                 )
     return kinds
+
+
+def _refuse_name(name: str) -> None:
+    # Hive keeps a table's column names in one text, separated by commas.
+    if "," in name:
+        raise QueryFailed(f"NOT_SUPPORTED: Hive column names must not contain commas: '{name}'")
+    if name != name.strip(" "):
+        raise QueryFailed(f"NOT_SUPPORTED: Hive column names must not start or end with a space: '{name}'")
 
 
 def _parts(kind: DataType) -> Iterator[DataType]:

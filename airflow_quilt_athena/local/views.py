@@ -11,16 +11,12 @@ from airflow_quilt_athena.local.statement import Statement
 
 
 def create_view(statement: Statement) -> Outcome:
-    """``CREATE [OR REPLACE] VIEW name [COMMENT …] AS query``; the query is checked first."""
+    """``CREATE [OR REPLACE] VIEW name AS query``; the query is checked first."""
     cursor = statement.trino()
     cursor.expect("CREATE")
     replace = cursor.take("OR", "REPLACE")
     cursor.expect("VIEW")
     database, name = statement.resolve(cursor.qualified_name())
-    if cursor.take("COMMENT"):
-        cursor.string()
-    if cursor.take("SECURITY") and not cursor.take("DEFINER"):
-        cursor.expect("INVOKER")
     cursor.expect("AS")
     columns = statement.engine.describe(cursor.padded_rest(), statement.session)
     check_named(columns)

@@ -244,6 +244,9 @@ def test_properties_that_do_not_fit_are_refused_before_anything_is_written(
             {"a": "timestamp(0)"},
             "Incorrect timestamp precision for timestamp(0); the configured precision is MILL",
         ),
+        ({"a": "row(integer, varchar)"}, "Anonymous row type is not supported in Hive"),
+        ({"a,b": "integer"}, "Hive column names must not contain commas: 'a,b'"),
+        ({" a": "integer"}, "Hive column names must not start or end with a space: ' a'"),
         ({"a": "array(timestamp(6))"}, "Incorrect timestamp precision for timestamp(6)"),
     ],
 )
