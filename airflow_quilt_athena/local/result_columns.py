@@ -56,8 +56,8 @@ def written_types(columns: Sequence[Column]) -> tuple[DataType, ...]:
         for part in _parts(kind):
             if None in part.field_names:
                 raise QueryFailed(
-                    "NOT_SUPPORTED: Anonymous row type is not supported in Hive. Please give each field a name: "
-                    f"{part.trino}"
+                    "NOT_SUPPORTED: Anonymous row type is not supported in Hive. Please give each field "
+                    f"a name: {part.trino}"
                 )
             if part.name == "timestamp" and part.parameters != _MILLIS:
                 raise QueryFailed(
