@@ -8,13 +8,13 @@ from typing import Any
 
 from airflow_quilt_athena.core.plans import Difference, Step
 from airflow_quilt_athena.core.policy import Account, PolicyDocument, policy_name
+from airflow_quilt_athena.core.policy_drift import compare_documents
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.changes import OUR_TAG, AwsClients, Change, ask, ask_unless, is_ours
 
 MAX_VERSIONS = 5  # IAM user guide, "IAM and AWS STS quotas", read 2026-11
 _DESCRIPTION = "Run the operators of airflow-quilt-athena"
 _NOT_THERE = frozenset({"NoSuchEntity"})
-_STATEMENT_PARTS = ("Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
 
 
 def plan_policies(
@@ -39,8 +39,8 @@ def _plan_policy(clients: AwsClients, account: Account, wanted: PolicyDocument) 
     arn = account.policy_arn(wanted.name)
     policy = _observe_policy(clients, arn)
     if policy is None:
-        statements = [Difference(s["Sid"], None, ", ".join(s["Action"])) for s in wanted.statements]
-        return Change(Step.create("policy", wanted.name, statements), lambda: _create(clients, wanted))
+        step = Step.create("policy", wanted.name, compare_documents({}, wanted.document))
+        return Change(step, lambda: _create(clients, wanted))
     version = ask(
         lambda: clients.iam.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"]),
         f"read policy {arn}",
@@ -48,38 +48,6 @@ def _plan_policy(clients: AwsClients, account: Account, wanted: PolicyDocument) 
     differences = compare_documents(version["PolicyVersion"]["Document"], wanted.document)
     step = Step.converge("policy", wanted.name, differences)
     return Change(step, lambda: _add_version(clients, arn, wanted))
-
-
-def compare_documents(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[Difference, ...]:
-    """Return the statements that differ, whatever the order of their parts."""
-    was, will_be = _by_sid(found), _by_sid(wanted)
-    names = [*will_be, *(sid for sid in was if sid not in will_be)]
-    return tuple(
-        Difference(f"statement {sid}", was.get(sid), will_be.get(sid))
-        for sid in names
-        if was.get(sid) != will_be.get(sid)
-    )
-
-
-def _by_sid(document: Mapping[str, Any]) -> dict[str, str]:
-    statements = document.get("Statement", [])
-    statements = [statements] if isinstance(statements, dict) else statements
-    return {
-        statement.get("Sid") or f"number {number}": _canonical(statement)
-        for number, statement in enumerate(statements, start=1)
-    }
-
-
-def _canonical(statement: Mapping[str, Any]) -> str:
-    parts = {part: _sorted(statement[part]) for part in _STATEMENT_PARTS if part in statement}
-    return json.dumps(parts, sort_keys=True)
-
-
-def _sorted(value: Any) -> Any:
-    """Return one writing for what IAM takes in several: one value or a list of it, in any order."""
-    if isinstance(value, dict):
-        return {key: _sorted(inner) for key, inner in value.items()}
-    return sorted(value) if isinstance(value, list) else [value]
 
 
 def _create(clients: AwsClients, wanted: PolicyDocument) -> None:

@@ -15,6 +15,7 @@ from airflow_quilt_athena.core.policy import (
     PolicyDocument,
     build_policies,
 )
+from airflow_quilt_athena.core.policy_drift import compare_documents
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 
@@ -181,3 +182,40 @@ def test_an_illegal_policy_name_is_refused(name: str) -> None:
 def test_a_grant_too_long_for_any_document_is_refused() -> None:
     with pytest.raises(InvalidCallError, match="does not fit"):
         build_policies("P", dataclasses.replace(GRANT, database="d" * 3000))
+
+
+# --------------------------------------------------------------------------------------------- drift
+
+
+def _document(*statements: dict[str, object]) -> dict[str, object]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+READ = {"Sid": "Read", "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:b/*", "arn:a/*"]}
+
+
+def test_a_document_written_otherwise_is_the_same_document() -> None:
+    other = READ | {"Action": "s3:GetObject", "Resource": ["arn:a/*", "arn:b/*"]}
+    assert compare_documents({"Version": "2012-10-17", "Statement": other}, _document(READ)) == ()
+    condition = {"StringLike": {"s3:prefix": "x*"}}
+    listed = {"StringLike": {"s3:prefix": ["x*"]}}
+    assert not compare_documents(
+        _document(READ | {"Condition": condition}), _document(READ | {"Condition": listed})
+    )
+
+
+def test_only_what_comes_and_goes_is_told() -> None:
+    wanted = READ | {"Resource": ["arn:b/*", "arn:c/*"]}
+    (difference,) = compare_documents(_document(READ), _document(wanted))
+    assert str(difference) == "statement Read, Resource: arn:a/* → arn:c/*"
+
+
+def test_statements_that_come_go_or_change_their_effect_are_told() -> None:
+    old = {"Effect": "Deny", "NotAction": "s3:*", "Resource": "*"}
+    found = _document(READ | {"Effect": "Deny"}, old)
+    new = READ | {"Sid": "More"}
+    assert [str(difference) for difference in compare_documents(found, _document(READ, new))] == [
+        'statement Read, Effect: ["Deny"] → ["Allow"]',
+        "statement More: s3:GetObject",
+        "statement number 2: s3:* → removed",
+    ]
