@@ -30,7 +30,7 @@ WORKER_TRUST = json.dumps(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def clients(aws: LocalAthena) -> AwsClients:
     return _clients(aws)
 

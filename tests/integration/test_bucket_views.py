@@ -1,0 +1,654 @@
+"""The tables and views of a bucket, on packages made with quilt3; what is expected is asked of quilt3."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from airflow_quilt_athena.core.identifiers import BucketNames
+from airflow_quilt_athena.core.plans import Plan
+from airflow_quilt_athena.core.quilt_ddl import define_tables, render_create_table
+from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, QueryFailedError
+from airflow_quilt_athena.flows.bucket_sources import SourceKind, parse_source
+from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.local import LocalAthena
+from tests.integration.lab import Lab
+from tests.integration.quilt_registry import (
+    Entry,
+    Revision,
+    canonical,
+    entries,
+    push,
+    reached_by_quilt3,
+    revisions,
+)
+from tests.integration.seed_views import seed_statements
+
+pytestmark = pytest.mark.integration
+
+Unique = Callable[[str], str]
+BASE = 1_767_225_600  # 2026-01-01T00:00:00Z
+DAY = 86_400
+AWKWARD = {
+    "a b/c d#1?.txt": ("1", {"kind": "space"}),
+    "ünïcode/日本 é.txt": ("2", {"kind": "unicode"}),
+    "plus+equals=amp&at@.txt": ("3", {}),
+    "100%.txt": ("4", {"percent": "100 %"}),
+    'it\'s "quoted", really;.txt': ("5", {"text": 'say "no"\nand go'}),
+    "deep/er/and/deeper/file": ("6", {"Mixed": {"CaseKey": [1, 2.5, None, "x"]}}),
+}
+TWIN = {"same.txt": ("same", {"Kind": "Twin"})}
+
+
+class Registry:
+    """A bucket with packages, its tables and views, and the seed's beside them."""
+
+    def __init__(self, aws: LocalAthena) -> None:
+        token = uuid.uuid4().hex[:8]
+        self.aws = aws
+        self.lab = Lab.open(aws, lambda prefix: f"{prefix}-{token}".replace("db-", "db_"))
+        self.bucket = f"quilt-{token}"
+        self.names = BucketNames.of(self.bucket)
+        self.s3 = aws.client("s3")
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}"
+
+    def refresh(self, **changes: Any) -> Plan:
+        request = RefreshRequest(
+            **{
+                "buckets": (self.bucket,),
+                "database": self.lab.database,
+                "workgroup": self.lab.workgroup,
+                **changes,
+            }
+        )
+        return refresh_bucket_views(
+            self.aws.client("athena"), self.aws.client("glue"), request, timeout_seconds=60
+        )
+
+    def seed(self) -> dict[str, str]:
+        """Make the seed's tables and views in a database of their own; returns the views' names."""
+        database = f"{self.lab.database}_seed"
+        self.aws.client("glue").create_database(DatabaseInput={"Name": database})
+        for statement in seed_statements(database, self.bucket).values():
+            self.lab.run(statement)
+        return {
+            "packages": f"{database}.{self.names.packages_view}",
+            "objects": f"{database}.{self.names.objects_view}",
+        }
+
+    def put_manifest(self, *lines: str) -> str:
+        """Write a manifest as it stands, under a name like a top hash; return that."""
+        top_hash = uuid.uuid4().hex * 2
+        body = "".join(f"{line}\n" for line in lines).encode()
+        self.s3.put_object(Bucket=self.bucket, Key=f".quilt/packages/{top_hash}", Body=body)
+        return top_hash
+
+    def put_pointer(self, name: str, pointer: str, body: str) -> None:
+        key = f".quilt/named_packages/{name}/{pointer}"
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body.encode())
+
+    def rows(self, sql: str) -> list[tuple[str | None, ...]]:
+        return self.lab.rows(sql)
+
+
+@pytest.fixture(scope="module")
+def pushed(aws: LocalAthena) -> Registry:
+    """A registry as people make them with quilt3."""
+    registry = Registry(aws)
+    with reached_by_quilt3(aws) as quilt3:
+        plates = [{"plate.csv": (f"well {n}", {"Plate": n})} for n in range(3)]
+        first = push(quilt3, registry.uri, "team/plates", plates[0], at=BASE, message="first")
+        push(quilt3, registry.uri, "team/plates", plates[1], at=BASE + DAY - 1, message="second")
+        push(quilt3, registry.uri, "team/plates", plates[2], at=BASE + DAY, message='third, "final"')
+        quilt3.Package.rollback("team/plates", registry.uri, first)
+        push(quilt3, registry.uri, "team/twin", TWIN, at=BASE + 10, message="twice")
+        push(quilt3, registry.uri, "team/twin", TWIN, at=BASE + 20, message="twice")
+        push(quilt3, registry.uri, "team/copy", TWIN, at=BASE + 30, message="twice")
+        push(
+            quilt3,
+            registry.uri,
+            "юзер/пакет",
+            AWKWARD,
+            at=BASE + 2 * DAY,
+            meta={"Experiment": "EXP-7", "nested": {"Plate_ID": "é"}, "n": 1},
+        )
+        push(quilt3, registry.uri, "empty/package", {}, at=BASE + 3 * DAY)
+        push(quilt3, registry.uri, "team/gone", {"x.txt": ("x", {})}, at=BASE + 40)
+        quilt3.delete_package("team/gone", registry=registry.uri)
+    registry.refresh()
+    return registry
+
+
+@pytest.fixture(scope="module")
+def damaged(aws: LocalAthena) -> Registry:
+    """A registry with what time, other clients and bad luck leave in one."""
+    registry = Registry(aws)
+    with reached_by_quilt3(aws) as quilt3:
+        top_hash = push(quilt3, registry.uri, "team/torn", TWIN, at=BASE, message="torn")
+        key = f".quilt/packages/{top_hash}"
+        body = registry.s3.get_object(Bucket=registry.bucket, Key=key)["Body"].read()
+        torn = body + b'{"logical_key": "torn.txt", "physi\n\nnot json at all\n{"a": NaN}\n'
+        registry.s3.put_object(Bucket=registry.bucket, Key=key, Body=torn)
+    directory = registry.put_manifest(
+        '{"version": "v0", "message": null}',
+        '{"logical_key": "sub/", "meta": {"dirmeta": 1}}',
+        '{"logical_key": "sub/a.txt", "physical_keys": ["s3://b/sub/a.txt"], "size": 1, '
+        '"hash": {"type": "SHA256", "value": "ab12"}, "meta": {}}',
+    )
+    registry.put_pointer("team/directory", str(BASE + 1), directory)
+    registry.put_pointer("team/directory", "latest", directory)
+    legacy = registry.put_manifest(
+        json.dumps(
+            {
+                "version": "v0",
+                "message": "old",
+                "workflow": {"id": "alpha", "config": "s3://b/.quilt/workflows/config.yml"},
+                "top_hash": {"alg": "v0", "value": "x"},
+            }
+        ),
+        *(
+            json.dumps(
+                {
+                    "logical_key": logical,
+                    "physical_keys": [physical],
+                    "size": size,
+                    "hash": found,
+                    "meta": None,
+                }
+            )
+            for logical, physical, size, found in LEGACY
+        ),
+        '{"logical_key": "empty.txt", "physical_keys": [], "size": 1, "hash": null, "meta": {}}',
+    )
+    registry.put_pointer("team/legacy", str(BASE + 2), legacy + "\n")  # as an editor would save it
+    registry.put_pointer("team/legacy", "latest", legacy)
+    registry.put_pointer("team/legacy", "stable", legacy)
+    registry.put_pointer("team/legacy", "1" * 20, legacy)  # neither a revision nor a tag
+    registry.put_pointer("team/legacy", str(BASE + 3), "not a hash")
+    registry.put_pointer("team/legacy/deeper", str(BASE + 4), legacy)
+    registry.s3.put_object(
+        Bucket=registry.bucket, Key=f".quilt/packages/1220{legacy}.parquet", Body=b"PAR1\n\x00\x01\nPAR1"
+    )
+    registry.refresh()
+    return registry
+
+
+SHA = {"type": "SHA256", "value": "ab12"}
+LEGACY: tuple[tuple[str, str, Any, Any], ...] = (
+    ("relative.md", "./manual/force/ONLYME.md", 10, SHA),
+    ("local.md", "file:///home/ada/local.md", 10, SHA),
+    ("text-size.md", "s3://b/text.md", "10", SHA),
+    ("odd-size.md", "s3://b/odd.md", "ten", SHA),
+    ("bad-escape.md", "s3://b/bad%zz.md?versionId=v%2F1", 10, SHA),
+    ("plus.md", "s3://b/a+b%20c.md", 10, None),
+)
+
+
+# ------------------------------------------------------------------------------------- clean views
+
+
+def _moment(text: str | None) -> datetime:
+    assert text is not None
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _entry_rows(registry: Registry) -> list[Entry]:
+    rows = registry.rows(
+        'SELECT pkg_name, revision_at, top_hash, is_latest, logical_key, physical_key, "bucket", "key", '
+        f"version_id, size, hash_type, hash_value, meta FROM {registry.names.entries}"
+    )
+    return sorted(
+        Entry(
+            str(name), _moment(at), str(top_hash), latest == "true", str(logical_key), str(physical_key),
+            str(bucket), str(key), version_id, int(str(size)), str(hash_type), str(hash_value),
+            canonical(json.loads(str(meta))),
+        )
+        for name, at, top_hash, latest, logical_key, physical_key, bucket, key, version_id, size, hash_type,
+        hash_value, meta in rows
+    )  # fmt: skip
+
+
+def test_entries_are_the_files_quilt3_sees(pushed: Registry) -> None:
+    with reached_by_quilt3(pushed.aws) as quilt3:
+        expected = sorted(entries(quilt3, pushed.uri))
+    assert len(expected) == 3 + 2 + 1 + len(AWKWARD)
+    assert _entry_rows(pushed) == expected
+
+
+def test_revisions_are_the_revisions_quilt3_sees(pushed: Registry) -> None:
+    with reached_by_quilt3(pushed.aws) as quilt3:
+        expected = sorted(revision for revision, _ in revisions(quilt3, pushed.uri))
+    rows = pushed.rows(
+        "SELECT pkg_name, revision_at, top_hash, pointer, is_latest, message, user_meta, revision_date "
+        f"FROM {pushed.names.revisions}"
+    )
+    found = sorted(
+        Revision(str(name), _moment(at), str(top_hash), str(pointer), latest == "true", message, user_meta)
+        for name, at, top_hash, pointer, latest, message, user_meta, _ in rows
+    )
+    assert found == expected
+    metadata = {r.top_hash: r.user_meta and canonical(json.loads(r.user_meta)) for r in found}
+    assert metadata == {r.top_hash: r.user_meta for r in expected}
+    assert all(str(row[7]) == str(row[1])[:10] for row in rows)
+
+
+def test_every_package_has_exactly_one_latest_revision(pushed: Registry) -> None:
+    latest = pushed.rows(f"SELECT pkg_name, pointer FROM {pushed.names.revisions} WHERE is_latest")
+    assert latest == sorted(
+        [
+            ("empty/package", str(BASE + 3 * DAY)),
+            ("team/copy", str(BASE + 30)),
+            ("team/plates", str(BASE)),  # rolled back to
+            ("team/twin", str(BASE + 20)),  # the newer of two pushes of the same content
+            ("юзер/пакет", str(BASE + 2 * DAY)),
+        ],
+        key=repr,
+    )
+
+
+def test_tags_are_the_pointers_that_are_no_revisions(pushed: Registry) -> None:
+    with reached_by_quilt3(pushed.aws) as quilt3:
+        expected = {
+            (name, pointer, top_hash)
+            for name in quilt3.list_packages(pushed.uri)
+            for pointer, top_hash in quilt3.list_package_versions(name, pushed.uri)
+            if pointer == "latest"
+        }
+    rows = pushed.rows(f"SELECT pkg_name, tag_name, top_hash FROM {pushed.names.tags}")
+    assert set(rows) == expected
+    assert len(rows) == len(expected)
+
+
+def test_columns_have_the_types_that_are_promised(pushed: Registry) -> None:
+    def types(view: str) -> dict[str, str]:
+        rows = pushed.rows(
+            "SELECT column_name, data_type FROM information_schema.columns "
+            f"WHERE table_schema = '{pushed.lab.database}' AND table_name = '{view}'"
+        )
+        return {str(name): str(kind) for name, kind in rows}
+
+    text = "varchar"
+    assert types(pushed.names.revisions) == {
+        "pkg_name": text, "top_hash": text, "pointer": text, "revision_at": "timestamp(3)",
+        "revision_date": "date", "is_latest": "boolean", "message": text, "user_meta": text, "workflow": text,
+    }  # fmt: skip
+    assert types(pushed.names.tags) == {"pkg_name": text, "tag_name": text, "top_hash": text}
+    assert types(pushed.names.entries) == {
+        "pkg_name": text, "top_hash": text, "revision_at": "timestamp(3)", "revision_date": "date",
+        "is_latest": "boolean", "logical_key": text, "physical_key": text, "bucket": text, "key": text,
+        "version_id": text, "size": "bigint", "hash_type": text, "hash_value": text, "meta": text,
+    }  # fmt: skip
+
+
+def test_a_day_is_found_by_its_date_in_utc(pushed: Registry) -> None:
+    rows = pushed.rows(
+        f"SELECT pkg_name, message FROM {pushed.names.revisions} WHERE revision_date = DATE '2026-01-02'"
+    )
+    assert rows == [("team/plates", 'third, "final"')]
+
+
+# ------------------------------------------------------------------- what breaks others' views, here
+
+
+def test_lines_that_are_no_json_make_no_rows(damaged: Registry) -> None:
+    names = damaged.names
+    assert damaged.rows(f"SELECT message FROM {names.revisions} WHERE pkg_name = 'team/torn'") == [("torn",)]
+    rows = damaged.rows(f"SELECT logical_key, size FROM {names.entries} WHERE pkg_name = 'team/torn'")
+    assert rows == [("same.txt", "4")]
+
+
+def test_directories_are_no_files(damaged: Registry) -> None:
+    sql = f"SELECT logical_key FROM {damaged.names.entries} WHERE pkg_name = 'team/directory'"
+    assert damaged.rows(sql) == [("sub/a.txt",)]
+
+
+def test_what_cannot_be_read_is_null_and_spoils_nothing_else(damaged: Registry) -> None:
+    rows = damaged.rows(
+        'SELECT logical_key, "bucket", "key", version_id, size, hash_type '
+        f"FROM {damaged.names.entries} WHERE pkg_name = 'team/legacy'"
+    )
+    assert {str(row[0]): row[1:] for row in rows} == {
+        "relative.md": (None, None, None, "10", "SHA256"),
+        "local.md": (None, None, None, "10", "SHA256"),
+        "text-size.md": ("b", "text.md", None, "10", "SHA256"),
+        "odd-size.md": ("b", "odd.md", None, None, "SHA256"),
+        "bad-escape.md": ("b", None, "v/1", "10", "SHA256"),
+        "plus.md": ("b", "a+b c.md", None, "10", None),
+    }
+
+
+def test_only_pointers_are_revisions_and_tags(damaged: Registry) -> None:
+    revisions_ = damaged.rows(f"SELECT pkg_name, pointer, is_latest FROM {damaged.names.revisions}")
+    assert revisions_ == [
+        ("team/directory", str(BASE + 1), "true"),
+        ("team/legacy", str(BASE + 2), "true"),
+        ("team/torn", str(BASE), "true"),
+    ]
+    tags = damaged.rows(f"SELECT pkg_name, tag_name FROM {damaged.names.tags}")
+    assert tags == [
+        ("team/directory", "latest"),
+        ("team/legacy", "latest"),
+        ("team/legacy", "stable"),
+        ("team/torn", "latest"),
+    ]
+
+
+def test_the_workflow_of_a_revision_is_json_text(damaged: Registry) -> None:
+    (row,) = damaged.rows(
+        f"SELECT json_extract_scalar(workflow, '$.id') FROM {damaged.names.revisions} "
+        "WHERE pkg_name = 'team/legacy'"
+    )
+    assert row == ("alpha",)
+
+
+# --------------------------------------------------------------------------- beside the seed's views
+
+
+@pytest.fixture(scope="module")
+def seed(pushed: Registry) -> dict[str, str]:
+    return pushed.seed()
+
+
+@pytest.fixture(scope="module")
+def damaged_seed(damaged: Registry) -> dict[str, str]:
+    return damaged.seed()
+
+
+def test_compatible_views_have_the_pointers_and_files_of_the_seeds(
+    pushed: Registry, seed: dict[str, str]
+) -> None:
+    packages = 'SELECT "user", "name", "hash", "timestamp", "message" FROM '
+    assert pushed.rows(packages + pushed.names.packages_view) == pushed.rows(packages + seed["packages"])
+    objects = (
+        'SELECT "user", "name", "timestamp", "tophash", "logical_key", "physical_keys", "size", "hash" FROM '
+    )
+    assert pushed.rows(objects + pushed.names.objects_view) == pushed.rows(objects + seed["objects"])
+
+
+def test_compatible_views_have_the_columns_and_types_of_the_seeds(
+    pushed: Registry, seed: dict[str, str]
+) -> None:
+    def describe(database: str, view: str) -> list[tuple[str, str]]:
+        table = pushed.aws.client("glue").get_table(DatabaseName=database, Name=view)["Table"]
+        return [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]]
+
+    for view in (pushed.names.packages_view, pushed.names.objects_view):
+        assert describe(pushed.lab.database, view) == describe(f"{pushed.lab.database}_seed", view)
+
+
+def test_package_metadata_is_there_which_the_seed_never_shows(pushed: Registry, seed: dict[str, str]) -> None:
+    where = " WHERE \"user\" = 'юзер' AND \"timestamp\" = 'latest'"
+    assert pushed.rows(f"SELECT meta FROM {seed['packages']}{where}") == [(None,)]
+    ((meta,),) = pushed.rows(f"SELECT meta FROM {pushed.names.packages_view}{where}")
+    assert json.loads(str(meta))["Experiment"] == "EXP-7"
+
+
+def test_an_entrys_user_metadata_is_there_which_the_seed_never_shows(
+    pushed: Registry, seed: dict[str, str]
+) -> None:
+    where = " WHERE logical_key = '100%.txt' AND \"timestamp\" = 'latest'"
+    assert pushed.rows(f"SELECT user_meta FROM {seed['objects']}{where}") == [(None,)]
+    ((meta,),) = pushed.rows(f"SELECT user_meta FROM {pushed.names.objects_view}{where}")
+    assert json.loads(str(meta)) == {"percent": "100 %"}
+
+
+def test_keys_of_metadata_keep_their_case_which_the_seed_loses(
+    pushed: Registry, seed: dict[str, str]
+) -> None:
+    ask = "SELECT DISTINCT json_extract_scalar(meta, '$.user_meta.{}') FROM {} WHERE logical_key = 'same.txt'"
+    assert pushed.rows(ask.format("Kind", seed["objects"])) == [(None,)]
+    assert pushed.rows(ask.format("kind", seed["objects"])) == [("Twin",)]
+    assert pushed.rows(ask.format("Kind", pushed.names.objects_view)) == [("Twin",)]
+    assert pushed.rows(ask.format("Kind", pushed.names.entries)) == [("Twin",)]
+
+
+def test_a_revision_is_one_row_where_the_seed_has_latest_again(
+    pushed: Registry, seed: dict[str, str]
+) -> None:
+    ((seen,),) = pushed.rows(f"SELECT count(*) FROM {seed['packages']}")
+    ((ours,),) = pushed.rows(f"SELECT count(*) FROM {pushed.names.revisions}")
+    assert (seen, ours) == (str(8 + 5), "8")
+
+
+def test_one_damaged_line_multiplies_the_seeds_rows_and_not_ours(
+    damaged: Registry, damaged_seed: dict[str, str]
+) -> None:
+    where = " WHERE \"name\" = 'torn'"
+    pointers = Counter(
+        row[0] for row in damaged.rows(f'SELECT "timestamp" FROM {damaged_seed["packages"]}{where}')
+    )
+    assert min(pointers.values()) > 1
+    ours = damaged.rows(f'SELECT "timestamp", message FROM {damaged.names.packages_view}{where}')
+    assert ours == [(str(BASE), "torn"), ("latest", "torn")]
+    objects = f'SELECT "timestamp", logical_key FROM {damaged.names.objects_view}{where}'
+    assert damaged.rows(objects) == [(str(BASE), "same.txt"), ("latest", "same.txt")]
+    assert len(damaged.rows(objects.replace(damaged.names.objects_view, damaged_seed["objects"]))) > 2
+
+
+def test_sizes_add_up_which_are_text_in_the_seeds_view(pushed: Registry, seed: dict[str, str]) -> None:
+    with pytest.raises(QueryFailedError):
+        pushed.rows(f"SELECT sum(size) FROM {seed['objects']}")
+    with reached_by_quilt3(pushed.aws) as quilt3:
+        expected = sum(entry.size for entry in entries(quilt3, pushed.uri))
+    assert pushed.rows(f"SELECT sum(size) FROM {pushed.names.entries}") == [(str(expected),)]
+
+
+def test_the_pointer_latest_is_no_time_which_the_seeds_column_says_it_is(
+    pushed: Registry, seed: dict[str, str]
+) -> None:
+    with pytest.raises(QueryFailedError):
+        pushed.rows(f'SELECT from_unixtime(CAST("timestamp" AS bigint)) FROM {seed["packages"]}')
+    ((newest,),) = pushed.rows(f"SELECT max(revision_at) FROM {pushed.names.revisions}")
+    assert newest == "2026-01-04 00:00:00.000"
+
+
+def test_a_file_is_found_by_its_key_which_the_seed_gives_encoded(
+    pushed: Registry, seed: dict[str, str]
+) -> None:
+    key = "юзер/пакет/a b/c d#1?.txt"
+    sql = "SELECT logical_key FROM {} WHERE {} = '{}'"
+    assert pushed.rows(sql.format(pushed.names.entries, '"key"', key)) == [("a b/c d#1?.txt",)]
+    encoded = "element_at(physical_keys, 1)"
+    assert pushed.rows(sql.format(seed["objects"], encoded, f"{pushed.uri}/{key}")) == []
+
+
+def test_a_bucket_with_dots_and_digits_works_where_the_seeds_names_do_not(
+    pushed: Registry,
+) -> None:
+    bucket = f"1st.data.{uuid.uuid4().hex[:8]}"
+    pushed.s3.create_bucket(Bucket=bucket)
+    statements = seed_statements(f"{pushed.lab.database}_seed", bucket)
+    with pytest.raises(QueryFailedError):
+        pushed.lab.run(statements[f"{bucket}_quilt_manifests"])
+    assert pushed.refresh(buckets=(bucket,)).changed
+    names = BucketNames.of(bucket)
+    for view in names.views:
+        assert pushed.rows(f"SELECT count(*) FROM {view}") == [("0",)]
+
+
+def test_making_the_views_again_works_where_the_seeds_statements_fail(
+    pushed: Registry, seed: dict[str, str]
+) -> None:
+    statements = seed_statements(f"{pushed.lab.database}_seed", pushed.bucket)
+    with pytest.raises(QueryFailedError, match=r"(?i)already exists"):
+        pushed.lab.run(statements[pushed.names.packages_view])
+    assert not pushed.refresh().changed
+
+
+# ------------------------------------------------------------------------------------------ refresh
+
+
+@pytest.fixture
+def fresh(aws: LocalAthena) -> Registry:
+    return Registry(aws)
+
+
+def _actions(plan: Plan) -> Counter[str]:
+    return Counter(step.action.value for step in plan.steps)
+
+
+def test_unchanged_costs_no_query_and_one_page_of_tables(fresh: Registry) -> None:
+    assert _actions(fresh.refresh()) == {"created": 7}
+    fresh.aws.clear_calls()
+    assert _actions(fresh.refresh()) == {"unchanged": 7}
+    calls = [call.operation for call in fresh.aws.calls if not call.by_athena]
+    assert calls == ["GetTables"]
+
+
+def test_a_view_changed_by_hand_is_put_right_and_nothing_else_is_touched(fresh: Registry) -> None:
+    fresh.refresh()
+    fresh.lab.run(f"CREATE OR REPLACE VIEW {fresh.names.tags} AS SELECT 1 AS mine")
+    fresh.aws.clear_calls()
+    plan = fresh.refresh()
+    (step,) = (step for step in plan.steps if step.does_something)
+    assert step.name == f"{fresh.lab.database}.{fresh.names.tags}"
+    assert "mine" in str(step.details[0])
+    assert len(fresh.lab.started()) == 1
+    assert fresh.rows(f"SELECT * FROM {fresh.names.tags}") == []
+    assert not fresh.refresh().changed
+
+
+def test_a_view_changed_behind_athenas_back_is_noticed(fresh: Registry) -> None:
+    fresh.refresh()
+    glue = fresh.aws.client("glue")
+    where = {"DatabaseName": fresh.lab.database, "Name": fresh.names.tags}
+    table = glue.get_table(**where)["Table"]
+    other = glue.get_table(**{**where, "Name": fresh.names.revisions})["Table"]
+    glue.update_table(
+        DatabaseName=fresh.lab.database,
+        TableInput={
+            "Name": fresh.names.tags,
+            "TableType": "VIRTUAL_VIEW",
+            "PartitionKeys": [],
+            "Parameters": table["Parameters"],  # our marks stay
+            "ViewOriginalText": other["ViewOriginalText"],
+            "ViewExpandedText": other["ViewExpandedText"],
+            "StorageDescriptor": other["StorageDescriptor"],
+        },
+    )
+    plan = fresh.refresh()
+    assert [step.name for step in plan.steps if step.does_something] == [
+        f"{fresh.lab.database}.{fresh.names.tags}"
+    ]
+    assert not fresh.refresh().changed
+
+
+def test_tables_and_views_of_the_seed_are_adopted(fresh: Registry) -> None:
+    for statement in seed_statements(fresh.lab.database, fresh.bucket).values():
+        fresh.lab.run(statement)
+    plan = fresh.refresh()
+    assert _actions(plan) == {"changed": 4, "created": 3}
+    (manifests, *_) = plan.steps
+    assert {detail.setting for detail in manifests.details} == {
+        "columns",
+        "location",
+        "output format",
+        "serde property case.insensitive",
+    }
+    assert not fresh.refresh().changed
+
+
+def test_a_table_of_our_name_over_other_files_is_refused_and_stays(fresh: Registry) -> None:
+    fresh.lab.run(
+        f"CREATE EXTERNAL TABLE {fresh.names.manifests} (a string) LOCATION 's3://{fresh.lab.bucket}/theirs/'"
+    )
+    with pytest.raises(ManualActionError, match=r"its location is s3://.*/theirs/"):
+        fresh.refresh()
+    assert fresh.lab.tables() == {fresh.names.manifests}
+
+
+def test_a_table_changed_by_hand_is_put_right_and_the_plan_says_what_differed(fresh: Registry) -> None:
+    fresh.refresh()
+    fresh.lab.run(
+        f"ALTER TABLE {fresh.names.packages} SET TBLPROPERTIES ('skip.header.line.count' = '1', 'team' = 'x')"
+    )
+    plan = fresh.refresh()
+    (step,) = (step for step in plan.steps if step.does_something)
+    assert [str(detail) for detail in step.details] == ["table property skip.header.line.count: 1 → removed"]
+    assert not fresh.refresh().changed
+
+
+def test_athena_makes_the_same_tables_of_the_ddl_as_we_make_through_glue(fresh: Registry) -> None:
+    for definition in define_tables(fresh.names):
+        fresh.lab.run(render_create_table(definition, fresh.lab.database))
+    plan = fresh.refresh()
+    assert [step.action.value for step in plan.steps if step.resource == "table"] == ["unchanged"] * 2
+
+
+def test_a_database_that_does_not_exist_is_a_clear_error(fresh: Registry) -> None:
+    with pytest.raises(InvalidCallError, match="Database nowhere does not exist"):
+        fresh.refresh(database="nowhere")
+
+
+def test_many_buckets_are_refreshed_at_once(fresh: Registry, unique: Unique) -> None:
+    buckets = tuple(f"{unique('many')}-{number}".replace("_", "-") for number in range(5))
+    for bucket in buckets:
+        fresh.s3.create_bucket(Bucket=bucket)
+    assert _actions(fresh.refresh(buckets=buckets)) == {"created": 35}
+    assert not fresh.refresh(buckets=buckets).changed
+
+
+# ------------------------------------------------------------------------------------------ sources
+
+
+def _make_platform_tables(registry: Registry) -> str:
+    """The tables a Quilt platform keeps, by its names and columns."""
+    database = f"{registry.lab.database}-platform"
+    registry.aws.client("glue").create_database(DatabaseInput={"Name": database})
+    for statement in seed_statements(registry.lab.database, registry.bucket).values():
+        if "EXTERNAL TABLE" in statement:
+            statement = statement.replace(
+                f"`{registry.lab.database}.{registry.names.manifests}`",
+                f"`{database}`.`{registry.bucket}_manifests`",
+            ).replace(
+                f"`{registry.lab.database}.{registry.names.packages}`",
+                f"`{database}`.`{registry.bucket}_packages`",
+            )
+            registry.lab.run(statement.replace("`hash` string)", "`top_hash` string)"))
+    return database
+
+
+@pytest.mark.parametrize("kind", [SourceKind.AUTO, SourceKind.QUILT_TABLES])
+def test_views_are_built_on_a_platforms_tables_where_there_are_any(fresh: Registry, kind: SourceKind) -> None:
+    platform = _make_platform_tables(fresh)
+    header = fresh.put_manifest(
+        '{"version": "v0", "message": "m"}',
+        '{"logical_key": "a", "physical_keys": ["s3://b/a"], "size": 7, "hash": null, "meta": {}}',
+    )
+    fresh.put_pointer("x/y", str(BASE), header)
+    fresh.put_pointer("x/y", "latest", header)
+    plan = fresh.refresh(source=kind, source_database=platform)
+    assert _actions(plan) == {"created": 5}  # no table of ours
+    assert fresh.rows(f"SELECT pkg_name, is_latest, message, workflow FROM {fresh.names.revisions}") == [
+        ("x/y", "true", "m", None)
+    ]
+    assert fresh.rows(f"SELECT logical_key, size FROM {fresh.names.entries}") == [("a", "7")]
+    assert not fresh.refresh(source=kind, source_database=platform).changed
+
+
+def test_without_a_platforms_tables_auto_uses_our_own_and_quilt_tables_is_refused(fresh: Registry) -> None:
+    database = f"{fresh.lab.database}_empty"
+    fresh.aws.client("glue").create_database(DatabaseInput={"Name": database})
+    with pytest.raises(InvalidCallError, match="No Quilt platform tables"):
+        fresh.refresh(source=SourceKind.QUILT_TABLES, source_database=database)
+    assert _actions(fresh.refresh(source_database=database)) == {"created": 7}
+
+
+def test_iceberg_is_refused_by_name() -> None:
+    with pytest.raises(InvalidCallError, match="'iceberg' is not supported yet"):
+        parse_source("iceberg", "platform")
+    with pytest.raises(InvalidCallError, match="needs source_database"):
+        parse_source("quilt_tables", None)
+    with pytest.raises(InvalidCallError, match="Expected one of auto, manifests"):
+        parse_source("views", None)

@@ -1,0 +1,233 @@
+"""The two operators as tasks, and the policy they hand out, used by a role that has nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import DAG
+
+from airflow_quilt_athena.core.identifiers import BucketNames
+from airflow_quilt_athena.exceptions import QuiltAthenaError
+from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.completion import run_query
+from airflow_quilt_athena.local import LocalAthena
+from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
+from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
+from tests.integration.lab import Lab, Task
+
+pytestmark = pytest.mark.integration
+
+Unique = Callable[[str], str]
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+}
+
+
+class Team:
+    """Names of a team's own, and what its tasks do."""
+
+    def __init__(self, aws: LocalAthena, unique: Unique) -> None:
+        self.aws = aws
+        self.lab = Lab.open(aws, unique)
+        self.results = unique("acme-results")
+        self.bucket = unique("acme-data").replace("_", "-")
+        self.other_bucket = unique("other-data").replace("_", "-")
+        self.database = unique("lake")
+        self.workgroup = unique("acme-workgroup")
+        self.role = unique("worker-role")
+        self.credentials: dict[str, str] = {}
+        for bucket in (self.bucket, self.other_bucket):
+            aws.client("s3").create_bucket(Bucket=bucket)
+            self.put_package(bucket)
+        aws.client("iam").create_role(RoleName=self.role, AssumeRolePolicyDocument=json.dumps(TRUST))
+
+    def put_package(self, bucket: str) -> None:
+        s3, top_hash = self.aws.client("s3"), "ab" * 32
+        header = '{"version": "v0", "message": "hello"}\n'
+        s3.put_object(Bucket=bucket, Key=f".quilt/packages/{top_hash}", Body=header.encode())
+        for pointer in ("1767225600", "latest"):
+            s3.put_object(
+                Bucket=bucket, Key=f".quilt/named_packages/team/pkg/{pointer}", Body=top_hash.encode()
+            )
+
+    def provision(self, **changes: Any) -> Any:
+        arguments: dict[str, Any] = {
+            "task_id": "provision",
+            "results_bucket": self.results,
+            "quilt_buckets": [self.bucket],
+            "database": self.database,
+            "workgroup": self.workgroup,
+            "policy_name": self.role.replace("role", "policy"),
+            "attach_to_roles": [self.role],
+        }
+        return Task().run(ProvisionQuiltAthenaOperator(**(arguments | changes))).result
+
+    def views(self, **changes: Any) -> Any:
+        arguments: dict[str, Any] = {
+            "task_id": "views",
+            "bucket": self.bucket,
+            "database": self.database,
+            "workgroup": self.workgroup,
+        }
+        return Task().run(CreateBucketViewsOperator(**(arguments | changes))).result
+
+    def as_role(self, service: str) -> Any:
+        """A client that may do what the role may."""
+        if not self.credentials:
+            role = self.aws.client("iam").get_role(RoleName=self.role)["Role"]["Arn"]
+            answer = self.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="worker")["Credentials"]
+            self.credentials = {
+                "aws_access_key_id": answer["AccessKeyId"],
+                "aws_secret_access_key": answer["SecretAccessKey"],
+                "aws_session_token": answer["SessionToken"],
+            }
+        return self.aws.client(service, **self.credentials)
+
+    def refresh_as_role(self, bucket: str) -> None:
+        request = RefreshRequest((bucket,), self.database, self.workgroup)
+        refresh_bucket_views(self.as_role("athena"), self.as_role("glue"), request, timeout_seconds=60)
+
+    def count_as_role(self, bucket: str) -> None:
+        run_query(
+            self.as_role("athena"),
+            f"SELECT count(*) FROM {BucketNames.of(bucket).revisions}",
+            database=self.database,
+            workgroup=self.workgroup,
+            timeout_seconds=60,
+        )
+
+
+@pytest.fixture
+def team(aws: LocalAthena, unique: Unique, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
+    team = Team(aws, unique)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", team.lab.connection)
+    yield team
+    aws.set_latency({})
+    aws.enforce_iam(False)
+
+
+def _actions(xcom: dict[str, Any]) -> dict[str, str]:
+    return {resource["name"]: resource["action"] for resource in xcom["resources"]}
+
+
+# ------------------------------------------------------------------------------------------ as tasks
+
+
+def test_provision_then_views_then_both_again(team: Team) -> None:
+    assert team.provision()["changed"] is True
+    made = team.views()
+    names = BucketNames.of(team.bucket)
+    assert _actions(made) == {f"{team.database}.{name}": "created" for name in (*names.tables, *names.views)}
+    assert json.loads(json.dumps(made)) == made
+    assert set(_actions(team.provision()).values()) == {"unchanged"}
+    assert set(_actions(team.views()).values()) == {"unchanged"}
+
+
+def test_a_dry_run_returns_the_plan_and_makes_nothing(team: Team) -> None:
+    planned = team.provision(dry_run=True)
+    assert planned["changed"] is True
+    databases = team.aws.client("glue").get_databases()["DatabaseList"]
+    assert team.database not in {database["Name"] for database in databases}
+    assert planned == team.provision()
+
+
+def test_bad_input_fails_at_once_and_is_not_retried(team: Team) -> None:
+    with pytest.raises(AirflowFailException, match="Not a bucket name"):
+        team.provision(quilt_buckets="s3://acme")
+    with pytest.raises(AirflowFailException, match=r"does not exist\. Create it"):
+        team.views(database="nowhere")
+    with pytest.raises(AirflowFailException, match="'iceberg' is not supported yet"):
+        team.views(source="iceberg")
+
+
+def test_a_slow_athena_is_waited_for_in_the_triggerer(team: Team) -> None:
+    team.provision()
+    team.aws.set_latency({"athena:query": 1.0})
+    operator = CreateBucketViewsOperator(
+        task_id="views",
+        bucket=team.bucket,
+        database=team.database,
+        workgroup=team.workgroup,
+        deferrable=True,
+        defer_after=0.1,
+    )
+    ran = Task().run(operator)
+    assert ran.deferrals == 1
+    assert set(_actions(ran.result).values()) == {"created"}
+    assert set(_actions(team.views()).values()) == {"unchanged"}
+
+
+def test_buckets_may_be_mapped_and_named_in_the_ui() -> None:
+    with DAG("mapped", schedule=None):
+        mapped = CreateBucketViewsOperator.partial(
+            task_id="views", map_index_template="{{ task.bucket }}"
+        ).expand(bucket=["acme-one", "acme-two"])
+    assert mapped.map_index_template == "{{ task.bucket }}"
+    assert "bucket" in CreateBucketViewsOperator.template_fields
+
+
+# ---------------------------------------------------------------------------------- with our policy
+
+
+def test_a_role_with_our_policy_makes_and_reads_its_own_buckets_views(team: Team) -> None:
+    team.provision()
+    team.aws.enforce_iam(True)
+    team.refresh_as_role(team.bucket)
+    team.refresh_as_role(team.bucket)
+    team.count_as_role(team.bucket)
+
+
+def test_a_role_with_our_policy_reads_no_other_bucket(team: Team) -> None:
+    team.provision()
+    team.aws.enforce_iam(True)
+    team.refresh_as_role(team.other_bucket)  # names in its own database, over files it may not read
+    with pytest.raises(QuiltAthenaError, match=r"(?i)access denied|insufficient permissions"):
+        team.count_as_role(team.other_bucket)
+
+
+def test_a_role_with_our_policy_runs_nothing_in_another_workgroup(team: Team) -> None:
+    team.provision()
+    team.aws.enforce_iam(True)
+    team.workgroup = team.lab.workgroup
+    with pytest.raises(QuiltAthenaError, match=r"(?i)StartQueryExecution"):
+        team.count_as_role(team.bucket)
+
+
+def test_without_the_policy_the_role_may_do_nothing(team: Team) -> None:
+    team.provision(attach_to_roles=[])
+    team.aws.enforce_iam(True)
+    with pytest.raises(QuiltAthenaError, match=r"(?i)GetTables"):
+        team.refresh_as_role(team.bucket)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "athena:StartQueryExecution",
+        "athena:BatchGetQueryExecution",
+        "glue:GetTables",
+        "glue:CreateTable",
+        "glue:UpdateTable",
+        "s3:PutObject",
+    ],
+)
+def test_each_grant_taken_away_stops_the_views_from_being_made(team: Team, action: str) -> None:
+    team.provision()
+    iam = team.aws.client("iam")
+    (attached,) = iam.list_attached_role_policies(RoleName=team.role)["AttachedPolicies"]
+    version = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId="v1")["PolicyVersion"]
+    document = version["Document"]
+    for statement in document["Statement"]:
+        statement["Action"] = [kept for kept in statement["Action"] if kept != action]
+    document["Statement"] = [statement for statement in document["Statement"] if statement["Action"]]
+    iam.create_policy_version(
+        PolicyArn=attached["PolicyArn"], PolicyDocument=json.dumps(document), SetAsDefault=True
+    )
+    team.aws.enforce_iam(True)
+    with pytest.raises(QuiltAthenaError):
+        team.refresh_as_role(team.bucket)
