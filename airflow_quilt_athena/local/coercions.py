@@ -8,36 +8,32 @@ of a larger type into a smaller type when the values fit").
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
-from airflow_quilt_athena.local.data_type import DataType
+from airflow_quilt_athena.local.data_type import TIMESTAMP_TZ, DataType
+from airflow_quilt_athena.local.duck.lattice import INTEGRAL, coercible, common_type
 from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.printing import local_time
 
-_INTEGERS = ("tinyint", "smallint", "integer", "bigint")
-_NUMBERS = frozenset({*_INTEGERS, "decimal", "real", "double"})
 _TEXTS = frozenset({"varchar", "char"})
-_MOMENTS = frozenset({"date", "timestamp"})
-_FAMILIES = (_NUMBERS, _TEXTS, _MOMENTS)
+_HALF_A_MILLISECOND = timedelta(microseconds=500)
 
 
 def can_insert(source: DataType, target: DataType) -> bool:
-    """Whether Trino inserts values of ``source`` into a column of ``target``."""
-    if source == target or source.name == "unknown":
-        return True
-    if not target.children:
-        return any(source.name in family and target.name in family for family in _FAMILIES)
-    return (
-        source.name == target.name
-        and len(source.children) == len(target.children)
-        and all(_fits_inside(s, t) for s, t in zip(source.children, target.children, strict=True))
+    """Tell whether Trino inserts values of ``source`` into a column of ``target``."""
+    if common_type(source, target) is None:
+        return False
+    # Trino guards text of a limited length only where it is not inside another value.
+    return not target.children or all(
+        _fits_inside(s, t) for s, t in zip(source.children, target.children, strict=False)
     )
 
 
 def _fits_inside(source: DataType, target: DataType) -> bool:
-    # Trino guards text of a limited length only at the top of a value.
-    if target.name in _TEXTS and target.parameters and source.name in _TEXTS:
-        return bool(source.parameters) and source.parameters <= target.parameters
-    return can_insert(source, target)
+    if target.name in _TEXTS:
+        return coercible(source, target)
+    return all(_fits_inside(s, t) for s, t in zip(source.children, target.children, strict=False))
 
 
 def coerce(column: Any, source: DataType, target: DataType) -> Any:
@@ -53,29 +49,46 @@ def coerce(column: Any, source: DataType, target: DataType) -> Any:
     if target.name in _TEXTS:
         return _text(column, source, target)
     try:
-        return _number_or_moment(column, source, target)
+        if target.name in ("timestamp", "date"):
+            return _moment(column, source, target)
+        return _number(column, source, target)
     except pa.ArrowInvalid as error:
         raise QueryFailed(
             f"INVALID_CAST_ARGUMENT: Cannot cast {source.trino} to {target.trino} on INSERT: {error}"
         ) from error
 
 
-def _number_or_moment(column: Any, source: DataType, target: DataType) -> Any:
+def _number(column: Any, source: DataType, target: DataType) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if target.name in _INTEGERS and source.name in ("real", "double", "decimal"):
+    if target.name in INTEGRAL and source.name in ("real", "double", "decimal"):
         column = pc.round(column, round_mode="half_towards_infinity")
     elif target.name == "decimal":
         scale = target.parameters[1]
-        if source.name in _INTEGERS:
+        if source.name in INTEGRAL:
             # Arrow wants room for every value of the integer type before it looks at those there are.
             column = column.cast(pa.decimal128(19, 0))
         elif source.name != "decimal" or source.parameters[1] > scale:
             column = pc.round(column, ndigits=scale, round_mode="half_towards_infinity")
     elif source.name == "decimal":
         column = column.cast(pa.string())  # to a double; Arrow's own way there is off by a last digit
-    return column.cast(target.arrow(), safe=target.name not in ("real", "double", "date"))
+    return column.cast(target.arrow(), safe=target.name not in ("real", "double"))
+
+
+def _moment(column: Any, source: DataType, target: DataType) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if source.name == TIMESTAMP_TZ:  # an instant in UTC beside the zone it is told in
+        told = [None if one is None else local_time(one["t"], one["z"]) for one in column.to_pylist()]
+        column = pa.array(told, pa.timestamp("us"))
+    if target.name == "date":
+        return column.cast(pa.date32(), safe=False)
+    column = column.cast(target.arrow(), safe=False)
+    if source.parameters > target.parameters:
+        column = pc.floor_temporal(pc.add(column, pa.scalar(_HALF_A_MILLISECOND)), unit="millisecond")
+    return column
 
 
 def _text(column: Any, source: DataType, target: DataType) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -114,7 +114,20 @@ def test_columns_that_do_not_match_fail_with_both_lists(
         ("real", "double", 0.5, 0.5),
         ("varchar(9)", "varchar(2)", "ab   ", "ab"),
         ("varchar", "string", "ab", "ab"),
-        ("date", "timestamp", date(2026, 1, 2), None),
+        ("date", "timestamp", date(2026, 1, 2), datetime(2026, 1, 2)),
+        ("timestamp(3)", "date", datetime(2026, 1, 2, 23, 59), date(2026, 1, 2)),
+        (
+            "timestamp(6)",
+            "timestamp",
+            datetime(2026, 1, 2, 3, 4, 5, 123500),
+            datetime(2026, 1, 2, 3, 4, 5, 124000),
+        ),
+        (
+            "timestamp(3) with time zone",
+            "timestamp",
+            {"t": datetime(2026, 7, 1, 12), "z": "Europe/Berlin"},
+            datetime(2026, 7, 1, 14),
+        ),
         ("unknown", "array<int>", None, None),
         ("array(integer)", "array<bigint>", [1, None, 2], [1, None, 2]),
         ("map(varchar(1), integer)", "map<string,double>", [("k", 1)], [("k", 1.0)]),
@@ -125,13 +138,10 @@ def test_columns_that_do_not_match_fail_with_both_lists(
 def test_values_are_cast_as_trino_casts_them_on_insert(
     lab: Lab, source: str, column: str, value: Any, stored: Any
 ) -> None:
-    from datetime import datetime
-
     lab.run(f"CREATE EXTERNAL TABLE t (v {column}) STORED AS PARQUET LOCATION 's3://lab/t/'")
     lab.engine.learn("SELECT 1", {"a": source}, [(value,), (None,)])
     (uri,) = lab.run("INSERT INTO t SELECT 1").manifest
-    expected = datetime(2026, 1, 2) if column == "timestamp" else stored
-    assert [row["v"] for row in rows_of(lab, uri)] == [expected, None]
+    assert [row["v"] for row in rows_of(lab, uri)] == [stored, None]
 
 
 @pytest.mark.parametrize(
