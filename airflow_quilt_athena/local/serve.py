@@ -9,14 +9,19 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from airflow_quilt_athena.local.callers import ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY
+from airflow_quilt_athena.local.callers import ROOT_ACCESS_KEY_ID, ROOT_ARN, ROOT_SECRET_ACCESS_KEY, Caller
 from airflow_quilt_athena.local.calls import CallLog
 from airflow_quilt_athena.local.identity import Identities
 from airflow_quilt_athena.local.knobs import Knobs
 from airflow_quilt_athena.local.naming import DEFAULT_REGION
+from airflow_quilt_athena.local.session import Session
 from airflow_quilt_athena.local.wire import Answer
 
 ENGINES = ("duckdb",)
+# Reads nothing; passes the grammar, the translation and the engine once.
+_TYPICAL_SELECT = (
+    "WITH a AS (SELECT 1 AS x) SELECT x, count(*) FROM a WHERE x > 0 GROUP BY x ORDER BY x LIMIT 1"
+)
 
 
 def check_engine(engine: str) -> None:
@@ -107,35 +112,28 @@ class LocalServer:
     def _build_athena(self) -> Any:
         """Build the Athena API over the engine; imports DuckDB, pyarrow and the SQL parsers."""
         from airflow_quilt_athena.local.athena_api import AthenaApi
-        from airflow_quilt_athena.local.callers import Caller
         from airflow_quilt_athena.local.duck.engine import DuckEngine
-        from airflow_quilt_athena.local.grants import Need, s3_resource
         from airflow_quilt_athena.local.statements import Statements
 
-        identities = self._identities
-
-        def write_refusal(caller: Caller, bucket: str, key: str) -> str | None:
-            return identities.refusal(caller, Need("s3:PutObject", s3_resource(bucket, key)), by_athena=True)
-
-        api = AthenaApi(
-            Statements(DuckEngine()),
+        self._statements: Any = Statements(DuckEngine())
+        return AthenaApi(
+            self._statements,
             self._inside.clients_for,
-            identities.authorize,
+            self._identities.authorize,
             knobs=self._knobs,
-            write_refusal=write_refusal,
+            write_refusal=self._identities.write_refusal,
         )
-        api.warm_up()
-        return api
 
     def _warm(self) -> None:
-        """Import what the first calls would otherwise wait for."""
+        """Do once what the first calls would otherwise wait for: imports, models, grammar, a connection."""
         import moto.glue.responses
         import moto.s3.responses  # noqa: F401
 
-        from airflow_quilt_athena.local.callers import ROOT_ARN, Caller
-
-        self._inside.clients_for(Caller(ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, None, ROOT_ARN))
+        root = Caller(ROOT_ACCESS_KEY_ID, ROOT_SECRET_ACCESS_KEY, None, ROOT_ARN)
+        clients = self._inside.clients_for(root)
         self._athena().warm_up()
+        session = Session("warm-up", "default", clients, output_prefix="s3://none/")
+        self._statements.execute(_TYPICAL_SELECT, session)
 
 
 class _Once:
