@@ -1,6 +1,6 @@
 """Real Quilt packages for the tests of the views, and what is in them according to quilt3.
 
-quilt3 reads the AWS_* variables of this process, so a registry is used inside ``reached_by_quilt3``.
+A registry is used inside ``reached_by_quilt3``, which leads quilt3 to the local AWS.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -16,6 +16,8 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+
+from botocore.config import Config
 
 from airflow_quilt_athena.local import LocalAthena
 
@@ -49,19 +51,24 @@ class Revision:
     pointer: str
     is_latest: bool
     message: str | None
-    user_meta: str | None = field(compare=False, default=None)
+    user_meta: str | None  # canonical JSON
 
 
 @contextmanager
 def reached_by_quilt3(aws: LocalAthena) -> Iterator[Any]:
-    """Give quilt3 the local AWS for the time of the block; yields the module."""
-    with mock.patch.dict("os.environ", aws.environment):
-        import boto3
-        import quilt3
+    """Have quilt3 reach the local AWS for the time of the block; yields the module.
 
-        # quilt3 asks boto3's default session, which remembers the credentials it was made with.
-        with mock.patch.object(boto3, "DEFAULT_SESSION", None):
-            yield quilt3
+    By one client for all it does: left to itself it makes a client for each call, which takes longer.
+    """
+    import quilt3
+    from quilt3.hooks import set_build_s3_client_hook
+
+    client = aws.client("s3", config=Config(max_pool_connections=20))
+    before = set_build_s3_client_hook(lambda *_, **__: client)
+    try:
+        yield quilt3
+    finally:
+        set_build_s3_client_hook(before)
 
 
 def push(
@@ -98,45 +105,56 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-def revisions(quilt3: Any, registry: str) -> Iterator[tuple[Revision, Any]]:
-    """Yield every revision, and the package it is."""
+@dataclass(frozen=True)
+class Truth:
+    """All of a registry, as quilt3 sees it."""
+
+    revisions: list[Revision]
+    entries: list[Entry]
+    tags: set[tuple[str, str, str]]  # package, tag, top hash
+
+
+def browse(quilt3: Any, registry: str) -> Truth:
+    """Read the whole registry."""
+    truth = Truth([], [], set())
     for name in quilt3.list_packages(registry):
         versions = dict(quilt3.list_package_versions(name, registry))
         tags = {pointer: versions.pop(pointer) for pointer in list(versions) if not pointer.isdigit()}
-        of_latest = [int(pointer) for pointer, top_hash in versions.items() if top_hash == tags.get("latest")]
+        truth.tags.update((name, tag, top_hash) for tag, top_hash in tags.items())
+        of_latest = [int(pointer) for pointer, top_hash in versions.items() if top_hash == tags["latest"]]
         for pointer, top_hash in versions.items():
             package = quilt3.Package.browse(name, registry=registry, top_hash=top_hash)
             header = next(package.manifest)
-            yield (
-                Revision(
-                    pkg_name=name,
-                    revision_at=datetime.fromtimestamp(int(pointer), UTC),
-                    top_hash=top_hash,
-                    pointer=pointer,
-                    is_latest=bool(of_latest) and int(pointer) == max(of_latest),
-                    message=header.get("message"),
-                    user_meta=canonical(header["user_meta"]) if "user_meta" in header else None,
-                ),
-                package,
+            revision = Revision(
+                pkg_name=name,
+                revision_at=datetime.fromtimestamp(int(pointer), UTC),
+                top_hash=top_hash,
+                pointer=pointer,
+                is_latest=int(pointer) == max(of_latest),
+                message=header.get("message"),
+                user_meta=canonical(header["user_meta"]) if "user_meta" in header else None,
             )
+            truth.revisions.append(revision)
+            truth.entries.extend(_entries(revision, package))
+    truth.revisions.sort()
+    truth.entries.sort()
+    return truth
 
 
-def entries(quilt3: Any, registry: str) -> Iterator[Entry]:
-    """Yield every file of every revision."""
-    for revision, package in revisions(quilt3, registry):
-        for logical_key, entry in package.walk():
-            yield Entry(
-                pkg_name=revision.pkg_name,
-                revision_at=revision.revision_at,
-                top_hash=revision.top_hash,
-                is_latest=revision.is_latest,
-                logical_key=logical_key,
-                physical_key=str(entry.physical_key),
-                bucket=entry.physical_key.bucket,
-                key=entry.physical_key.path,
-                version_id=entry.physical_key.version_id,
-                size=entry.size,
-                hash_type=entry.hash["type"],
-                hash_value=entry.hash["value"],
-                meta=canonical(entry._meta),
-            )
+def _entries(revision: Revision, package: Any) -> Iterator[Entry]:
+    for logical_key, entry in package.walk():
+        yield Entry(
+            pkg_name=revision.pkg_name,
+            revision_at=revision.revision_at,
+            top_hash=revision.top_hash,
+            is_latest=revision.is_latest,
+            logical_key=logical_key,
+            physical_key=str(entry.physical_key),
+            bucket=entry.physical_key.bucket,
+            key=entry.physical_key.path,
+            version_id=entry.physical_key.version_id,
+            size=entry.size,
+            hash_type=entry.hash["type"],
+            hash_value=entry.hash["value"],
+            meta=canonical(entry._meta),
+        )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,19 +16,19 @@ import pytest
 from airflow_quilt_athena.core.identifiers import BucketNames
 from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt_ddl import define_tables, render_create_table
-from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, QueryFailedError
+from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, QueryFailedError
 from airflow_quilt_athena.flows.bucket_sources import SourceKind, parse_source
 from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
-from airflow_quilt_athena.local import LocalAthena
+from airflow_quilt_athena.local import Fault, LocalAthena
 from tests.integration.lab import Lab
 from tests.integration.quilt_registry import (
     Entry,
     Revision,
+    Truth,
+    browse,
     canonical,
-    entries,
     push,
     reached_by_quilt3,
-    revisions,
 )
 from tests.integration.seed_views import seed_statements
 
@@ -131,6 +133,13 @@ def pushed(aws: LocalAthena) -> Registry:
 
 
 @pytest.fixture(scope="module")
+def truth(pushed: Registry) -> Truth:
+    """What is in it, says quilt3."""
+    with reached_by_quilt3(pushed.aws) as quilt3:
+        return browse(quilt3, pushed.uri)
+
+
+@pytest.fixture(scope="module")
 def damaged(aws: LocalAthena) -> Registry:
     """A registry with what time, other clients and bad luck leave in one."""
     registry = Registry(aws)
@@ -219,28 +228,25 @@ def _entry_rows(registry: Registry) -> list[Entry]:
     )  # fmt: skip
 
 
-def test_entries_are_the_files_quilt3_sees(pushed: Registry) -> None:
-    with reached_by_quilt3(pushed.aws) as quilt3:
-        expected = sorted(entries(quilt3, pushed.uri))
-    assert len(expected) == 3 + 2 + 1 + len(AWKWARD)
-    assert _entry_rows(pushed) == expected
+def test_entries_are_the_files_quilt3_sees(pushed: Registry, truth: Truth) -> None:
+    assert len(truth.entries) == 3 + 2 + 1 + len(AWKWARD)
+    assert _entry_rows(pushed) == truth.entries
 
 
-def test_revisions_are_the_revisions_quilt3_sees(pushed: Registry) -> None:
-    with reached_by_quilt3(pushed.aws) as quilt3:
-        expected = sorted(revision for revision, _ in revisions(quilt3, pushed.uri))
+def test_revisions_are_the_revisions_quilt3_sees(pushed: Registry, truth: Truth) -> None:
     rows = pushed.rows(
         "SELECT pkg_name, revision_at, top_hash, pointer, is_latest, message, user_meta, revision_date "
         f"FROM {pushed.names.revisions}"
     )
     found = sorted(
-        Revision(str(name), _moment(at), str(top_hash), str(pointer), latest == "true", message, user_meta)
+        Revision(
+            str(name), _moment(at), str(top_hash), str(pointer), latest == "true", message,
+            user_meta and canonical(json.loads(user_meta)),
+        )
         for name, at, top_hash, pointer, latest, message, user_meta, _ in rows
-    )
-    assert found == expected
-    metadata = {r.top_hash: r.user_meta and canonical(json.loads(r.user_meta)) for r in found}
-    assert metadata == {r.top_hash: r.user_meta for r in expected}
-    assert all(str(row[7]) == str(row[1])[:10] for row in rows)
+    )  # fmt: skip
+    assert found == truth.revisions
+    assert all(str(date) == str(at)[:10] for _, at, *_, date in rows)
 
 
 def test_every_package_has_exactly_one_latest_revision(pushed: Registry) -> None:
@@ -257,17 +263,10 @@ def test_every_package_has_exactly_one_latest_revision(pushed: Registry) -> None
     )
 
 
-def test_tags_are_the_pointers_that_are_no_revisions(pushed: Registry) -> None:
-    with reached_by_quilt3(pushed.aws) as quilt3:
-        expected = {
-            (name, pointer, top_hash)
-            for name in quilt3.list_packages(pushed.uri)
-            for pointer, top_hash in quilt3.list_package_versions(name, pushed.uri)
-            if pointer == "latest"
-        }
+def test_tags_are_the_pointers_that_are_no_revisions(pushed: Registry, truth: Truth) -> None:
     rows = pushed.rows(f"SELECT pkg_name, tag_name, top_hash FROM {pushed.names.tags}")
-    assert set(rows) == expected
-    assert len(rows) == len(expected)
+    assert len(rows) == len(truth.tags)
+    assert set(rows) == truth.tags
 
 
 def test_columns_have_the_types_that_are_promised(pushed: Registry) -> None:
@@ -436,11 +435,12 @@ def test_one_damaged_line_multiplies_the_seeds_rows_and_not_ours(
     assert len(damaged.rows(objects.replace(damaged.names.objects_view, damaged_seed["objects"]))) > 2
 
 
-def test_sizes_add_up_which_are_text_in_the_seeds_view(pushed: Registry, seed: dict[str, str]) -> None:
+def test_sizes_add_up_which_are_text_in_the_seeds_view(
+    pushed: Registry, truth: Truth, seed: dict[str, str]
+) -> None:
     with pytest.raises(QueryFailedError):
         pushed.rows(f"SELECT sum(size) FROM {seed['objects']}")
-    with reached_by_quilt3(pushed.aws) as quilt3:
-        expected = sum(entry.size for entry in entries(quilt3, pushed.uri))
+    expected = sum(entry.size for entry in truth.entries)
     assert pushed.rows(f"SELECT sum(size) FROM {pushed.names.entries}") == [(str(expected),)]
 
 
@@ -652,3 +652,66 @@ def test_iceberg_is_refused_by_name() -> None:
         parse_source("quilt_tables", None)
     with pytest.raises(InvalidCallError, match="Expected one of auto, manifests"):
         parse_source("views", None)
+
+
+# ------------------------------------------------------------------------------------------- trouble
+
+
+@pytest.fixture
+def faulty(fresh: Registry) -> Iterator[Registry]:
+    yield fresh
+    fresh.aws.set_faults()
+
+
+@pytest.mark.parametrize("call", ["glue:GetTables", "glue:CreateTable", "glue:UpdateTable", "glue:GetTable"])
+@pytest.mark.parametrize("fault", ["throttled", "lost"])
+def test_throttling_and_lost_answers_end_in_the_same_state(faulty: Registry, call: str, fault: str) -> None:
+    if fault == "throttled":
+        faulty.aws.set_faults(Fault(call=call, error="ThrottlingException", status=400, times=2))
+    else:
+        faulty.aws.set_faults(Fault(call=call, when="lost", times=1))
+    faulty.refresh()
+    faulty.aws.set_faults()
+    assert not faulty.refresh().changed
+
+
+def test_a_writer_that_came_first_is_met_again(faulty: Registry) -> None:
+    faulty.aws.set_faults(Fault(call="glue:UpdateTable", error="ConcurrentModificationException", times=2))
+    faulty.refresh()
+    faulty.aws.set_faults()
+    assert not faulty.refresh().changed
+
+
+def test_a_run_that_died_before_it_marked_its_views_is_made_good_by_the_next(faulty: Registry) -> None:
+    faulty.aws.set_faults(
+        Fault(call="glue:UpdateTable", error="AccessDeniedException", status=403, times=1000)
+    )
+    with pytest.raises(AccessError, match="UpdateTable"):
+        faulty.refresh()
+    faulty.aws.set_faults()
+    assert _actions(faulty.refresh()) == {"unchanged": 2, "changed": 5}
+    assert not faulty.refresh().changed
+
+
+def test_a_reader_never_finds_a_view_missing_while_it_is_replaced(fresh: Registry) -> None:
+    fresh.refresh()
+    stop, answers = threading.Event(), Counter[str]()
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                fresh.rows(f"SELECT count(*) FROM {fresh.names.entries}")
+                answers["read"] += 1
+            except QueryFailedError as error:
+                answers[str(error)] += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        try:
+            for _ in range(3):
+                fresh.lab.run(f"CREATE OR REPLACE VIEW {fresh.names.entries} AS SELECT 1 AS mine")
+                assert fresh.refresh().changed
+        finally:
+            stop.set()
+        reader.result()
+    assert set(answers) == {"read"}
