@@ -67,8 +67,7 @@ def text_of(value: Any, *, only_quoted: bool = False) -> str:
     return text.replace("</", "<\\/") if "</" in text else text
 
 
-def _dumps(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _write(value: Any) -> str:
@@ -121,6 +120,7 @@ class LenientReader:
 
     def _object(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        spelled: dict[str, str] = {}
         if self._next_token() == "}":
             return found
         self._position -= 1
@@ -134,6 +134,8 @@ class LenientReader:
             if separator == "=" and self._text.startswith(">", self._position):
                 self._position += 1
             key = self._key_map(str(name))
+            if spelled.setdefault(key, name) != name:
+                raise self._error(f"Duplicate key {key}")
             found.pop(key, None)  # the last of equal keys counts, at its own place
             found[key] = self.value()
             end = self._next_token()

@@ -7,27 +7,33 @@ import gzip
 import zlib
 from collections.abc import Callable, Mapping
 
+from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.local.errors import QueryFailed
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def text_lines(body: bytes, key: str, uri: str, skip_header: int = 0, skip_footer: int = 0) -> list[str]:
-    """Return the lines of a text file, without their ends. An empty line is a line."""
-    data = decompress(body, key, uri).removeprefix(_BYTE_ORDER_MARK)
-    text = data.decode("utf-8", "replace")
+def text_of_file(body: bytes, uri: S3Uri, skip_header: int = 0, skip_footer: int = 0) -> str | None:
+    """Return the lines of a text file joined by line feeds; None when there is no line.
+
+    An empty line is a line; what stands behind the last line feed is none unless there is something.
+    """
+    text = decompress(body, uri).removeprefix(_BYTE_ORDER_MARK).decode("utf-8", "replace")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text:
+        return None
+    text = text.removesuffix("\n")
+    if not skip_header and not skip_footer:
+        return text
     lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return lines[skip_header : max(skip_header, len(lines) - skip_footer)]
+    kept = lines[skip_header : max(skip_header, len(lines) - skip_footer)]
+    return "\n".join(kept) if kept else None
 
 
-def decompress(body: bytes, key: str, uri: str) -> bytes:
+def decompress(body: bytes, uri: S3Uri) -> bytes:
     """Undo the compression a key's ending names; other endings name none."""
-    name = key.rpartition("/")[2]
-    opener = _OPENERS.get(name.rpartition(".")[2].lower()) if "." in name else None
+    opener = _OPENERS.get(uri.name.rpartition(".")[2].lower()) if "." in uri.name else None
     if opener is None:
         return body
     try:

@@ -40,11 +40,11 @@ class OpenXJson:
     """The columns of a table's lines, by the SerDe's parameters."""
 
     def __init__(self, parameters: Mapping[str, str], columns: Sequence[tuple[str, DataType]]) -> None:
-        self._lower = parameters.get("case.insensitive", "true").lower() != "false"
-        self._ignores_malformed = parameters.get("ignore.malformed.json", "").lower() == "true"
-        self._dots = parameters.get("dots.in.keys", "").lower() == "true"
+        self.lowers = parameters.get("case.insensitive", "true").lower() != "false"
+        self.ignores_malformed = parameters.get("ignore.malformed.json", "").lower() == "true"
+        self.dots = parameters.get("dots.in.keys", "").lower() == "true"
         self._keys = {
-            name.removeprefix("mapping.").lower(): key.lower() if self._lower else key
+            name.removeprefix("mapping.").lower(): key.lower() if self.lowers else key
             for name, key in parameters.items()
             if name.startswith("mapping.")
         }
@@ -52,23 +52,23 @@ class OpenXJson:
         self._plain = self._decoder(None)
         self._lowering = self._decoder(_lower_pairs)
         self._columns = [name for name, _ in columns]
-        self._decoders = {name: (self._key(name), self._value(kind)) for name, kind in columns}
+        self._decoders = {name: (self.key(name), self._value(kind)) for name, kind in columns}
 
     def decode(self, lines: Sequence[str], wanted: Sequence[str]) -> list[list[Any]]:
         """Return the values of each wanted column."""
-        picked = [self._decoders[name] for name in wanted]
-        ordinals = [self._columns.index(name) for name in wanted]
         found: list[list[Any]] = [[] for _ in wanted]
+        picked = [
+            (column.append, name, *self._decoders[name], self._columns.index(name))
+            for column, name in zip(found, wanted, strict=True)
+        ]
         for line in lines:
             row = self._parse(line)
-            if isinstance(row, dict):
-                values = [self._get(row, key, name) for (key, _), name in zip(picked, wanted, strict=True)]
-            elif isinstance(row, list):
-                values = [row[i] if i < len(row) else None for i in ordinals]
-            else:
-                values = [None] * len(picked)
-            for column, value, (_, decode) in zip(found, values, picked, strict=True):
-                column.append(None if value is None else decode(value))
+            for append, name, key, decode, ordinal in picked:
+                if isinstance(row, dict):
+                    value = self._get(row, key, name) if self.dots else row.get(key)
+                else:
+                    value = row[ordinal] if row is not None and ordinal < len(row) else None
+                append(None if value is None else decode(value))
         return found
 
     def _decoder(self, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None) -> json.JSONDecoder:
@@ -88,30 +88,39 @@ class OpenXJson:
         if not text.startswith(("{", "[")):
             return None
         self._saw_unquoted = False
-        decoder = self._lowering if self._lower and not text.islower() else self._plain
+        decoder = self._lowering if self.lowers and not text.islower() else self._plain
         try:
             try:
                 return decoder.raw_decode(text)[0]
             except (ValueError, RecursionError):
                 self._saw_unquoted = True
-                return LenientReader(text, str.lower if self._lower else str).value()
+                return LenientReader(text, str.lower if self.lowers else str).value()
         except (InvalidJsonError, RecursionError) as error:
-            if self._ignores_malformed:
+            if self.ignores_malformed:
                 return None
             raise QueryFailed(
                 f"HIVE_CURSOR_ERROR: Row is not a valid JSON Object - JSONException: {error}", error_type=1001
             ) from error
 
-    def _key(self, name: str) -> str:
+    def key(self, name: str) -> str:
+        """Return the key a column or field is found under."""
         return self._keys.get(name, name)
 
+    def folded(self, key: str) -> str:
+        """Return a key as it is compared."""
+        return key.lower() if self.lowers else key
+
+    def renames(self, names: Sequence[str]) -> bool:
+        """Whether one of these may be found under another key than its own."""
+        return self.dots or any(name in self._keys for name in names)
+
     def _get(self, found: Mapping[str, Any], key: str, name: str) -> Any:
-        if key in found or not self._dots:
+        if key in found or not self.dots:
             return found.get(key)
         matching = (
             value
             for dotted, value in found.items()
-            if "." in dotted and (dotted.lower() if self._lower else dotted).replace(".", "_") == name
+            if "." in dotted and (dotted.lower() if self.lowers else dotted).replace(".", "_") == name
         )
         return next(matching, None)
 
@@ -148,7 +157,7 @@ class OpenXJson:
         return parse
 
     def _row(self, kind: DataType) -> Parse:
-        fields = [(name, self._key(name), self._value(child)) for name, child in kind.fields]
+        fields = [(name, self.key(name), self._value(child)) for name, child in kind.fields]
 
         def parse(value: Any) -> dict[str, Any]:
             if isinstance(value, dict):
@@ -168,15 +177,16 @@ class OpenXJson:
 
 
 def _lower_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    spelled: dict[str, str] = {}
-    for key, value in pairs:
-        lower = key.lower()
-        if spelled.setdefault(lower, key) != key:
-            # Keys that differ only in case are one key twice to the SerDe, which it does not take.
-            raise InvalidJsonError(f'Duplicate key "{lower}"')
-        found[lower] = value
+    found = {key.lower(): value for key, value in pairs}
+    if len(found) < len(pairs) and len(found) < len({key for key, _ in pairs}):
+        # Keys that differ only in case are one key twice to the SerDe, which it does not take.
+        raise InvalidJsonError(f"Duplicate key in {[key for key, _ in pairs]}")
     return found
+
+
+def lowered_text(text: str) -> str:
+    """Make every key of a valid JSON text lower case. Raises InvalidJsonError where keys collide."""
+    return text_of(json.loads(text, object_pairs_hook=_lower_pairs), only_quoted=True)
 
 
 def _is_blank(value: Any) -> bool:

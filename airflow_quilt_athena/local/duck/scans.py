@@ -80,7 +80,7 @@ class Scanner:
         columns = [field for field in typed_fields(scan.table.columns, full_name) if field[0] in scan.columns]
         places = _places(con, scan, keys, session)
         files = _files(con, scan, keys, places, session)
-        rows = FileReader(scan.table, columns, session).read(files, places)
+        rows = FileReader(con, scan.table, columns, session).read(files, places)
         con.register(name, _with_keys(rows, files, places, keys))
         for request in scan.requests:
             _create_view(con, request, name, [*columns, *keys])

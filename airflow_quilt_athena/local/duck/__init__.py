@@ -1,0 +1,1 @@
+"""The embedded engine: Trino SQL on Glue tables, run by DuckDB in this process."""

@@ -1,0 +1,205 @@
+"""OpenX JSON lines by the hundred thousand: DuckDB reads what is plain, OpenXJson all the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from airflow_quilt_athena.local.data_type import DataType
+from airflow_quilt_athena.local.duck.json_columns import (
+    HAS_CASED_KEY,
+    PLAIN_OBJECT,
+    UNCLEAR_KEY,
+    column_sql,
+    lines_sql,
+    literal,
+)
+from airflow_quilt_athena.local.duck.lenient_json import InvalidJsonError
+from airflow_quilt_athena.local.duck.openx_json import OpenXJson, lowered_text
+
+# Enough for DuckDB's threads to share, little enough to hold twice.
+_BATCH_CHARACTERS = 32 * 1024 * 1024
+_PIECE_CHARACTERS = 1024 * 1024
+_MAX_ODD_KEYS = 100
+_CONTENTS = "__contents"
+_LINES = f"(SELECT file, unnest(string_split(content, chr(10))) AS line FROM {_CONTENTS})"
+
+Columns = Sequence[tuple[str, DataType]]
+Rows = tuple[Any, list[Any]]  # numbers of the rows' files, and the columns
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The lines of one file, joined by line feeds."""
+
+    file: int
+    content: str
+
+
+def can_read(columns: Columns, decoder: OpenXJson) -> bool:
+    """Whether DuckDB reads all the types wanted."""
+    return all(column_sql(kind, decoder) is not None for _, kind in columns)
+
+
+def read_texts(
+    con: duckdb.DuckDBPyConnection, texts: Iterable[Text], columns: Columns, decoder: OpenXJson
+) -> Iterator[Rows]:
+    """Yield the columns wanted, a batch of lines at a time."""
+    for batch in _batches(texts):
+        con.register(_CONTENTS, batch)
+        try:
+            yield from _read_batch(con, columns, decoder)
+        finally:
+            con.unregister(_CONTENTS)
+
+
+def _batches(texts: Iterable[Text]) -> Iterator[Any]:
+    """Yield tables of contents in chunks that DuckDB can read side by side."""
+    import pyarrow as pa
+
+    chunks: list[Any] = []
+    pieces: list[Text] = []
+    in_chunks = in_pieces = 0
+    for piece in (piece for text in texts for piece in _pieces(text)):
+        pieces.append(piece)
+        in_pieces += len(piece.content) + 1
+        if in_pieces >= _PIECE_CHARACTERS:
+            chunks.append(_chunk(pieces))
+            pieces, in_chunks, in_pieces = [], in_chunks + in_pieces, 0
+        if in_chunks >= _BATCH_CHARACTERS:
+            yield pa.Table.from_batches(chunks)
+            chunks, in_chunks = [], 0
+    if pieces:
+        chunks.append(_chunk(pieces))
+    if chunks:
+        yield pa.Table.from_batches(chunks)
+
+
+def _chunk(pieces: Sequence[Text]) -> Any:
+    import pyarrow as pa
+
+    files = pa.array([piece.file for piece in pieces], pa.int32())
+    contents = pa.array([piece.content for piece in pieces], pa.string())
+    return pa.RecordBatch.from_arrays([files, contents], names=["file", "content"])
+
+
+def _pieces(text: Text) -> Iterator[Text]:
+    """Cut a long text at ends of lines."""
+    start, content = 0, text.content
+    while len(content) - start > 2 * _PIECE_CHARACTERS:
+        end = content.find("\n", start + _PIECE_CHARACTERS)
+        if end < 0:
+            break
+        yield Text(text.file, content[start:end])
+        start = end + 1
+    yield Text(text.file, content[start:] if start else content)
+
+
+def _read_batch(con: duckdb.DuckDBPyConnection, columns: Columns, decoder: OpenXJson) -> Iterator[Rows]:
+    if not columns and decoder.ignores_malformed:
+        yield con.sql(f"SELECT file FROM {_LINES}").to_arrow_table().column(0), []
+        return
+    keys = _Keys(con, decoder)
+    spelling = {name: keys.spelled[key] for name, key in keys.wanted(columns)}
+    sql = lines_sql(_LINES, columns, spelling, keys.odd_condition(columns), decoder)
+    found = con.sql(sql).to_arrow_table()
+    odd = found.column("odd_line")
+    plain = found.filter(odd.is_null()) if odd.null_count < len(odd) else found
+    try:
+        lowered = [_lowered(plain.column(f"c{i}"), plain.column(f"k{i}")) for i in range(len(columns))]
+    except InvalidJsonError:  # keys that collide make their whole line malformed
+        every = con.sql(f"SELECT file, line AS odd_line FROM {_LINES}").to_arrow_table()
+        yield _decoded(every, columns, decoder)
+        return
+    yield plain.column("file"), lowered
+    if odd.null_count < len(odd):
+        yield _decoded(found.filter(odd.is_valid()), columns, decoder)
+
+
+def _decoded(lines: Any, columns: Columns, decoder: OpenXJson) -> Rows:
+    names = [name for name, _ in columns]
+    return lines.column("file"), decoder.decode(lines.column("odd_line").to_pylist(), names)
+
+
+def _lowered(column: Any, cased: Any) -> Any:
+    """Make the keys lower case in the JSON texts marked; equal texts are worked on once."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pc.any(cased).as_py():
+        return column
+    encoded = pa.array(column.filter(cased).to_pylist(), pa.string()).dictionary_encode()
+    lowered = pa.array([lowered_text(text) for text in encoded.dictionary.to_pylist()], pa.string())
+    values = pa.concat_arrays(column.cast(pa.string()).chunks)
+    return pc.replace_with_mask(values, pa.concat_arrays(cased.chunks), lowered.take(encoded.indices))
+
+
+class _Keys:
+    """The keys of the lines: the sets they have at their top and, where case does not count, all others."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, decoder: OpenXJson) -> None:
+        rows = con.execute(f"SELECT DISTINCT json_keys(line) FROM {_LINES} WHERE {PLAIN_OBJECT}").fetchall()
+        self._sets: list[list[str]] = [keys for (keys,) in rows]
+        self._decoder = decoder
+        # Where a key is spelled in several ways, one is read from plain lines.
+        self.spelled = {decoder.folded(key): key for keys in self._sets for key in keys}
+        cased = _cased_keys(con) if decoder.lowers else []
+        self._colliding = [keys for keys in _by_lower_case(cased) if len(keys) > 1]
+        self._unclear = bool(cased)
+
+    def wanted(self, columns: Columns) -> Iterator[tuple[str, str]]:
+        """Yield the columns whose keys occur, with their keys."""
+        for name, _ in columns:
+            key = self._decoder.key(name)
+            if key in self.spelled:
+                yield name, key
+
+    def odd_condition(self, columns: Columns) -> str:
+        """Return SQL for: the line may have a key twice, or has a key of these columns spelled otherwise."""
+        used = {key for _, key in self.wanted(columns)}
+        odd = [keys for keys in self._sets if self._is_odd(keys, used)]
+        if len(odd) + len(self._colliding) > _MAX_ODD_KEYS:
+            return "true"
+        conditions = [_has_two(spellings) for spellings in self._colliding]
+        if odd:
+            lists = ", ".join("[" + ", ".join(map(literal, keys)) + "]" for keys in odd)
+            conditions.append(f"list_contains([{lists}], json_keys(plain))")
+        if self._unclear:
+            conditions.append(UNCLEAR_KEY)
+        return "(" + (" OR ".join(conditions) or "false") + ")"
+
+    def _is_odd(self, keys: Sequence[str], used: set[str]) -> bool:
+        folded = [self._decoder.folded(key) for key in keys]
+        if len(set(folded)) < len(folded) or (self._decoder.dots and any("." in key for key in keys)):
+            return True
+        return any(fold in used and self.spelled[fold] != key for fold, key in zip(folded, keys, strict=True))
+
+
+def _cased_keys(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the keys, at any depth, of lines that have one with upper-case letters."""
+    key = "string_split(part, '\"')[-1]"
+    return [
+        found
+        for (found,) in con.execute(
+            f"SELECT DISTINCT unnest(list_transform(string_split(line, '\":'), lambda part: {key})) "
+            f"FROM {_LINES} WHERE {PLAIN_OBJECT} AND {HAS_CASED_KEY}"
+        ).fetchall()
+    ]
+
+
+def _by_lower_case(keys: Sequence[str]) -> Iterable[list[str]]:
+    """Group keys that differ only in case: two in one object make its line malformed."""
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        groups.setdefault(key.lower(), []).append(key)
+    return groups.values()
+
+
+def _has_two(spellings: Sequence[str]) -> str:
+    there = (
+        f"CAST(contains(line, {literal(chr(34) + key + chr(34) + ':')}) AS INTEGER)" for key in spellings
+    )
+    return f"{' + '.join(there)} > 1"
