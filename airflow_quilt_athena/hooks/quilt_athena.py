@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
 
 class QuiltAthenaHook(AthenaHook):
@@ -26,17 +26,17 @@ class QuiltAthenaHook(AthenaHook):
 
         :param service: boto3's name of it: ``athena``, ``glue``, ``s3``, ``iam`` or ``sts``.
         """
-        if service == "athena":
-            return self.get_conn()
         if service not in self._clients:
-            # A hook per service and not a client per session: a connection may give each service an
-            # endpoint of its own (service_config), which only a hook of that client_type looks up.
-            hook = AwsBaseHook(
-                aws_conn_id=self.aws_conn_id,
-                client_type=service,
-                region_name=self.region_name,
-                verify=self.verify,
+            self._clients[service] = self._session.client(
+                service,
+                # A connection may give each service an endpoint of its own.
+                endpoint_url=self.conn_config.get_service_endpoint_url(service_name=service),
                 config=self.config,
+                verify=self.verify,
             )
-            self._clients[service] = hook.get_conn()
         return self._clients[service]
+
+    @cached_property
+    def _session(self) -> Any:
+        # One session for all clients: a role is assumed once, and boto3 reads its endpoints once.
+        return self.get_session()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +16,27 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_quilt_athena.flows.completion import run_query
 from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from airflow_quilt_athena.local import LocalAthena
 
 Rows = list[tuple[str | None, ...]]
+
+
+@cache
+def _hook(endpoint_url: str) -> QuiltAthenaHook:
+    return QuiltAthenaHook()
+
+
+def connection(aws: LocalAthena) -> str:
+    """Return an Airflow connection to the local Athena, for AIRFLOW_CONN_AWS_DEFAULT."""
+    return json.dumps(
+        {
+            "conn_type": "aws",
+            "login": aws.environment["AWS_ACCESS_KEY_ID"],
+            "password": aws.environment["AWS_SECRET_ACCESS_KEY"],
+            "extra": {"region_name": "us-east-1", "endpoint_url": aws.endpoint_url},
+        }
+    )
 
 
 @dataclass
@@ -85,18 +104,10 @@ class Lab:
         """Return the queries started since the calls were last cleared."""
         return [call for call in self.aws.calls if call.operation == "StartQueryExecution"]
 
-    @property
-    def connection(self) -> str:
-        """An Airflow connection to the local Athena, for AIRFLOW_CONN_AWS_DEFAULT."""
-        environment = self.aws.environment
-        return json.dumps(
-            {
-                "conn_type": "aws",
-                "login": environment["AWS_ACCESS_KEY_ID"],
-                "password": environment["AWS_SECRET_ACCESS_KEY"],
-                "extra": {"region_name": "us-east-1", "endpoint_url": self.aws.endpoint_url},
-            }
-        )
+    def run_task(self, operator: Any, **facts: Any) -> Ran:
+        """Run a task with clients that are there already: making them takes longer than most queries."""
+        operator.__dict__["hook"] = _hook(self.aws.endpoint_url)
+        return run_task(operator, **facts)
 
 
 @dataclass
@@ -109,44 +120,39 @@ class Ran:
     deferrals: int = 0
 
 
-@dataclass
-class Task:
-    """A task instance, as far as our operators look at it."""
+def run_task(operator: Any, **facts: Any) -> Ran:
+    """Execute as a worker does; a deferral waits for its trigger and resumes.
 
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def run(self, operator: Any) -> Ran:
-        """Execute as the worker does; a deferral waits for its trigger and resumes."""
-        xcoms: dict[str, Any] = {}
-        events = OutletEventAccessors()
-        ti = SimpleNamespace(
-            dag_id="dag",
-            task_id=operator.task_id,
-            map_index=-1,
-            run_id="run",
-            max_tries=0,
-            start_date=datetime.now(UTC),
-            xcom_push=lambda key, value: xcoms.update({key: value}),
-        )
-        context: dict[str, Any] = {
-            "ti": ti,
-            "dag_run": SimpleNamespace(conf={}),
-            "outlet_events": events,
-            **self.facts,
-        }
-        deferrals = 0
+    :param facts: what the context of the run holds besides.
+    """
+    xcoms: dict[str, Any] = {}
+    events = OutletEventAccessors()
+    ti = SimpleNamespace(
+        dag_id="dag",
+        task_id=operator.task_id,
+        map_index=-1,
+        run_id="run",
+        max_tries=0,
+        start_date=datetime.now(UTC),
+        xcom_push=lambda key, value: xcoms.update({key: value}),
+    )
+    context: dict[str, Any] = {
+        "ti": ti,
+        "dag_run": SimpleNamespace(conf={}),
+        "outlet_events": events,
+        **facts,
+    }
+    deferrals = 0
+    result: Any = None
+    step: Callable[[], Any] | None = partial(operator.execute, context)
+    while step is not None:
         try:
-            result = operator.execute(context)
+            result, step = step(), None
         except TaskDeferred as deferred:
-            while True:
-                deferrals += 1
-                try:
-                    method = getattr(operator, deferred.method_name)
-                    result = method(context, event=fire(deferred.trigger), **(deferred.kwargs or {}))
-                    break
-                except TaskDeferred as again:
-                    deferred = again
-        return Ran(result, xcoms, events, deferrals)
+            deferrals += 1
+            method = getattr(operator, deferred.method_name)
+            step = partial(method, context, event=fire(deferred.trigger), **(deferred.kwargs or {}))
+    return Ran(result, xcoms, events, deferrals)
 
 
 def fire(trigger: Any) -> dict[str, Any]:

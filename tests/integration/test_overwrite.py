@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_quilt_athena.local import Fault, LocalAthena
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
-from tests.integration.lab import Lab, Ran, Rows, Task
+from tests.integration.lab import Lab, Ran, Rows, connection, run_task
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def lab(aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     opened = Lab.open(aws, unique)
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", opened.connection)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(aws))
     yield opened
     aws.set_faults()
     aws.set_latency({})
@@ -44,7 +44,7 @@ def overwrite(lab: Lab, query: str, partition: Any = None, **arguments: Any) -> 
         "workgroup": lab.workgroup,
         "location": f"s3://{lab.bucket}/warehouse/orders/",
     }
-    return Task().run(CtasInsertOverwriteOperator(**(given | arguments)))
+    return lab.run_task(CtasInsertOverwriteOperator(**(given | arguments)))
 
 
 def stored(lab: Lab, columns: str = "id, note, dt") -> Rows:
@@ -66,6 +66,22 @@ def test_the_first_run_makes_the_table_and_the_second_replaces_its_partition(lab
     assert (first["partitions"][0]["action"], second["partitions"][0]["action"]) == ("created", "replaced")
     assert second["partitions"][0]["previous_location"] == first["partitions"][0]["location"]
     assert temporary_tables(lab) == set()
+
+
+def test_a_task_makes_its_own_clients_from_its_connection(lab: Lab) -> None:
+    operator = CtasInsertOverwriteOperator(
+        task_id="overwrite",
+        query=values((1, "a")),
+        table=f"{lab.database}.orders",
+        partition="2026-01-01",
+        partitioned_by=["dt"],
+        workgroup=lab.workgroup,
+        location=f"s3://{lab.bucket}/orders/",
+        region_name="us-east-1",
+        botocore_config={"connect_timeout": 5},
+    )
+    assert run_task(operator).result["rows"] == 1
+    assert stored(lab) == [("1", "a", "2026-01-01")]
 
 
 def test_the_same_run_twice_ends_in_the_same_rows(lab: Lab) -> None:
@@ -409,7 +425,7 @@ def test_a_new_table_without_a_place_is_refused(lab: Lab) -> None:
 
 def test_a_query_that_fails_by_itself_says_why(lab: Lab) -> None:
     overwrite(lab, values((1, "a")))
-    with pytest.raises(AirflowFailException, match=r"no_such_column.*user error"):
+    with pytest.raises(AirflowFailException, match=r"(?s)no_such_column.*user error"):
         overwrite(lab, "SELECT no_such_column AS id, 'x' AS note FROM orders")
 
 

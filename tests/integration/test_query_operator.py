@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
-from tests.integration.lab import Lab, Ran, Task
+from tests.integration.lab import Lab, Ran, connection
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,7 @@ ENDLESS = (
 @pytest.fixture
 def lab(aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Lab:
     opened = Lab.open(aws, unique)
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", opened.connection)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(aws))
     return opened
 
 
@@ -37,7 +37,7 @@ def operator(lab: Lab, query: Any, **arguments: Any) -> QuiltAthenaQueryOperator
 
 
 def run(lab: Lab, query: Any, **arguments: Any) -> Ran:
-    return Task().run(operator(lab, query, **arguments))
+    return lab.run_task(operator(lab, query, **arguments))
 
 
 def state(lab: Lab, query_execution_id: str) -> str:
@@ -92,7 +92,9 @@ def test_the_reason_of_a_failure_reaches_the_error_and_nothing_follows_it(lab: L
 
 def test_a_workgroup_that_is_not_there_is_named(lab: Lab) -> None:
     with pytest.raises(AirflowException, match="no-such-workgroup"):
-        Task().run(QuiltAthenaQueryOperator(task_id="query", query="SELECT 1", workgroup="no-such-workgroup"))
+        lab.run_task(
+            QuiltAthenaQueryOperator(task_id="query", query="SELECT 1", workgroup="no-such-workgroup")
+        )
 
 
 def test_without_waiting_the_id_is_handed_over(lab: Lab) -> None:
@@ -120,7 +122,7 @@ def test_a_kill_stops_the_query_at_athena(lab: Lab) -> None:
 
     def execute() -> None:
         try:
-            Task().run(task)
+            lab.run_task(task)
         except AirflowException as error:
             failed.append(error)
 
