@@ -1,0 +1,108 @@
+"""The embedded engine: Trino's SELECT, run by DuckDB in this process on Glue's tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_quilt_athena.local.catalog import Catalog
+from airflow_quilt_athena.local.session import Column, QueryResult, Session
+
+_EXPLAIN = re.compile(
+    r"\s*EXPLAIN\s+(?P<analyze>ANALYZE\s+(?:VERBOSE\s+)?)?(?:\((?:[^()]|\([^()]*\))*\)\s*)?", re.IGNORECASE
+)
+
+
+class DuckEngine:
+    """Runs SELECTs as the session's caller. Keeps nothing between queries but parsed texts."""
+
+    def describe(self, sql: str, session: Session) -> tuple[Column, ...]:
+        """Return the columns of a SELECT, without running it."""
+        return _translated(sql, session).columns
+
+    def query(self, sql: str, session: Session) -> QueryResult:
+        """Run a SELECT; ``?`` are taken from the session's parameters."""
+        translated = _translated(sql, session)
+        table = _run(translated.sql, translated, session)
+        return QueryResult(translated.columns, _typed(table, translated))
+
+    def explain(self, sql: str, session: Session) -> Sequence[str]:
+        """Return the lines of a plan, for a SELECT or for ``EXPLAIN [ANALYZE] SELECT``."""
+        found = _EXPLAIN.match(sql)
+        analyze = bool(found and found.group("analyze"))
+        translated = _translated(sql[found.end() :] if found else sql, session)
+        rows = _run(f"EXPLAIN {'ANALYZE ' if analyze else ''}{translated.sql}", translated, session)
+        texts = rows.column(rows.num_columns - 1).to_pylist()
+        return [line.rstrip() for text in texts for line in str(text).splitlines()]
+
+
+def warm() -> None:
+    """Import and build what the first query would otherwise wait for."""
+    from airflow_quilt_athena.local.duck import gate, runtime
+    from airflow_quilt_athena.local.duck.functions import registry
+
+    registry()
+    gate.check(
+        "WITH a AS (SELECT DISTINCT x, count(*) AS n FROM t WHERE y = 'z' AND q LIKE '%' GROUP BY 1) "
+        "SELECT a.*, CAST(b.c AS varchar) FROM a JOIN b ON a.x = b.x ORDER BY 1 DESC LIMIT 10"
+    )
+    con = runtime.cursor()
+    con.sql("SELECT 1").to_arrow_table()
+    con.close()
+
+
+def _translated(sql: str, session: Session) -> Any:
+    from airflow_quilt_athena.local.duck import gate
+    from airflow_quilt_athena.local.duck.translate import translate
+
+    tree = gate.parse(sql)
+    session.check()
+    return translate(
+        tree,
+        catalog=Catalog(session.clients),
+        database=session.database.lower(),
+        parameters=session.parameters,
+        now=dt.datetime.now(dt.UTC).replace(tzinfo=None),
+    )
+
+
+def _run(sql: str, translated: Any, session: Session) -> Any:
+    """Bind the scans and run DuckDB's SQL, stopping when the query is stopped."""
+    import duckdb
+
+    from airflow_quilt_athena.local.duck import runtime
+    from airflow_quilt_athena.local.duck.scans import Scanner, ScanRequest
+
+    requests = [
+        ScanRequest(scan.alias, scan.table, scan.columns, tuple(dict.fromkeys(scan.filters)), scan.wants_path)
+        for scan in translated.scans
+    ]
+    con = runtime.cursor()
+    try:
+        session.on_cancel(con.interrupt)
+        if requests:
+            Scanner().bind(con, requests, session)
+        session.check()
+        return con.sql(sql).to_arrow_table()
+    except duckdb.Error as error:
+        session.check()
+        raise runtime.failure(error) from error
+    finally:
+        con.close()
+
+
+def _typed(table: Any, translated: Any) -> Any:
+    """Give the result the Arrow types its columns promise."""
+    import pyarrow as pa
+
+    columns = []
+    for column, kind in zip(table.columns, translated.types, strict=True):
+        wanted = kind.arrow()
+        columns.append(column if column.type == wanted else column.cast(wanted))
+    names = [column.name for column in translated.columns]
+    return pa.Table.from_arrays(columns, names=names)
+
+
+__all__ = ["DuckEngine", "warm"]

@@ -1,0 +1,327 @@
+"""Trino's functions on arrays, maps and rows, with their lambdas, as DuckDB SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_quilt_athena.local.duck.casts import text_of
+from airflow_quilt_athena.local.duck.pushdown import replace_symbols
+from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature, parse_table
+from airflow_quilt_athena.local.duck.snippets import Lambda, ensure, fill, let, name
+
+_HAS_NULL = "len(list_filter({0}, lambda e: e IS NULL)) > 0"
+_DISTINCT = "list_filter({0}, lambda e, i: list_position({0}, e) = i)"
+_SLICE = ensure(
+    "{1} = 0",
+    "'INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1'",
+    ensure(
+        "{2} < 0",
+        "'INVALID_FUNCTION_ARGUMENT: length must be greater than or equal to 0'",
+        "CASE WHEN abs({1}) > len({0}) OR {2} = 0 THEN {0}[1:0] WHEN {1} > 0 THEN {0}[{1} : {1} + {2} - 1] "
+        "ELSE {0}[len({0}) + {1} + 1 : len({0}) + {1} + {2}] END",
+    ),
+)
+_ELEMENT_AT = ensure("{1} = 0", "'INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1'", "{0}[{1}]")
+_MAX_ENTRIES = 10_000
+_SEQUENCE = ensure(
+    "{2} = 0 OR ({2} > 0 AND {1} < {0}) OR ({2} < 0 AND {1} > {0})",
+    "'INVALID_FUNCTION_ARGUMENT: sequence stop value should be greater than or equal to start value if step is "
+    "greater than zero otherwise stop should be less than or equal to start'",
+    ensure(
+        f"({{1}} - {{0}}) // {{2}} >= {_MAX_ENTRIES}",
+        f"'INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than {_MAX_ENTRIES} entries'",
+        "generate_series({0}, {1}, {2})",
+    ),
+)
+_STEP = "CASE WHEN {0} <= {1} THEN 1 ELSE -1 END"
+_DUPLICATE_KEYS = (
+    "'INVALID_FUNCTION_ARGUMENT: Duplicate map keys (' || CAST(list_filter({0}, lambda e, i: "
+    "list_position({0}, e) <> i)[1] AS VARCHAR) || ') are not allowed'"
+)
+_MAP = ensure(
+    "len({0}) <> len({1})",
+    "'INVALID_FUNCTION_ARGUMENT: Key and value arrays must be the same length'",
+    ensure(
+        _HAS_NULL,
+        "'INVALID_FUNCTION_ARGUMENT: map key cannot be null'",
+        ensure("list_unique({0}) <> len({0})", _DUPLICATE_KEYS, "map({0}, {1})"),
+    ),
+)
+
+_TABLE = f"""
+cardinality(array(T)) -> bigint := len({{0}})
+cardinality(map(K,V)) -> bigint := CAST(cardinality({{0}}) AS BIGINT)
+contains(array(T), T) -> boolean := CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL
+  WHEN list_contains({{0}}, {{1}}) THEN TRUE WHEN {_HAS_NULL} THEN NULL ELSE FALSE END
+element_at(array(T), bigint) -> T := {_ELEMENT_AT}
+element_at(map(K,V), K) -> V := {{0}}[{{1}}]
+array_position(array(T), T) -> bigint := CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN
+  CAST(coalesce(list_position({{0}}, {{1}}), 0) AS BIGINT) END
+array_max(array(T)) -> T := CASE WHEN NOT ({_HAS_NULL}) THEN list_max({{0}}) END
+array_min(array(T)) -> T := CASE WHEN NOT ({_HAS_NULL}) THEN list_min({{0}}) END
+array_sort(array(T)) -> array(T) := list_sort({{0}}, 'ASC', 'NULLS LAST')
+array_distinct(array(T)) -> array(T) := {_DISTINCT}
+array_remove(array(T), T) -> array(T) := list_filter({{0}}, lambda e: e IS NULL OR e <> {{1}})
+array_first(array(T)) -> T := {{0}}[1]
+array_last(array(T)) -> T := {{0}}[-1]
+array_average(array(double)) -> double := list_avg({{0}})
+array_sum(array(double)) -> double := list_sum({{0}})
+slice(array(T), bigint, bigint) -> array(T) := {_SLICE}
+trim_array(array(T), bigint) -> array(T) := {
+    ensure(
+        "{1} > len({0}) OR {1} < 0",
+        "'INVALID_FUNCTION_ARGUMENT: size must not exceed array cardinality'",
+        "{0}[1 : len({0}) - {1}]",
+    )
+}
+reverse(array(T)) -> array(T) := list_reverse({{0}})
+flatten(array(array(T))) -> array(T) := flatten(list_filter({{0}}, lambda e: e IS NOT NULL))
+sequence(bigint, bigint) -> array(bigint) := {_SEQUENCE.replace("{2}", "(" + _STEP + ")")}
+sequence(bigint, bigint, bigint) -> array(bigint) := {_SEQUENCE}
+transform(array(T), function(T,U)) -> array(U) := list_transform({{0}}, {{1}})
+filter(array(T), function(T,boolean)) -> array(T) := list_filter({{0}}, {{1}})
+map() -> map(unknown, unknown) := MAP {{}}
+map(array(K), array(V)) -> map(K,V) := {_MAP}
+map_keys(map(K,V)) -> array(K) := map_keys({{0}})
+map_values(map(K,V)) -> array(V) := map_values({{0}})
+"""
+
+
+def _match(template: str) -> Callable[[Call], str]:
+    def body(call: Call) -> str:
+        return fill(template, [f"list_transform({call.arguments[0]}, {call.arguments[1]})"])
+
+    return body
+
+
+_ANY = (
+    "CASE WHEN {0} IS NULL THEN NULL WHEN list_contains({0}, TRUE) THEN TRUE WHEN "
+    + _HAS_NULL
+    + " THEN NULL ELSE FALSE END"
+)
+_ALL = (
+    "CASE WHEN {0} IS NULL THEN NULL WHEN list_contains({0}, FALSE) THEN FALSE WHEN "
+    + _HAS_NULL
+    + " THEN NULL ELSE TRUE END"
+)
+
+
+def _array_join(call: Call) -> str:
+    kind = call.types[0].children[0]
+    items = f'list_transform({call.arguments[0]}, lambda "e": {text_of(chr(34) + "e" + chr(34), kind)})'
+    if len(call.arguments) == 3:
+        items = f"list_transform({items}, lambda e: coalesce(e, {call.arguments[2]}))"
+    return f"array_to_string({items}, {call.arguments[1]})"
+
+
+def _distinct(sql: str) -> str:
+    return fill(_DISTINCT, [sql])
+
+
+def _array_union(call: Call) -> str:
+    both = "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN list_concat({0}, {1}) END"
+    return _distinct(fill(both, list(call.arguments)))
+
+
+def _among(keep: str) -> Callable[[Call], str]:
+    def body(call: Call) -> str:
+        found = (
+            "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN "
+            f"list_filter({{0}}, lambda e: {keep}(coalesce(list_position({{1}}, e), 0) > 0)) END"
+        )
+        return _distinct(fill(found, list(call.arguments)))
+
+    return body
+
+
+def _overlap(call: Call) -> str:
+    template = (
+        "CASE WHEN {0} IS NULL OR {1} IS NULL THEN NULL WHEN list_has_any({0}, {1}) THEN TRUE "
+        "WHEN len({0}) = 0 OR len({1}) = 0 THEN FALSE WHEN "
+        + _HAS_NULL
+        + " OR "
+        + _HAS_NULL.replace("{0}", "{1}")
+        + " THEN NULL ELSE FALSE END"
+    )
+    return fill(template, list(call.arguments))
+
+
+def _repeat(call: Call) -> str:
+    return let(call.arguments[0], lambda it: f"list_transform(range({call.arguments[1]}), lambda i: {it})")
+
+
+def _zip(call: Call) -> str:
+    def packed(at: int, names: list[str]) -> str:
+        if at < len(call.arguments):
+            return let(call.arguments[at], lambda it: packed(at + 1, [*names, it]))
+        longest = f"greatest({', '.join(f'len({it})' for it in names)})"
+        cells = ", ".join(f"{name(f'field{index}')} := {it}[i]" for index, it in enumerate(names))
+        present = " AND ".join(f"{it} IS NOT NULL" for it in names)
+        return f"CASE WHEN {present} THEN list_transform(range(1, {longest} + 1), lambda i: struct_pack({cells})) END"
+
+    return packed(0, [])
+
+
+def _inlined(function: str, values: list[str]) -> str:
+    """Return a lambda's body, with values in place of its parameters."""
+    assert isinstance(function, Lambda)
+    return replace_symbols(function.body, dict(zip(function.parameters, values, strict=True)))
+
+
+def _zip_with(call: Call) -> str:
+    def zipped(one: str, other: str) -> str:
+        value = _inlined(call.arguments[2], [f"{one}[i]", f"{other}[i]"])
+        longest = f"greatest(len({one}), len({other}))"
+        return (
+            f"CASE WHEN {one} IS NOT NULL AND {other} IS NOT NULL THEN "
+            f"list_transform(range(1, {longest} + 1), lambda i: {value}) END"
+        )
+
+    return let(call.arguments[0], lambda one: let(call.arguments[1], lambda other: zipped(one, other)))
+
+
+def _reduce(call: Call) -> str:
+    items, start, step, finish = call.arguments
+    # A list of structs, because DuckDB starts from the first element when the first value is NULL.
+    state = f"list_reduce({items}, {step}, {start})"
+    return let(state, lambda it: _inlined(finish, [it]))
+
+
+_ENTRY = '"e#"'
+
+
+def _over_entries(call: Call, function: int) -> str:
+    return _inlined(call.arguments[function], [f'{_ENTRY}."key"', f'{_ENTRY}."value"'])
+
+
+def _map_filter(call: Call) -> str:
+    return f"map_from_entries(list_filter(map_entries({call.arguments[0]}), lambda {_ENTRY}: {_over_entries(call, 1)}))"
+
+
+def _transform_values(call: Call) -> str:
+    entry = f'struct_pack("key" := {_ENTRY}."key", "value" := {_over_entries(call, 1)})'
+    return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {_ENTRY}: {entry}))"
+
+
+def _transform_keys(call: Call) -> str:
+    entry = f'struct_pack("key" := {_over_entries(call, 1)}, "value" := {_ENTRY}."value")'
+    return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {_ENTRY}: {entry}))"
+
+
+def _map_zip_with(call: Call) -> str:
+    def zipped(one: str, other: str) -> str:
+        value = _inlined(call.arguments[2], ["k", f"{one}[k]", f"{other}[k]"])
+        keys = _distinct(f"list_concat(map_keys({one}), map_keys({other}))")
+        entry = f'struct_pack("key" := k, "value" := {value})'
+        return (
+            f"CASE WHEN {one} IS NOT NULL AND {other} IS NOT NULL THEN "
+            f"map_from_entries(list_transform({keys}, lambda k: {entry})) END"
+        )
+
+    return let(call.arguments[0], lambda one: let(call.arguments[1], lambda other: zipped(one, other)))
+
+
+def _map_from_entries(call: Call) -> str:
+    key, value = (name(label) for label, _ in call.types[0].children[0].fields)
+
+    def made(it: str) -> str:
+        keys = f"list_transform({it}, lambda e: e.{key})"
+        entries = f'list_transform({it}, lambda e: struct_pack("key" := e.{key}, "value" := e.{value}))'
+        return ensure(
+            f"list_unique({keys}) <> len({it})",
+            "'INVALID_FUNCTION_ARGUMENT: Duplicate map keys are not allowed'",
+            f"map_from_entries({entries})",
+        )
+
+    return let(call.arguments[0], made)
+
+
+def _multimap_from_entries(call: Call) -> str:
+    key, value = (name(label) for label, _ in call.types[0].children[0].fields)
+
+    def made(it: str) -> str:
+        keys = _distinct(f"list_transform({it}, lambda e: e.{key})")
+        values = f"list_transform(list_filter({it}, lambda e: e.{key} = k), lambda e: e.{value})"
+        entry = f'struct_pack("key" := k, "value" := {values})'
+        return f"map_from_entries(list_transform({keys}, lambda k: {entry}))"
+
+    return let(call.arguments[0], made)
+
+
+def _map_entries(call: Call) -> str:
+    entry = 'struct_pack(field0 := e."key", field1 := e."value")'
+    return f"list_transform(map_entries({call.arguments[0]}), lambda e: {entry})"
+
+
+def _map_concat(call: Call) -> str:
+    return f"map_concat({', '.join(call.arguments)})"
+
+
+def _histogram(call: Call) -> str:
+    def made(it: str) -> str:
+        keys = _distinct(f"list_filter({it}, lambda e: e IS NOT NULL)")
+        entry = f'struct_pack("key" := k, "value" := len(list_filter({it}, lambda e: e = k)))'
+        return f"map_from_entries(list_transform({keys}, lambda k: {entry}))"
+
+    return let(call.arguments[0], made)
+
+
+def _ngrams(call: Call) -> str:
+    template = "list_transform(range(1, greatest(len({0}) - {1} + 2, 2)), lambda i: {0}[i : i + {1} - 1])"
+    return fill(template, list(call.arguments))
+
+
+def _sequence_dates(call: Call) -> str:
+    """Dates or timestamps, one step apart."""
+    start, stop = call.arguments[:2]
+    is_date = call.types[0].name == "date"
+    if len(call.types) == 3 and call.types[2].name == "interval year to month":
+        step = f"to_months(CAST({call.arguments[2]} AS INTEGER))"
+    elif len(call.types) == 3:
+        step = f"to_milliseconds({call.arguments[2]})"
+    else:
+        step = f"CASE WHEN {start} <= {stop} THEN to_days(1) ELSE to_days(-1) END"
+    moments = f"generate_series(CAST({start} AS TIMESTAMP), CAST({stop} AS TIMESTAMP), {step})"
+    value = f"list_transform({moments}, lambda e: CAST(e AS DATE))" if is_date else moments
+    too_long = f"'INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than {_MAX_ENTRIES} entries'"
+    return fill(ensure(f"len({{0}}) > {_MAX_ENTRIES}", too_long, "{0}"), [value])
+
+
+def signatures() -> list[Signature]:
+    """All of them."""
+    found = parse_table(_TABLE)
+    predicate = "(array(T), function(T,boolean)) -> boolean"
+    for head, body in (
+        (f"any_match{predicate}", _match(_ANY)),
+        (f"all_match{predicate}", _match(_ALL)),
+        (f"none_match{predicate}", _match(f"NOT ({_ANY})")),
+        ("array_join(array(T), varchar) -> varchar", _array_join),
+        ("array_join(array(T), varchar, varchar) -> varchar", _array_join),
+        ("array_union(array(T), array(T)) -> array(T)", _array_union),
+        ("array_intersect(array(T), array(T)) -> array(T)", _among("")),
+        ("array_except(array(T), array(T)) -> array(T)", _among("NOT ")),
+        ("arrays_overlap(array(T), array(T)) -> boolean", _overlap),
+        ("array_histogram(array(T)) -> map(T, bigint)", _histogram),
+        ("repeat(T, bigint) -> array(T)", _repeat),
+        ("zip(array(A), array(B)) -> array(row(A, B))", _zip),
+        ("zip(array(A), array(B), array(C)) -> array(row(A, B, C))", _zip),
+        ("zip(array(A), array(B), array(C), array(D)) -> array(row(A, B, C, D))", _zip),
+        ("zip_with(array(T), array(U), function(T,U,R)) -> array(R)", _zip_with),
+        ("reduce(array(T), S, function(S,T,S), function(S,R)) -> R", _reduce),
+        ("map_filter(map(K,V), function(K,V,boolean)) -> map(K,V)", _map_filter),
+        ("transform_values(map(K,V), function(K,V,W)) -> map(K,W)", _transform_values),
+        ("transform_keys(map(K,V), function(K,V,J)) -> map(J,V)", _transform_keys),
+        ("map_zip_with(map(K,V), map(K,W), function(K,V,W,X)) -> map(K,X)", _map_zip_with),
+        ("map_from_entries(array(row(K,V))) -> map(K,V)", _map_from_entries),
+        ("multimap_from_entries(array(row(K,V))) -> map(K, array(V))", _multimap_from_entries),
+        ("map_entries(map(K,V)) -> array(row(K,V))", _map_entries),
+        ("map_concat(map(K,V), map(K,V)...) -> map(K,V)", _map_concat),
+        ("ngrams(array(T), bigint) -> array(array(T))", _ngrams),
+        ("sequence(date, date) -> array(date)", _sequence_dates),
+        ("sequence(date, date, interval_day) -> array(date)", _sequence_dates),
+        ("sequence(date, date, interval_month) -> array(date)", _sequence_dates),
+        ("sequence(timestamp, timestamp, interval_day) -> array(timestamp)", _sequence_dates),
+        ("sequence(timestamp, timestamp, interval_month) -> array(timestamp)", _sequence_dates),
+    ):
+        found.append(parse_signature(head, body))
+    return found
