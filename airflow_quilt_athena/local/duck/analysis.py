@@ -224,7 +224,7 @@ class Analysis:
         """Catalog, database and table of a name with one to three parts."""
         if len(parts) > 3:
             raise failed("SYNTAX_ERROR", node, f"Too many dots in table name: {'.'.join(parts)}")
-        catalog, database, label = (CATALOG, self.database, *parts)[-3:]
+        catalog, database, label = (*(CATALOG, self.database)[: 3 - len(parts)], *parts)
         return catalog, database, label
 
     def find(self, database: str, label: str) -> Table | None:
