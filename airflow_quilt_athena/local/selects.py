@@ -31,6 +31,7 @@ def _rows(result: QueryResult) -> Sequence[Row]:
 def explain(statement: Statement) -> Outcome:
     """``EXPLAIN [ANALYZE [VERBOSE]] [(option, …)] query``: lines of a plan."""
     cursor = statement.trino()
+    whole = cursor.padded_rest()
     cursor.expect("EXPLAIN")
     if cursor.take("ANALYZE"):
         cursor.take("VERBOSE")
@@ -38,6 +39,6 @@ def explain(statement: Statement) -> Outcome:
         cursor.bracketed()
     if not any(cursor.at(word) for word in _QUERY_STARTS):
         cursor.fail(", ".join(f"'{word}'" for word in _QUERY_STARTS))
-    lines = statement.engine.explain(cursor.padded_rest(), statement.session)
+    lines = statement.engine.explain(whole, statement.session)
     rows: list[Row] = [(line,) for line in chain.from_iterable(text.splitlines() for text in lines)]
     return Outcome("UTILITY", "EXPLAIN", (Column("Query Plan", "varchar"),), rows)

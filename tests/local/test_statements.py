@@ -154,6 +154,6 @@ def test_select_prints_values_as_athena_does(lab: Lab) -> None:
 def test_explain_gives_the_lines_of_the_plan(lab: Lab) -> None:
     outcome = lab.run("EXPLAIN SELECT 1")
     assert [column.name for column in outcome.columns] == ["Query Plan"]
-    assert outcome.rows == [("plan of SELECT 1",)]
+    assert outcome.rows == [("plan of EXPLAIN SELECT 1",)]
     with pytest.raises(QueryFailed, match="mismatched input 'INSERT'"):
         lab.run("EXPLAIN INSERT INTO t SELECT 1")
