@@ -278,6 +278,19 @@ def test_a_failed_ddl_statement_leaves_its_reason_where_its_result_would_be(worl
     assert world.file(location) == b"FAILED: SemanticException table not found"
 
 
+def test_the_reason_of_a_failed_ddl_statement_survives_when_it_cannot_be_written(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: Session) -> Outcome:
+        world.bucket.writable = False
+        raise QueryFailed("FAILED: the first reason")
+
+    world.statements.learn("DROP", ("DDL", "DROP_TABLE"), fail)
+    found = world.run("DROP")
+    assert found["Status"]["StateChangeReason"] == "FAILED: the first reason"
+    assert found["QueryExecutionId"] in capfd.readouterr().err
+
+
 def test_a_caller_who_may_not_write_results_sees_the_query_fail(world: World) -> None:
     world.bucket.writable = False
     found = world.run()

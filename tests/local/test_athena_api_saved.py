@@ -113,6 +113,13 @@ def test_a_wrong_execute_prepare_or_deallocate_fails_the_query(world: World, sql
     assert status["AthenaError"]["ErrorCategory"] == 2
 
 
+def test_values_given_twice_fail_the_query(world: World) -> None:
+    create(world)
+    status = world.run("EXECUTE ps1 USING 1, 2", ExecutionParameters=["3", "4"])["Status"]
+    assert "USING and by ExecutionParameters" in status["StateChangeReason"]
+    assert world.statements.ran == []
+
+
 def test_a_statement_is_prepared_run_and_dropped_by_sql(world: World) -> None:
     assert world.run("PREPARE p1 FROM\n  SELECT ? FROM t;")["Status"]["State"] == "SUCCEEDED"
     assert world.call("GetPreparedStatement", WorkGroup="primary", StatementName="p1")["PreparedStatement"][

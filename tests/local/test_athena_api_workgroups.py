@@ -238,6 +238,16 @@ def test_tags_are_added_replaced_and_removed(world: World) -> None:
     assert gone.startswith("ResourceNotFoundException")
 
 
+def test_a_workgroup_has_at_most_fifty_tags_and_only_workgroups_have_any(world: World) -> None:
+    world.call("CreateWorkGroup", Name="wg")
+    arn = "arn:aws:athena:us-east-1:123456789012:workgroup/wg"
+    world.call("TagResource", ResourceARN=arn, Tags=[{"Key": f"k{i}", "Value": ""} for i in range(50)])
+    world.call("TagResource", ResourceARN=arn, Tags=[{"Key": "k7", "Value": "changed"}])
+    assert "at most 50 tags" in refusal(world, "TagResource", ResourceARN=arn, Tags=[{"Key": "one-more"}])
+    catalog = "arn:aws:athena:us-east-1:123456789012:datacatalog/x"
+    assert "is not the ARN of a workgroup" in refusal(world, "ListTagsForResource", ResourceARN=catalog)
+
+
 def test_each_call_is_authorized_on_the_resource_that_aws_names(world: World) -> None:
     root = "arn:aws:athena:us-east-1:123456789012"
     world.call("CreateWorkGroup", Name="wg", Configuration={"EnforceWorkGroupConfiguration": False})
