@@ -17,10 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.local import LocalAthena
 from demo import packages
 from demo.lake import Lake
-from demo.stack import AirflowStack
+from demo.stack import AirflowStack, StackError
 
 ROOT = Path(__file__).parents[1]
 BUCKET = "demo-quilt-registry"
@@ -114,7 +115,7 @@ def backfill(airflow: AirflowStack, first: date, last: date, *, runs: int, again
             ]
             failed = [r["dag_run_id"] for r in made if r["state"] == "failed"]
             if failed:
-                raise SystemExit(f"Failed: {failed}. Task logs: {airflow.home / 'logs'}")
+                raise StackError(f"Failed: {failed}. Task logs: {airflow.home / 'logs'}")
             progress.update(task, completed=sum(r["state"] == "success" for r in made))
             return ended()
 
@@ -270,7 +271,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ui", action="store_true", help="leave the Airflow UI running until Ctrl-C")
     parser.add_argument("--home", type=Path, default=ROOT / ".demo", help="emptied, then used for Airflow")
     options = parser.parse_args(arguments)
-    return run(options.home, ui=options.ui)
+    try:
+        return run(options.home, ui=options.ui)
+    except (StackError, QuiltAthenaError) as error:
+        console.print(Text(f"\n{error}", style="bold red"))
+        return 1
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class AirflowStack:
             os.environ | dict(environment) | self._settings(dags, port, worker_logs, trigger_logs)
         )
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx.Client(base_url=f"{self.url}/api/v2", timeout=30)
+        self._client = httpx.Client(base_url=f"{self.url}/api/v2", timeout=60)
 
     def _settings(self, dags: Path, port: int, worker_logs: int, trigger_logs: int) -> dict[str, str]:
         return {
@@ -144,7 +144,12 @@ class AirflowStack:
 
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
         """Call the REST API below ``/api/v2``; an error answer is raised with its text."""
-        answer = self._client.request(method, path, json=body, params=query)
+        try:
+            answer = self._client.request(method, path, json=body, params=query)
+        except httpx.TransportError as error:
+            raise StackError(
+                f"{method} {path}: no answer ({error!r}). Airflow's own log: {self.log}"
+            ) from error
         if answer.is_error:
             raise StackError(f"{method} {path}: HTTP {answer.status_code}: {answer.text}")
         return answer.json() if answer.content else None
