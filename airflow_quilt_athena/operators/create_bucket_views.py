@@ -81,20 +81,13 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
             self._show(refresh)
             return self._apply(refresh, refresh.plan.to_xcom(), self.find_deadline(context))
 
-    def execute_complete(
-        self,
-        context: Any,
-        event: Mapping[str, Any],
-        deadline: float,
-        report: dict[str, Any],
-        digests: Mapping[str, str],
-    ) -> dict[str, Any]:
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after a deferral: mark the views just made, and make those that are left."""
         with errors_as_airflow_sees_them():
-            self.resume_wait(event, deadline=deadline)
+            self.resume_wait(event)
             glue = self.hook.client("glue")
-            mark_views(glue, self.database, digests)
-            return self._apply(plan_refresh(glue, self._request), report, deadline)
+            mark_views(glue, self.database, event["carry"]["digests"])
+            return self._apply(plan_refresh(glue, self._request), event["carry"]["report"], event["deadline"])
 
     @property
     def _request(self) -> RefreshRequest:
@@ -112,8 +105,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
             self.wait(
                 query_execution_ids,
                 deadline=deadline,
-                method_name="execute_complete",
-                kwargs={"report": report, "digests": digests},
+                carry={"report": report, "digests": digests},
             )
 
         glue = self.hook.client("glue")

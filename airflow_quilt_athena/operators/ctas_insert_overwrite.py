@@ -168,19 +168,16 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
                 lambda: self.wait(
                     [query_execution_id],
                     deadline=self.find_deadline(context),
-                    method_name="execute_complete",
-                    kwargs={"partition": partition, "submission": submission},
+                    carry={"partition": partition, "submission": submission},
                 ),
             )
             return self._finish(context, staging, statuses)
 
-    def execute_complete(
-        self, context: Any, event: dict[str, Any], partition: Partition, submission: str, deadline: float
-    ) -> dict[str, Any]:
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Go on when the query that was deferred for is done."""
         with errors_as_airflow_sees_them():
-            staging = self._prepare(context, partition, submission)
-            statuses = self._wait_or_abandon(staging, lambda: self.resume_wait(event, deadline=deadline))
+            staging = self._prepare(context, event["carry"]["partition"], event["carry"]["submission"])
+            statuses = self._wait_or_abandon(staging, lambda: self.resume_wait(event))
             return self._finish(context, staging, statuses)
 
     def _refuse_what_is_not_there(self) -> None:

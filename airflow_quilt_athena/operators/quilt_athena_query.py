@@ -75,24 +75,13 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         with errors_as_airflow_sees_them():
             return self._run(context, [], [], self.find_deadline(context))
 
-    def execute_complete(
-        self,
-        context: Any,
-        event: dict[str, Any],
-        done: list[str],
-        scanned: list[int],
-        deadline: float,
-    ) -> dict[str, Any]:
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Go on when the statement that was deferred for is done, with those that follow it."""
         with errors_as_airflow_sees_them():
-            (status,) = self.resume_wait(event, deadline=deadline)
-            return self._run(
-                context,
-                [*done, status.query_execution_id],
-                [*scanned, status.bytes_scanned],
-                deadline,
-                status,
-            )
+            (status,) = self.resume_wait(event)
+            done = [*event["carry"]["done"], status.query_execution_id]
+            scanned = [*event["carry"]["scanned"], status.bytes_scanned]
+            return self._run(context, done, scanned, event["deadline"], status)
 
     def _run(
         self,
@@ -114,8 +103,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             (status,) = self.wait(
                 [query_execution_id],
                 deadline=deadline,
-                method_name="execute_complete",
-                kwargs={"done": done, "scanned": scanned},
+                carry={"done": done, "scanned": scanned},
             )
             done = [*done, query_execution_id]
             scanned = [*scanned, status.bytes_scanned]

@@ -76,23 +76,23 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
         query_execution_ids: Sequence[str],
         *,
         deadline: float,
-        method_name: str,
-        kwargs: Mapping[str, Any],
+        carry: Mapping[str, Any],
     ) -> tuple[QueryStatus, ...]:
         """Wait until the queries have succeeded; may defer, and then never returns.
 
-        :param method_name: the method to resume in, given ``kwargs``, ``deadline`` and ``event``.
+        :param carry: JSON values that ``execute_complete`` finds in its event under ``carry``.
         :raises QueryFailedError: when one failed, or was not done by the deadline.
         """
         remaining = max(0.0, deadline - time.time())
         on_worker = min(self.defer_after, remaining) if self.deferrable else remaining
         decision, statuses = self._watch(query_execution_ids, on_worker)
         if decision.verdict is Verdict.TIMED_OUT and on_worker < remaining:
-            self._hand_over(query_execution_ids, deadline, method_name, kwargs)
+            self._hand_over(query_execution_ids, deadline, carry)
         return self._conclude(decision, statuses)
 
-    def resume_wait(self, event: Mapping[str, Any], *, deadline: float) -> tuple[QueryStatus, ...]:
+    def resume_wait(self, event: Mapping[str, Any]) -> tuple[QueryStatus, ...]:
         """Go on after a deferral: look once more, and return or raise as ``wait`` does."""
+        deadline = float(event["deadline"])
         if event["status"] == "error":
             # The look below meets the same trouble, and raises it by its kind, or finds it gone.
             self.log.warning("The triggerer could not watch the queries: %s", event["message"])
@@ -126,20 +126,19 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
         self,
         query_execution_ids: Sequence[str],
         deadline: float,
-        method_name: str,
-        kwargs: Mapping[str, Any],
+        carry: Mapping[str, Any],
     ) -> None:
         self._running = []  # from here on the trigger answers for them
         trigger = AthenaCompletionTrigger(
             query_execution_ids=query_execution_ids,
             deadline=deadline,
             poll_interval=self.poll_interval,
+            carry=carry,
             **self.aws_parameters,
         )
         self.log.info("Still running after %g s: waiting in the triggerer.", self.defer_after)
         self.defer(
             trigger=trigger,
-            method_name=method_name,
-            kwargs={**kwargs, "deadline": deadline},
+            method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, deadline - time.time())) + _BACKSTOP,
         )

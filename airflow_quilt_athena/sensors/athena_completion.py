@@ -119,12 +119,12 @@ class AthenaCompletionSensor(BaseSensorOperator):
         statuses = self._watch(context, min(seconds, self.poll_interval, self.timeout))
         return PokeReturnValue(statuses is not None, None if statuses is None else _facts(statuses))
 
-    def execute_complete(self, context: Any, event: dict[str, Any], deadline: float) -> dict[str, Any]:
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Look once more when the trigger has fired."""
         if event["status"] == "error":
             # The look below meets the same trouble, and raises it by its kind, or finds it gone.
             self.log.warning("The triggerer could not watch the queries: %s", event["message"])
-        statuses = self._watch(context, max(0.0, deadline - time.time()))
+        statuses = self._watch(context, max(0.0, event["deadline"] - time.time()))
         return _facts(statuses) if statuses is not None else self._give_up()
 
     def on_kill(self) -> None:
@@ -156,7 +156,6 @@ class AthenaCompletionSensor(BaseSensorOperator):
                 botocore_config=self.botocore_config,
             ),
             method_name="execute_complete",
-            kwargs={"deadline": deadline},
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + _BACKSTOP_SECONDS),
         )
 

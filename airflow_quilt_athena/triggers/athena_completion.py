@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,13 +28,16 @@ _LOG_EVERY_SECONDS = 60.0
 class AthenaCompletionTrigger(BaseTrigger):
     """Fires when all of the queries are done, whatever the outcome, or when the deadline has passed.
 
-    The event is ``{"status": "done" | "timeout" | "error", "query_execution_ids": […], "message": …}``.
+    The event is ``{"status": "done" | "timeout" | "error", "query_execution_ids": […], "message": …,
+    "deadline": …, "carry": …}``. It holds all that the resumed task needs, because ``dag.test()`` hands on
+    the event alone and drops the keyword arguments of the deferral.
 
     :param query_execution_ids: the queries to wait for.
     :param deadline: when to give up, in seconds since the epoch.
     :param poll_interval: the longest time between two looks, in seconds.
     :param first_poll_delay: seconds before the first look; see SHORTEST_DEFERRAL_SECONDS.
     :param stop_on_kill: whether a user who ends the deferred task also stops the queries (Airflow 3.3).
+    :param carry: JSON values that the event brings back to the task.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class AthenaCompletionTrigger(BaseTrigger):
         poll_interval: float = 15.0,
         first_poll_delay: float = SHORTEST_DEFERRAL_SECONDS,
         stop_on_kill: bool = True,
+        carry: Mapping[str, Any] | None = None,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
         verify: bool | str | None = None,
@@ -55,6 +59,7 @@ class AthenaCompletionTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.first_poll_delay = first_poll_delay
         self.stop_on_kill = stop_on_kill
+        self.carry = dict(carry or {})
         self.aws_conn_id = aws_conn_id
         self.region_name = region_name
         self.verify = verify
@@ -71,6 +76,7 @@ class AthenaCompletionTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "first_poll_delay": self.first_poll_delay,
                 "stop_on_kill": self.stop_on_kill,
+                "carry": self.carry,
                 "aws_conn_id": self.aws_conn_id,
                 "region_name": self.region_name,
                 "verify": self.verify,
@@ -147,5 +153,11 @@ class AthenaCompletionTrigger(BaseTrigger):
 
     def _event(self, status: str, message: str | None = None) -> TriggerEvent:
         return TriggerEvent(  # type: ignore[no-untyped-call]  # Airflow's is untyped
-            {"status": status, "query_execution_ids": self.query_execution_ids, "message": message}
+            {
+                "status": status,
+                "query_execution_ids": self.query_execution_ids,
+                "message": message,
+                "deadline": self.deadline,
+                "carry": self.carry,
+            }
         )

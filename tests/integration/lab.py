@@ -150,8 +150,7 @@ def run_task(operator: Any, **facts: Any) -> Ran:
             result, step = step(), None
         except TaskDeferred as deferred:
             deferrals += 1
-            method = getattr(operator, deferred.method_name)
-            step = partial(method, context, event=fire(deferred.trigger), **(deferred.kwargs or {}))
+            step = partial(getattr(operator, deferred.method_name), context, event=fire(deferred.trigger))
     return Ran(result, xcoms, events, deferrals)
 
 

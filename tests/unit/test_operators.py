@@ -239,6 +239,17 @@ def query(**arguments: Any) -> QuiltAthenaQueryOperator:
     return QuiltAthenaQueryOperator(task_id="t", **(given | arguments))
 
 
+def fired(status: str, query_execution_id: str, **carry: Any) -> dict[str, Any]:
+    """What the trigger sends."""
+    return {
+        "status": status,
+        "query_execution_ids": [query_execution_id],
+        "message": None,
+        "deadline": time.time() + 60,
+        "carry": carry,
+    }
+
+
 def test_a_short_query_is_not_deferred(athena: FakeAthena) -> None:
     athena.script(q1=["RUNNING", "SUCCEEDED"])
     ran = context()
@@ -274,26 +285,23 @@ def test_execution_timeout_bounds_a_deferred_wait(athena: FakeAthena) -> None:
 
 def test_what_the_triggerer_reports_is_looked_at_again_on_the_worker(athena: FakeAthena) -> None:
     athena.script(q1=["FAILED"])
-    event = {"status": "done", "query_execution_ids": ["q1"], "message": None}
     with pytest.raises(AirflowFailException, match="the reason of q1"):
-        query().execute_complete(context(), event, done=[], scanned=[], deadline=time.time() + 60)
+        query().execute_complete(context(), fired("done", "q1", done=[], scanned=[]))
 
 
 def test_the_rest_of_the_statements_follow_a_deferred_one(athena: FakeAthena) -> None:
     athena.script(q0=["SUCCEEDED"], q1=["SUCCEEDED"])
-    event = {"status": "done", "query_execution_ids": ["q0"], "message": None}
-    facts = query(query="SELECT 1; SELECT 2").execute_complete(
-        context(), event, done=[], scanned=[], deadline=time.time() + 60
-    )
+    event = fired("done", "q0", done=[], scanned=[])
+    facts = query(query="SELECT 1; SELECT 2").execute_complete(context(), event)
     assert [request["QueryString"] for request in athena.started] == ["SELECT 2"]
     assert facts["query_execution_ids"] == ["q0", "q1"]
 
 
 def test_a_deadline_in_the_triggerer_stops_the_query(athena: FakeAthena) -> None:
     athena.script(q1=["RUNNING"])
-    event = {"status": "timeout", "query_execution_ids": ["q1"], "message": None}
+    event = fired("timeout", "q1", done=[], scanned=[])
     with pytest.raises(AirflowFailException, match="still RUNNING"):
-        query().execute_complete(context(), event, done=[], scanned=[], deadline=time.time() - 1)
+        query().execute_complete(context(), event | {"deadline": time.time() - 1})
     assert athena.stopped == ["q1"]
 
 
@@ -421,17 +429,17 @@ def test_a_sensor_defers_and_looks_again_when_it_resumes(
     waiting_sensor = sensor("q1", deferrable=True)
     with pytest.raises(TaskDeferred) as deferred:
         waiting_sensor.execute(context())
+    assert not deferred.value.kwargs
     athena.script(q1=["SUCCEEDED"])
-    event = {"status": "done", "query_execution_ids": ["q1"], "message": None}
-    facts = waiting_sensor.execute_complete(context(), event, **(deferred.value.kwargs or {}))
+    facts = waiting_sensor.execute_complete(context(), fired("done", "q1"))
     assert facts["state"] == "SUCCEEDED"
 
 
 def test_a_sensor_whose_deadline_passed_in_the_triggerer_stops_the_query(athena: FakeAthena) -> None:
     athena.script(q1=["RUNNING"])
-    event = {"status": "timeout", "query_execution_ids": ["q1"], "message": None}
+    event = fired("timeout", "q1") | {"deadline": time.time() - 1}
     with pytest.raises(AirflowSensorTimeout, match="q1 was still RUNNING"):
-        sensor("q1").execute_complete(context(), event, deadline=time.time() - 1)
+        sensor("q1").execute_complete(context(), event)
     assert athena.stopped == ["q1"]
 
 

@@ -20,6 +20,7 @@ ARGUMENTS: dict[str, Any] = {
     "poll_interval": 7.0,
     "first_poll_delay": 9.0,
     "stop_on_kill": False,
+    "carry": {"partition": {"dt": "2026-01-01"}, "done": ["q0"]},
     "aws_conn_id": "aws_other",
     "region_name": "eu-west-1",
     "verify": False,
@@ -64,10 +65,23 @@ def test_by_default_it_does_not_fire_within_airflows_race() -> None:
     assert trigger.first_poll_delay > 5  # the default of [workers] min_heartbeat_interval
 
 
+def test_the_event_brings_back_what_the_task_needs_to_go_on(athena: FakeAthena) -> None:
+    athena.script(q1=["SUCCEEDED"])
+    trigger = AthenaCompletionTrigger(["q1"], deadline=9e9, first_poll_delay=0, carry={"done": ["q0"]})
+
+    async def first() -> TriggerEvent:
+        return await anext(aiter(trigger.run()))
+
+    event = asyncio.run(first()).payload
+    assert event["carry"] == {"done": ["q0"]}
+    assert event["deadline"] == 9e9
+
+
 def test_fires_when_all_are_done_whatever_the_outcome(athena: FakeAthena) -> None:
     athena.script(q1=["RUNNING", "FAILED"], q2=["QUEUED", "RUNNING", "SUCCEEDED"])
     event = fired(athena, "q1", "q2")
-    assert event == {"status": "done", "query_execution_ids": ["q1", "q2"], "message": None}
+    assert event["status"] == "done"
+    assert event["query_execution_ids"] == ["q1", "q2"]
     assert athena.stopped == []
 
 
