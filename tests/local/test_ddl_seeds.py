@@ -1,4 +1,4 @@
-"""Every statement of the two documents the project began with, over HTTP; only the blog's typos are mended."""
+"""Every statement of the two documents the project began with, over HTTP; the blog's typos are mended."""
 
 from __future__ import annotations
 
