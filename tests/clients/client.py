@@ -76,7 +76,7 @@ class Client:
             self._process.wait()
         self._process.stdout.close()
 
-    def __call__(self, function: str, **arguments: Any) -> Any:
+    def __call__(self, function: str, /, **arguments: Any) -> Any:
         """What ``function`` returns for ``arguments``; raises ClientError when it raises."""
         assert self._process is not None
         assert self._process.stdin is not None

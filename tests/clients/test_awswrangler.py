@@ -81,10 +81,16 @@ def test_read_sql_query_by_unload(read: Wrangler, lake: Lake) -> None:
     assert any(key.endswith("-manifest.csv") for key in lake.keys("unloaded/"))
 
 
-@pytest.mark.parametrize("approach", [{}, {"ctas_approach": True}, {"unload_approach": True}])
-def test_an_empty_result_is_an_empty_frame(read: Wrangler, lake: Lake, approach: dict[str, bool]) -> None:
-    output = f"s3://{lake.bucket}/empty-{uuid.uuid4().hex}/"
-    assert read(sql="SELECT * FROM src WHERE id > 99", s3_output=output, **approach) == []
+@pytest.mark.parametrize("ctas", [False, True])
+def test_an_empty_result_is_an_empty_frame(read: Wrangler, ctas: bool) -> None:
+    assert read(sql="SELECT * FROM src WHERE id > 99", ctas_approach=ctas) == []
+
+
+def test_an_empty_unload_writes_no_file_and_awswrangler_says_so(read: Wrangler, lake: Lake) -> None:
+    output = f"s3://{lake.bucket}/unloaded-nothing/"
+    with pytest.raises(ClientError) as caught:
+        read(sql="SELECT * FROM src WHERE id > 99", unload_approach=True, s3_output=output)
+    assert caught.value.kind == "awswrangler.exceptions.EmptyDataFrame"
 
 
 def test_read_sql_query_in_chunks(read: Wrangler) -> None:
@@ -502,9 +508,10 @@ def test_tables_and_partitions_are_made_and_taken_away(wr: Wrangler, read: Wrang
     wr("catalog.upsert_table_parameters", parameters={"owner": "you", "more": "1"}, **table)
     parameters = wr("catalog.get_table_parameters", **table)
     assert (parameters["owner"], parameters["more"]) == ("you", "1")
-    wr("catalog.add_column", column_name="note", column_type="string", **table)
+    wr("catalog.add_column", column_name="note", column_type="string", column_comment="", **table)
     assert wr("catalog.get_table_types", **table) == {"id": "bigint", "note": "string", "dt": "string"}
-    assert wr("catalog.get_table_number_of_versions", **table) >= 3
+    # Of the two changes awswrangler asks to archive the version before only for the column.
+    assert wr("catalog.get_table_number_of_versions", **table) == 2
     assert wr("catalog.get_table_description", **table) == "a table"
     assert read(sql="SELECT * FROM made") == []
     wr("catalog.delete_all_partitions", **table)

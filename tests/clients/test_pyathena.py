@@ -86,8 +86,8 @@ def test_every_type_becomes_its_python_type(pyathena: Client, connection: dict[s
             "Decimal('1.50')",
             None,
             [1, 2],
-            {"k": 1},
-            {"p": 1, "q": "x"},
+            {"k": "1"},  # PyAthena leaves what is inside maps and rows as text, unless told the types
+            {"p": "1", "q": "x"},
             {"z": 1},
             repr(b"\x0a\xff"),
         ]

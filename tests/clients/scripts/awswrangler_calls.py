@@ -7,8 +7,10 @@ from operator import attrgetter
 from typing import Any
 
 import awswrangler as wr
+import boto3
 import pandas as pd
 
+boto3.setup_default_session()  # else awswrangler makes a session for each client, and reads its models again
 wr.config.athena_query_wait_polling_delay = 0.02
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import boto3
 import pandas as pd
 import pyarrow.fs
 import pyathena
@@ -16,10 +17,11 @@ from pyathena.pandas.util import to_sql
 from pyathena.s3fs.cursor import S3FSCursor
 
 CURSORS = {"Cursor": Cursor, "DictCursor": DictCursor, "S3FSCursor": S3FSCursor}
+SESSION = boto3.Session()  # one for all connections: each new one reads boto3's models again
 
 
 def _connect(connection: dict[str, Any], **more: Any) -> Any:
-    return pyathena.connect(poll_interval=0.02, **connection, **more)
+    return pyathena.connect(session=SESSION, poll_interval=0.02, **connection, **more)
 
 
 def fetch(

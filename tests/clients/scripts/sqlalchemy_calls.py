@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
 import pandas as pd
 import sqlalchemy as sa
+
+SESSION = boto3.Session()  # one for all engines: each new one reads boto3's models again
 
 
 @contextmanager
 def _engine(url: str) -> Iterator[sa.Engine]:
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, connect_args={"session": SESSION})
     try:
         yield engine
     finally:
