@@ -39,7 +39,7 @@ _DESCRIBE_TIMEOUT_SECONDS = 120.0
 # Trino's words when a statement's columns do not fit together.
 _ABOUT_COLUMNS = re.compile(
     r"COLUMN_NOT_FOUND|cannot be resolved|TYPE_MISMATCH|incompatible types|different number of|is ambiguous"
-    r"|AMBIGUOUS_NAME|DUPLICATE_COLUMN_NAME|MISSING_COLUMN",
+    r"|AMBIGUOUS_NAME|DUPLICATE_COLUMN_NAME|MISSING_COLUMN|Incorrect timestamp precision|Anonymous row type",
     re.IGNORECASE,
 )
 

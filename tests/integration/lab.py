@@ -27,6 +27,11 @@ def _hook(endpoint_url: str) -> QuiltAthenaHook:
     return QuiltAthenaHook()
 
 
+@cache
+def _client(aws: LocalAthena, service: str) -> Any:
+    return aws.client(service)
+
+
 def connection(aws: LocalAthena) -> str:
     """Return an Airflow connection to the local Athena, for AIRFLOW_CONN_AWS_DEFAULT."""
     return json.dumps(
@@ -52,22 +57,26 @@ class Lab:
     def open(cls, aws: LocalAthena, unique: Callable[[str], str]) -> Lab:
         """Make all three."""
         lab = cls(aws, unique("lake-b"), unique("db"), unique("wg"))
-        aws.client("s3").create_bucket(Bucket=lab.bucket)
-        aws.client("glue").create_database(DatabaseInput={"Name": lab.database})
+        lab.client("s3").create_bucket(Bucket=lab.bucket)
+        lab.client("glue").create_database(DatabaseInput={"Name": lab.database})
         lab.create_workgroup(lab.workgroup, enforce=False)
         return lab
+
+    def client(self, service: str) -> Any:
+        """Return a client of the local Athena, made once: making one takes longer than most calls."""
+        return _client(self.aws, service)
 
     def create_workgroup(self, name: str, *, enforce: bool) -> str:
         """Make a workgroup whose results go to the lab's bucket."""
         result = {"OutputLocation": f"s3://{self.bucket}/results/"}
         configuration = {"ResultConfiguration": result, "EnforceWorkGroupConfiguration": enforce}
-        self.aws.client("athena").create_work_group(Name=name, Configuration=configuration)
+        self.client("athena").create_work_group(Name=name, Configuration=configuration)
         return name
 
     def run(self, sql: str) -> str:
         """Run a statement and return its id."""
         status = run_query(
-            self.aws.client("athena"),
+            self.client("athena"),
             sql,
             database=self.database,
             workgroup=self.workgroup,
@@ -77,27 +86,24 @@ class Lab:
 
     def rows(self, sql: str) -> Rows:
         """Run a SELECT and return its rows, in an order of their own."""
-        _, rows = read_rows(self.aws.client("athena"), self.run(sql), max_rows=10_000)
+        _, rows = read_rows(self.client("athena"), self.run(sql), max_rows=10_000)
         return sorted(rows, key=repr)
 
     def keys(self, prefix: str = "") -> set[str]:
         """Return the keys of all objects below a prefix."""
-        pages = (
-            self.aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        )
+        pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return {item["Key"] for page in pages for item in page.get("Contents", ())}
 
     def partitions(self, table: str) -> list[dict[str, Any]]:
         """Return what Glue has of a table's partitions."""
         return list(
-            self.aws.client("glue").get_partitions(DatabaseName=self.database, TableName=table)["Partitions"]
+            self.client("glue").get_partitions(DatabaseName=self.database, TableName=table)["Partitions"]
         )
 
     def tables(self) -> set[str]:
         """Return the names of all tables."""
         return {
-            table["Name"]
-            for table in self.aws.client("glue").get_tables(DatabaseName=self.database)["TableList"]
+            table["Name"] for table in self.client("glue").get_tables(DatabaseName=self.database)["TableList"]
         }
 
     def started(self) -> list[Any]:

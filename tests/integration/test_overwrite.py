@@ -138,7 +138,7 @@ def test_a_partition_that_something_else_wrote_is_replaced_and_its_files_stay(la
     assert natural
     assert natural <= lab.keys("warehouse/")
     assert ran.result["partitions"][0]["previous_location"].rstrip("/") == f"{root}dt=2026-01-01"
-    table = lab.aws.client("glue").get_table(DatabaseName=lab.database, Name="orders")["Table"]
+    table = lab.client("glue").get_table(DatabaseName=lab.database, Name="orders")["Table"]
     assert table["Parameters"]["quilt_athena.base"] == root
 
 
@@ -187,9 +187,9 @@ def test_a_partition_registered_under_another_spelling_is_replaced_not_doubled(l
     lab.run(
         f"CREATE TABLE other WITH (external_location = '{place}', format = 'PARQUET') AS {values((9, 'z'))}"
     )
-    table = lab.aws.client("glue").get_table(DatabaseName=lab.database, Name="orders")["Table"]
+    table = lab.client("glue").get_table(DatabaseName=lab.database, Name="orders")["Table"]
     descriptor = table["StorageDescriptor"] | {"Location": place}
-    lab.aws.client("glue").create_partition(
+    lab.client("glue").create_partition(
         DatabaseName=lab.database,
         TableName="orders",
         PartitionInput={"Values": ["01"], "StorageDescriptor": descriptor},
@@ -235,7 +235,7 @@ def test_only_coercions_that_lose_nothing_are_made(lab: Lab) -> None:
     ("first", "second", "difference"),
     [
         ("CAST(1 AS bigint) AS n", "CAST(1.9 AS double) AS n", "n"),
-        ("DATE '2026-01-01' AS n", "TIMESTAMP '2026-01-01 12:34:56' AS n", "n"),
+        ("DATE '2026-01-01' AS n", "TIMESTAMP '2026-01-01 12:34:56.000' AS n", "n"),
         ("CAST('a' AS char(1)) AS n", "'abc' AS n", "n"),
         ("CAST(1 AS decimal(4,1)) AS n", "CAST(1.25 AS decimal(4,2)) AS n", "n"),
         ("1 AS n", "1 AS m", "m: not a column of the table"),
@@ -485,7 +485,7 @@ def test_an_answer_lost_at_the_flip_is_not_an_error(lab: Lab) -> None:
 def test_a_lost_answer_to_a_start_starts_no_second_query(lab: Lab) -> None:
     lab.aws.set_faults(Fault(call="athena:StartQueryExecution", when="lost", times=1))
     ran = overwrite(lab, values((1, "a")))
-    listed = lab.aws.client("athena").list_query_executions(WorkGroup=lab.workgroup)["QueryExecutionIds"]
+    listed = lab.client("athena").list_query_executions(WorkGroup=lab.workgroup)["QueryExecutionIds"]
     assert listed == ran.result["query_execution_ids"]
 
 

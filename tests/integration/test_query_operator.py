@@ -41,7 +41,7 @@ def run(lab: Lab, query: Any, **arguments: Any) -> Ran:
 
 
 def state(lab: Lab, query_execution_id: str) -> str:
-    answer = lab.aws.client("athena").get_query_execution(QueryExecutionId=query_execution_id)
+    answer = lab.client("athena").get_query_execution(QueryExecutionId=query_execution_id)
     return str(answer["QueryExecution"]["Status"]["State"])
 
 
@@ -104,7 +104,7 @@ def test_without_waiting_the_id_is_handed_over(lab: Lab) -> None:
     assert ran.result["state"] == "SUBMITTED"
     assert time.monotonic() - started < 5
     assert state(lab, query_execution_id) in {"QUEUED", "RUNNING"}
-    lab.aws.client("athena").stop_query_execution(QueryExecutionId=query_execution_id)
+    lab.client("athena").stop_query_execution(QueryExecutionId=query_execution_id)
 
 
 def test_the_deadline_stops_the_query_at_athena(lab: Lab) -> None:
@@ -112,7 +112,7 @@ def test_the_deadline_stops_the_query_at_athena(lab: Lab) -> None:
         run(lab, ENDLESS, timeout=0.5)
     (call,) = lab.started()[-1:]
     assert call.error is None
-    ids = lab.aws.client("athena").list_query_executions(WorkGroup=lab.workgroup)["QueryExecutionIds"]
+    ids = lab.client("athena").list_query_executions(WorkGroup=lab.workgroup)["QueryExecutionIds"]
     assert wait_until_terminal(lab, ids[0]) == "CANCELLED"
 
 

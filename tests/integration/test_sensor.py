@@ -27,7 +27,7 @@ def lab(aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.Monk
 
 
 def submit(lab: Lab, sql: str) -> str:
-    return start_query(lab.aws.client("athena"), sql, database=lab.database, workgroup=lab.workgroup)
+    return start_query(lab.client("athena"), sql, database=lab.database, workgroup=lab.workgroup)
 
 
 def sense(lab: Lab, ids: Any, **arguments: Any) -> Ran:
@@ -79,7 +79,7 @@ def test_a_sensor_that_gives_up_stops_the_query(lab: Lab) -> None:
     query_execution_id = submit(lab, "SELECT 1")
     with pytest.raises(AirflowSensorTimeout):
         sense(lab, query_execution_id, timeout=0.3)
-    athena = lab.aws.client("athena")
+    athena = lab.client("athena")
     deadline = time.monotonic() + 5
     state = ""
     while state != "CANCELLED" and time.monotonic() < deadline:
