@@ -86,7 +86,7 @@ def push_packages(lake: Lake, days: Sequence[date]) -> None:
 def provision(airflow: AirflowStack) -> None:
     """Run the first example DAG by hand and tell what its tasks do."""
     dag_id = "provision_and_refresh_views"
-    airflow.wait_for_dag(dag_id)
+    airflow.unpause(dag_id)
     run_id = airflow.trigger(dag_id)
     told: set[tuple[str, str]] = set()
     for task in airflow.watch_run(dag_id, run_id):
@@ -99,7 +99,7 @@ def provision(airflow: AirflowStack) -> None:
 def backfill(airflow: AirflowStack, first: date, last: date, *, runs: int, again: bool = False) -> None:
     """Backfill ``daily_package_partitions`` over whole days and follow its runs."""
     dag_id = "daily_package_partitions"
-    airflow.wait_for_dag(dag_id)
+    airflow.unpause(dag_id)
     before = {run["dag_run_id"] for run in airflow.runs(dag_id)}
     ended = airflow.backfill(
         dag_id, first.isoformat(), last.isoformat(), reprocess_behavior="completed" if again else "none"
@@ -198,9 +198,7 @@ def run(home: Path, *, ui: bool) -> int:
         aws = LocalAthena().__enter__()
     try:
         console.print(f"   S3, Glue, IAM, STS and Athena answer on {aws.endpoint_url}")
-        os.environ.update(
-            aws.environment | {"QUILT_DISABLE_USAGE_METRICS": "true", "QUILT_MINIMIZE_STDOUT": "true"}
-        )
+        os.environ.update(aws.environment)
         lake = Lake(aws, BUCKET)
         days = demo_days(datetime.now(UTC))
         with steps.step(f"Push Quilt packages with quilt3, dated {days[0]} to {days[-1]}"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -13,6 +14,10 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+
+# quilt3 reads these when it is imported: no reports of its use, no progress bars of its own.
+os.environ["QUILT_DISABLE_USAGE_METRICS"] = "true"
+os.environ["QUILT_MINIMIZE_STDOUT"] = "true"
 
 import quilt3
 from quilt3.backends import base as pointers

@@ -61,7 +61,7 @@ class AirflowStack:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -71,6 +71,8 @@ class AirflowStack:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_logs),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_logs),
+            # On a busy machine the API server may need longer than the default of 5 s to let a task start.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
             # The default of 5 s makes every task linger, and lets Airflow 3.3 mistake a task that resumed
             # quickly from a deferral for one that was lost (apache/airflow#72716).
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
@@ -154,8 +156,8 @@ class AirflowStack:
             raise StackError(f"{method} {path}: HTTP {answer.status_code}: {answer.text}")
         return answer.json() if answer.content else None
 
-    def wait_for_dag(self, dag_id: str) -> None:
-        """Wait until the DAG processor has read the DAG; a file that cannot be imported is an error."""
+    def unpause(self, dag_id: str) -> None:
+        """Let the DAG run, as soon as it is known; a file that cannot be imported is an error."""
 
         def known() -> bool:
             errors = self.api("GET", "/importErrors")["import_errors"]
@@ -164,6 +166,7 @@ class AirflowStack:
             return any(dag["dag_id"] == dag_id for dag in self.api("GET", "/dags")["dags"])
 
         self.wait(f"the DAG {dag_id}", known)
+        self.api("PATCH", f"/dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, **body: Any) -> str:
         """Start a run by hand; returns its id."""
@@ -174,7 +177,7 @@ class AirflowStack:
         """All runs of a DAG, oldest first."""
         return list(self.api("GET", f"/dags/{dag_id}/dagRuns", order_by="id", limit=100)["dag_runs"])
 
-    def watch_run(self, dag_id: str, run_id: str, timeout_seconds: float = 180) -> Iterator[dict[str, Any]]:
+    def watch_run(self, dag_id: str, run_id: str, timeout_seconds: float = 300) -> Iterator[dict[str, Any]]:
         """Yield the task instances whenever one changed, until the run ended; it must end in success."""
         seen: list[Any] = []
         deadline = time.monotonic() + timeout_seconds

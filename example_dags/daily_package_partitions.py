@@ -14,6 +14,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable
+
 from airflow_quilt_athena.core.identifiers import bucket_identifier
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 
@@ -25,7 +26,7 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=3,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=30)},
     user_defined_filters={"bucket_identifier": bucket_identifier},
     tags=["quilt", "athena"],
     doc_md=__doc__,

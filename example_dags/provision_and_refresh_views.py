@@ -12,9 +12,10 @@ The connection ``aws_default`` says which account: nothing here knows whether it
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG
+
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
 
@@ -23,7 +24,7 @@ with DAG(
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    default_args={"retries": 2},
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     tags=["quilt", "athena"],
     doc_md=__doc__,
 ):
