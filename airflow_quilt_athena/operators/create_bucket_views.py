@@ -85,9 +85,10 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         """Go on after a deferral: mark the views just made, and make those that are left."""
         with errors_as_airflow_sees_them():
             self.resume_wait(event)
+            report, digests = event["carry"]["report"], event["carry"]["digests"]
             glue = self.hook.client("glue")
-            mark_views(glue, self.database, event["carry"]["digests"])
-            return self._apply(plan_refresh(glue, self._request), event["carry"]["report"], event["deadline"])
+            mark_views(glue, self._request.database, digests)
+            return self._apply(plan_refresh(glue, self._request), report, float(event["deadline"]))
 
     @property
     def _request(self) -> RefreshRequest:
@@ -117,7 +118,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     def _show(self, refresh: Refresh) -> None:
         self.log.info("Tables and views:\n%s", refresh.plan.render(applied=False))
-        statements = refresh.statements(self.database)
+        statements = refresh.statements(self._request.database)
         if statements:
             self.log.info("::group::The same as SQL\n%s", ";\n\n".join(statements))
             self.log.info("::endgroup::")

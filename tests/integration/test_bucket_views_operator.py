@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,11 +15,13 @@ from airflow.sdk import DAG
 from airflow_quilt_athena.core.identifiers import BucketNames
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.changes import AwsClients
 from airflow_quilt_athena.flows.completion import run_query
+from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
 from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
-from tests.integration.lab import Lab, Task
+from tests.integration.lab import Lab, connection, run_task
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +44,7 @@ class Team:
         self.database = unique("lake")
         self.workgroup = unique("acme-workgroup")
         self.role = unique("worker-role")
+        self.policy = unique("worker-policy")
         self.credentials: dict[str, str] = {}
         for bucket in (self.bucket, self.other_bucket):
             aws.client("s3").create_bucket(Bucket=bucket)
@@ -62,10 +67,10 @@ class Team:
             "quilt_buckets": [self.bucket],
             "database": self.database,
             "workgroup": self.workgroup,
-            "policy_name": self.role.replace("role", "policy"),
+            "policy_name": self.policy,
             "attach_to_roles": [self.role],
         }
-        return Task().run(ProvisionQuiltAthenaOperator(**(arguments | changes))).result
+        return self.lab.run_task(ProvisionQuiltAthenaOperator(**(arguments | changes))).result
 
     def views(self, **changes: Any) -> Any:
         arguments: dict[str, Any] = {
@@ -74,7 +79,7 @@ class Team:
             "database": self.database,
             "workgroup": self.workgroup,
         }
-        return Task().run(CreateBucketViewsOperator(**(arguments | changes))).result
+        return self.lab.run_task(CreateBucketViewsOperator(**(arguments | changes))).result
 
     def as_role(self, service: str) -> Any:
         """A client that may do what the role may."""
@@ -92,12 +97,12 @@ class Team:
         request = RefreshRequest((bucket,), self.database, self.workgroup)
         refresh_bucket_views(self.as_role("athena"), self.as_role("glue"), request, timeout_seconds=60)
 
-    def count_as_role(self, bucket: str) -> None:
+    def count_as_role(self, bucket: str, workgroup: str | None = None) -> None:
         run_query(
             self.as_role("athena"),
             f"SELECT count(*) FROM {BucketNames.of(bucket).revisions}",
             database=self.database,
-            workgroup=self.workgroup,
+            workgroup=workgroup or self.workgroup,
             timeout_seconds=60,
         )
 
@@ -105,10 +110,9 @@ class Team:
 @pytest.fixture
 def team(aws: LocalAthena, unique: Unique, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
     team = Team(aws, unique)
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", team.lab.connection)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(aws))
     yield team
     aws.set_latency({})
-    aws.enforce_iam(False)
 
 
 def _actions(xcom: dict[str, Any]) -> dict[str, str]:
@@ -156,7 +160,7 @@ def test_a_slow_athena_is_waited_for_in_the_triggerer(team: Team) -> None:
         deferrable=True,
         defer_after=0.1,
     )
-    ran = Task().run(operator)
+    ran = run_task(operator)
     assert ran.deferrals == 1
     assert set(_actions(ran.result).values()) == {"created"}
     assert set(_actions(team.views()).values()) == {"unchanged"}
@@ -174,35 +178,53 @@ def test_buckets_may_be_mapped_and_named_in_the_ui() -> None:
 # ---------------------------------------------------------------------------------- with our policy
 
 
-def test_a_role_with_our_policy_makes_and_reads_its_own_buckets_views(team: Team) -> None:
-    team.provision()
-    team.aws.enforce_iam(True)
-    team.refresh_as_role(team.bucket)
-    team.refresh_as_role(team.bucket)
-    team.count_as_role(team.bucket)
+@pytest.fixture(scope="module")
+def provisioned(aws: LocalAthena) -> Team:
+    """A team whose role has our policy and nothing else."""
+    token = uuid.uuid4().hex[:8]
+    team = Team(aws, lambda prefix: f"{prefix}{'-' if '-' in prefix else '_'}{token}")
+    clients = AwsClients(*(aws.client(name) for name in ("athena", "glue", "s3", "iam", "sts")))
+    request = ProvisionRequest(
+        results_bucket=team.results,
+        quilt_buckets=(team.bucket,),
+        database=team.database,
+        workgroup=team.workgroup,
+        policy_name=team.policy,
+        attach_to_roles=(team.role,),
+    )
+    provision(clients, request)
+    return team
 
 
-def test_a_role_with_our_policy_reads_no_other_bucket(team: Team) -> None:
-    team.provision()
-    team.aws.enforce_iam(True)
-    team.refresh_as_role(team.other_bucket)  # names in its own database, over files it may not read
-    with pytest.raises(QuiltAthenaError, match=r"(?i)access denied|insufficient permissions"):
-        team.count_as_role(team.other_bucket)
+@pytest.fixture
+def restricted(provisioned: Team) -> Iterator[Team]:
+    provisioned.aws.enforce_iam(True)
+    yield provisioned
+    provisioned.aws.enforce_iam(False)
 
 
-def test_a_role_with_our_policy_runs_nothing_in_another_workgroup(team: Team) -> None:
-    team.provision()
-    team.aws.enforce_iam(True)
-    team.workgroup = team.lab.workgroup
+def test_a_role_with_our_policy_makes_and_reads_its_own_buckets_views(restricted: Team) -> None:
+    restricted.refresh_as_role(restricted.bucket)
+    restricted.refresh_as_role(restricted.bucket)
+    restricted.count_as_role(restricted.bucket)
+
+
+def test_a_role_with_our_policy_reads_no_other_bucket(restricted: Team) -> None:
+    restricted.refresh_as_role(
+        restricted.other_bucket
+    )  # names in its own database, over files it may not read
+    with pytest.raises(QuiltAthenaError, match=r"(?i)access ?denied|insufficient permissions"):
+        restricted.count_as_role(restricted.other_bucket)
+
+
+def test_a_role_with_our_policy_runs_nothing_in_another_workgroup(restricted: Team) -> None:
     with pytest.raises(QuiltAthenaError, match=r"(?i)StartQueryExecution"):
-        team.count_as_role(team.bucket)
+        restricted.count_as_role(restricted.bucket, workgroup=restricted.lab.workgroup)
 
 
-def test_without_the_policy_the_role_may_do_nothing(team: Team) -> None:
-    team.provision(attach_to_roles=[])
-    team.aws.enforce_iam(True)
-    with pytest.raises(QuiltAthenaError, match=r"(?i)GetTables"):
-        team.refresh_as_role(team.bucket)
+def test_without_the_policy_a_role_may_do_nothing(restricted: Team) -> None:
+    with without_grants(restricted, lambda _: True), pytest.raises(QuiltAthenaError, match=r"(?i)GetTables"):
+        restricted.refresh_as_role(restricted.bucket)
 
 
 @pytest.mark.parametrize(
@@ -211,23 +233,37 @@ def test_without_the_policy_the_role_may_do_nothing(team: Team) -> None:
         "athena:StartQueryExecution",
         "athena:BatchGetQueryExecution",
         "glue:GetTables",
+        "glue:GetTable",
         "glue:CreateTable",
         "glue:UpdateTable",
         "s3:PutObject",
     ],
 )
-def test_each_grant_taken_away_stops_the_views_from_being_made(team: Team, action: str) -> None:
-    team.provision()
+def test_each_grant_taken_away_stops_the_views_from_being_made(restricted: Team, action: str) -> None:
+    bucket = f"new-{uuid.uuid4().hex[:8]}"
+    with without_grants(restricted, lambda granted: granted == action), pytest.raises(QuiltAthenaError):
+        restricted.refresh_as_role(bucket)
+
+
+@contextmanager
+def without_grants(team: Team, is_taken: Callable[[str], bool]) -> Iterator[None]:
+    """Take grants out of the team's policy for the time of the block."""
     iam = team.aws.client("iam")
     (attached,) = iam.list_attached_role_policies(RoleName=team.role)["AttachedPolicies"]
-    version = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId="v1")["PolicyVersion"]
-    document = version["Document"]
-    for statement in document["Statement"]:
-        statement["Action"] = [kept for kept in statement["Action"] if kept != action]
-    document["Statement"] = [statement for statement in document["Statement"] if statement["Action"]]
-    iam.create_policy_version(
-        PolicyArn=attached["PolicyArn"], PolicyDocument=json.dumps(document), SetAsDefault=True
-    )
-    team.aws.enforce_iam(True)
-    with pytest.raises(QuiltAthenaError):
-        team.refresh_as_role(team.bucket)
+    arn = attached["PolicyArn"]
+    whole = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
+    statements = [
+        {**statement, "Action": actions}
+        for statement in whole["Statement"]
+        if (actions := [action for action in statement["Action"] if not is_taken(action)])
+    ]
+    # A document without statements is none; this one grants what nobody asks for.
+    statements.append({"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"})
+    version = iam.create_policy_version(
+        PolicyArn=arn, PolicyDocument=json.dumps({**whole, "Statement": statements}), SetAsDefault=True
+    )["PolicyVersion"]["VersionId"]
+    try:
+        yield
+    finally:
+        iam.set_default_policy_version(PolicyArn=arn, VersionId="v1")
+        iam.delete_policy_version(PolicyArn=arn, VersionId=version)
