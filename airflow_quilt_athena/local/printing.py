@@ -89,8 +89,11 @@ def _row_renderer(kind: DataType) -> Callable[[Any], str]:
     return print_row
 
 
+_FEWEST_DIGITS = 3  # Athena shows milliseconds even where Trino's type has none
+
+
 def _moment_renderer(kind: DataType) -> Callable[[Any], str]:
-    digits = kind.parameters[0] if kind.parameters else 3
+    digits = max(kind.parameters[0] if kind.parameters else 3, _FEWEST_DIGITS)
 
     def print_moment(value: Any) -> str:
         if kind.name == "time":
@@ -121,8 +124,6 @@ def local_time(instant: dt.datetime, zone: str) -> dt.datetime:
 
 
 def _fraction(text: str, value: Any, digits: int) -> str:
-    if not digits:
-        return text
     nanos = getattr(value, "nanosecond", 0)
     return f"{text}.{f'{value.microsecond:06d}{nanos:03d}000'[:digits]}"
 

@@ -102,7 +102,7 @@ PRINTED = [
     ("varbinary", b"\x00hi\xff", "00 68 69 ff"),
     ("date", dt.date(26, 1, 2), "0026-01-02"),
     ("timestamp(3)", STAMP, "2026-01-02 03:04:05.678"),
-    ("timestamp(0)", STAMP, "2026-01-02 03:04:05"),
+    ("timestamp(0)", STAMP, "2026-01-02 03:04:05.678"),
     ("timestamp(6)", STAMP, "2026-01-02 03:04:05.678000"),
     (
         "timestamp(3) with time zone",

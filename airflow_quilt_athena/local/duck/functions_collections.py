@@ -8,6 +8,7 @@ from airflow_quilt_athena.local.duck.casts import text_of
 from airflow_quilt_athena.local.duck.pushdown import replace_symbols
 from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature, parse_table
 from airflow_quilt_athena.local.duck.snippets import Lambda, ensure, fill, let, name
+from airflow_quilt_athena.local.types import YEAR_TO_MONTH
 
 _HAS_NULL = "len(list_filter({0}, lambda e: e IS NULL)) > 0"
 _DISTINCT = "list_filter({0}, lambda e, i: list_position({0}, e) = i)"
@@ -23,10 +24,13 @@ _SLICE = ensure(
 )
 _ELEMENT_AT = ensure("{1} = 0", "'INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1'", "{0}[{1}]")
 _MAX_ENTRIES = 10_000
+_WRONG_STOP = (
+    "'INVALID_FUNCTION_ARGUMENT: sequence stop value should be greater than or equal to start value if step is "
+    "greater than zero otherwise stop should be less than or equal to start'"
+)
 _SEQUENCE = ensure(
     "{2} = 0 OR ({2} > 0 AND {1} < {0}) OR ({2} < 0 AND {1} > {0})",
-    "'INVALID_FUNCTION_ARGUMENT: sequence stop value should be greater than or equal to start value if step is "
-    "greater than zero otherwise stop should be less than or equal to start'",
+    _WRONG_STOP,
     ensure(
         f"({{1}} - {{0}}) // {{2}} >= {_MAX_ENTRIES}",
         f"'INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than {_MAX_ENTRIES} entries'",
@@ -271,20 +275,41 @@ def _ngrams(call: Call) -> str:
     return fill(template, list(call.arguments))
 
 
-def _sequence_dates(call: Call) -> str:
-    """Dates or timestamps, one step apart."""
-    start, stop = call.arguments[:2]
-    is_date = call.types[0].name == "date"
-    if len(call.types) == 3 and call.types[2].name == "interval year to month":
-        step = f"to_months(CAST({call.arguments[2]} AS INTEGER))"
-    elif len(call.types) == 3:
-        step = f"to_milliseconds({call.arguments[2]})"
+_TOO_LONG = (
+    f"'INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than {_MAX_ENTRIES} entries'"
+)
+
+
+def _sequence_moments(call: Call) -> str:
+    """Dates or timestamps: the first with whole numbers of steps added."""
+    start, stop = (f"CAST({one} AS TIMESTAMP)" for one in call.arguments[:2])
+    if len(call.types) == 3 and call.types[2].name == YEAR_TO_MONTH:
+        span, step, add = (
+            "date_sub('month', {0}, {1})",
+            call.arguments[2],
+            "to_months(CAST({2} * i AS INTEGER))",
+        )
     else:
-        step = f"CASE WHEN {start} <= {stop} THEN to_days(1) ELSE to_days(-1) END"
-    moments = f"generate_series(CAST({start} AS TIMESTAMP), CAST({stop} AS TIMESTAMP), {step})"
-    value = f"list_transform({moments}, lambda e: CAST(e AS DATE))" if is_date else moments
-    too_long = f"'INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than {_MAX_ENTRIES} entries'"
-    return fill(ensure(f"len({{0}}) > {_MAX_ENTRIES}", too_long, "{0}"), [value])
+        span, add = "(epoch_ms({1}) - epoch_ms({0}))", "to_milliseconds({2} * i)"
+        day = fill("CASE WHEN {0} <= {1} THEN 86400000 ELSE -86400000 END", [start, stop])
+        step = call.arguments[2] if len(call.types) == 3 else day
+    value = (
+        f"list_transform(range({span} // {{2}} + 1), lambda i: CAST({{0}} + {add} AS {call.types[0].duckdb}))"
+    )
+    wrong = "{2} = 0 OR ({2} > 0 AND {1} < {0}) OR ({2} < 0 AND {1} > {0})"
+    checked = ensure(wrong, _WRONG_STOP, ensure(f"{span} // {{2}} >= {_MAX_ENTRIES}", _TOO_LONG, value))
+    return fill(checked, [start, stop, step])
+
+
+def _sort_by(call: Call) -> str:
+    """Sort by a comparator: each element goes behind those that do not come after it."""
+    assert isinstance(call.arguments[1], Lambda)
+    before = _inlined(call.arguments[1], ['"s#"', '"x#"[1]'])
+    at = f'len(list_filter("a#", lambda "s#": {before} <= 0))'
+    placed = f'list_concat(list_concat("a#"[1:{at}], "x#"), "a#"[{at} + 1:])'
+    kind = call.types[0].duckdb
+    singles = f'list_transform({call.arguments[0]}, lambda "e": ["e"])'
+    return f'list_reduce({singles}, lambda "a#", "x#": {placed}, CAST([] AS {kind}))'
 
 
 def signatures() -> list[Signature]:
@@ -297,6 +322,7 @@ def signatures() -> list[Signature]:
         (f"none_match{predicate}", _match(f"NOT ({_ANY})")),
         ("array_join(array(T), varchar) -> varchar", _array_join),
         ("array_join(array(T), varchar, varchar) -> varchar", _array_join),
+        ("array_sort(array(T), function(T,T,integer)) -> array(T)", _sort_by),
         ("array_union(array(T), array(T)) -> array(T)", _array_union),
         ("array_intersect(array(T), array(T)) -> array(T)", _among("")),
         ("array_except(array(T), array(T)) -> array(T)", _among("NOT ")),
@@ -317,11 +343,11 @@ def signatures() -> list[Signature]:
         ("map_entries(map(K,V)) -> array(row(K,V))", _map_entries),
         ("map_concat(map(K,V), map(K,V)...) -> map(K,V)", _map_concat),
         ("ngrams(array(T), bigint) -> array(array(T))", _ngrams),
-        ("sequence(date, date) -> array(date)", _sequence_dates),
-        ("sequence(date, date, interval_day) -> array(date)", _sequence_dates),
-        ("sequence(date, date, interval_month) -> array(date)", _sequence_dates),
-        ("sequence(timestamp, timestamp, interval_day) -> array(timestamp)", _sequence_dates),
-        ("sequence(timestamp, timestamp, interval_month) -> array(timestamp)", _sequence_dates),
+        ("sequence(date, date) -> array(date)", _sequence_moments),
+        ("sequence(date, date, interval_day) -> array(date)", _sequence_moments),
+        ("sequence(date, date, interval_month) -> array(date)", _sequence_moments),
+        ("sequence(timestamp, timestamp, interval_day) -> array(timestamp)", _sequence_moments),
+        ("sequence(timestamp, timestamp, interval_month) -> array(timestamp)", _sequence_moments),
     ):
         found.append(parse_signature(head, body))
     return found

@@ -1,44 +1,62 @@
-"""Trino's JSON functions, as DuckDB SQL. A path must be a literal, so that it can be said in DuckDB's words."""
+"""Trino's JSON functions, as DuckDB SQL. A path must be a literal: it is said in DuckDB's words.
+
+JSON is held as text. Functions that read it take any text, and are NULL for one that is not JSON.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from airflow_quilt_athena.local.duck.failures import failed, unsupported
-from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature, parse_table
-from airflow_quilt_athena.local.duck.snippets import ensure, fill, text
+from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature
+from airflow_quilt_athena.local.duck.snippets import ensure, fill, is_name, let_always, text
 
 _ITEMS = "CAST(from_json({0}, '[\"JSON\"]') AS VARCHAR[])"
-PARSED = ensure(
-    "NOT json_valid({0})",
-    "concat('INVALID_FUNCTION_ARGUMENT: Cannot convert value to JSON: ''', {0}, '''')",
-    "CAST(json({0}) AS VARCHAR)",
-)
+_BAD_TEXT = "concat('INVALID_FUNCTION_ARGUMENT: Cannot convert value to JSON: ''', {0}, '''')"
+
+
+def parsed(sql: str) -> str:
+    """Return SQL for json_parse: the text without spaces, or an error."""
+    template = ensure("{0} IS NOT NULL AND NOT json_valid({0})", _BAD_TEXT, "CAST(json({0}) AS VARCHAR)")
+    return let_always(sql, lambda it: fill(template, [it]))
 
 
 def _holds(kinds: str, value: str) -> str:
-    """Whether a JSON array holds ``{1}`` among its elements of some kinds."""
+    """Tell whether a JSON array holds ``{1}`` among its elements of some kinds."""
     return (
-        "CASE WHEN json_valid({0}) AND json_type({0}) = 'ARRAY' THEN list_contains(list_transform(list_filter("
+        "CASE WHEN json_type({0}) = 'ARRAY' THEN list_contains(list_transform(list_filter("
         f"{_ITEMS}, lambda j: json_type(j) IN ({kinds})), lambda j: {value}), {{1}}) END"
     )
 
 
-_TABLE = f"""
-json_parse(varchar) -> json := {PARSED}
-json_format(json) -> varchar := {{0}}
-json_array_length(varchar) -> bigint := CASE WHEN json_valid({{0}}) AND json_type({{0}}) = 'ARRAY' THEN
-  CAST(json_array_length({{0}}) AS BIGINT) END
-json_array_contains(varchar, boolean) -> boolean := {_holds("'BOOLEAN'", "CAST(j AS BOOLEAN)")}
-json_array_contains(varchar, bigint) -> boolean := {_holds("'BIGINT', 'UBIGINT'", "CAST(j AS HUGEINT)")}
-json_array_contains(varchar, double) -> boolean := {_holds("'DOUBLE'", "CAST(j AS DOUBLE)")}
-json_array_contains(varchar, varchar) -> boolean := {_holds("'VARCHAR'", "json_extract_string(j, '$')")}
-json_array_get(varchar, bigint) -> json := CASE WHEN json_valid({{0}}) AND json_type({{0}}) = 'ARRAY' THEN
-  list_extract({_ITEMS}, CASE WHEN {{1}} < 0 THEN {{1}} ELSE {{1}} + 1 END) END
-is_json_scalar(varchar) -> boolean := CASE WHEN json_valid({{0}}) THEN json_type({{0}}) NOT IN ('ARRAY', 'OBJECT')
-  ELSE CAST(concat('<<INVALID_FUNCTION_ARGUMENT: Invalid JSON value: ', {{0}}, '>>') AS BOOLEAN) END
-"""
+_AT = f"list_extract({_ITEMS}, CASE WHEN {{1}} < 0 THEN {{1}} ELSE {{1}} + 1 END)"
+
+# Each template reads {0}, which is JSON.
+_READERS = {
+    "json_array_length(varchar) -> bigint": (
+        "CASE WHEN json_type({0}) = 'ARRAY' THEN CAST(json_array_length({0}) AS BIGINT) END"
+    ),
+    "json_array_contains(varchar, boolean) -> boolean": _holds("'BOOLEAN'", "CAST(j AS BOOLEAN)"),
+    "json_array_contains(varchar, bigint) -> boolean": _holds("'BIGINT', 'UBIGINT'", "CAST(j AS HUGEINT)"),
+    "json_array_contains(varchar, double) -> boolean": _holds("'DOUBLE'", "CAST(j AS DOUBLE)"),
+    "json_array_contains(varchar, varchar) -> boolean": _holds("'VARCHAR'", "json_extract_string(j, '$')"),
+    "json_array_get(varchar, bigint) -> json": (
+        f"CASE WHEN json_type({{0}}) = 'ARRAY' THEN nullif({_AT}, 'null') END"
+    ),
+}
+_PATH_READERS = {
+    "json_extract_scalar(varchar, varchar) -> varchar": (
+        "CASE WHEN json_type({0}, {1}) IN ('OBJECT', 'ARRAY') THEN NULL ELSE json_extract_string({0}, {1}) END"
+    ),
+    "json_extract(varchar, varchar) -> json": "CAST(json_extract({0}, {1}) AS VARCHAR)",
+    "json_size(varchar, varchar) -> bigint": (
+        "CASE json_type({0}, {1}) WHEN 'OBJECT' THEN CAST(len(json_keys({0}, {1})) AS BIGINT) "
+        "WHEN 'ARRAY' THEN CAST(json_array_length({0}, {1}) AS BIGINT) "
+        "ELSE CASE WHEN json_type({0}, {1}) IS NOT NULL THEN 0 END END"
+    ),
+}
 
 _STEP = re.compile(
     r"""\.([A-Za-z_][\w$]*|\d+[\w$]*)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]|\['((?:[^'\\]|\\.)*)'\]|\.([\w\-:$]+)"""
@@ -46,7 +64,7 @@ _STEP = re.compile(
 
 
 def duck_path(path: str, node: Any) -> str:
-    """Trino's JSON path (``$.a[0]["b c"]``) in DuckDB's words. Raises QueryFailed for another path."""
+    """Say Trino's JSON path (``$.a[0]["b c"]``) in DuckDB's words. Raises QueryFailed for another path."""
     if not path.startswith("$"):
         path = "$." + path if path and path[0] not in ".[" else "$" + path
     steps, at = "$", 1
@@ -58,7 +76,7 @@ def duck_path(path: str, node: Any) -> str:
         if index is not None:
             steps += f"[{index}]"
         else:
-            raw = next(one for one in (plain, quoted, single, odd) if one is not None)
+            raw = next(one for one in (odd, plain, quoted, single) if one is not None)
             key = re.sub(r"\\(.)", r"\1", raw)
             if '"' in key:
                 raise unsupported(node, f"A double quote in the JSON path '{path}'")
@@ -80,44 +98,48 @@ def _path(call: Call) -> str:
     return text(duck_path(literal, call.node))
 
 
-def _when_valid(call: Call, value: str) -> str:
-    if call.types[0].name == "json":
-        return fill(value, [call.arguments[0], _path(call)])
-    return fill(f"CASE WHEN json_valid({{0}}) THEN {value} END", [call.arguments[0], _path(call)])
+def _read(call: Call, template: str, others: list[str]) -> str:
+    """Fill a template that reads JSON; text that is none gives NULL.
+
+    Over a plain column TRY is the quickest guard. It would hide an error inside a computed argument, so
+    those are checked one by one; a constant is put behind a lambda, because DuckDB parses it while it plans.
+    """
+    first = call.arguments[0]
+    if is_name(first) and all(map(_is_plain, others)):
+        return f"TRY({fill(template, [first, *others])})"
+    guard = "CASE WHEN json_valid({0}) THEN " + template + " END"
+    return let_always(first, lambda it: fill(guard, [it, *others]))
 
 
-def _extract_scalar(call: Call) -> str:
-    return _when_valid(
-        call,
-        "CASE WHEN json_type({0}, {1}) IN ('OBJECT', 'ARRAY') THEN NULL ELSE json_extract_string({0}, {1}) END",
-    )
+def _is_plain(sql: str) -> bool:
+    return is_name(sql) or sql.startswith("'")
 
 
-def _extract(call: Call) -> str:
-    return _when_valid(call, "CAST(json_extract({0}, {1}) AS VARCHAR)")
+def _reader(template: str) -> Callable[[Call], str]:
+    return lambda call: _read(call, template, list(call.arguments[1:]))
 
 
-def _size(call: Call) -> str:
-    return _when_valid(
-        call,
-        "CASE json_type({0}, {1}) WHEN 'OBJECT' THEN CAST(len(json_keys({0}, {1})) AS BIGINT) "
-        "WHEN 'ARRAY' THEN CAST(json_array_length({0}, {1}) AS BIGINT) WHEN NULL THEN NULL "
-        "ELSE CASE WHEN json_type({0}, {1}) IS NOT NULL THEN 0 END END",
-    )
+def _path_reader(template: str) -> Callable[[Call], str]:
+    return lambda call: _read(call, template, [_path(call)])
+
+
+def _is_scalar(call: Call) -> str:
+    message = "concat('INVALID_FUNCTION_ARGUMENT: Invalid JSON value: ', {0})"
+    value = "json_type({0}) NOT IN ('ARRAY', 'OBJECT')"
+    template = ensure("{0} IS NOT NULL AND NOT json_valid({0})", message, value)
+    return let_always(call.arguments[0], lambda it: fill(template, [it]))
 
 
 def signatures() -> list[Signature]:
-    """All of them; each that reads JSON takes it as text too."""
-    found = parse_table(_TABLE)
-    for head, body in (
-        ("json_extract_scalar(varchar, varchar) -> varchar", _extract_scalar),
-        ("json_extract(varchar, varchar) -> json", _extract),
-        ("json_size(varchar, varchar) -> bigint", _size),
-    ):
-        found.append(parse_signature(head, body))
-    twins = []
-    for one in found:
-        if one.name not in ("json_parse", "json_format"):
-            head = one.shown.replace("(varchar", "(json", 1) + " -> " + one.result.name
-            twins.append(parse_signature(head, one.body))
-    return found + twins
+    """Return all of them; each that reads JSON takes it as text too."""
+    readers: list[tuple[str, Callable[[Call], str]]] = [
+        *((head, _reader(template)) for head, template in _READERS.items()),
+        *((head, _path_reader(template)) for head, template in _PATH_READERS.items()),
+        ("is_json_scalar(varchar) -> boolean", _is_scalar),
+    ]
+    readers += [(head.replace("(varchar", "(json", 1), body) for head, body in readers]
+    return [
+        parse_signature("json_parse(varchar) -> json", lambda call: parsed(call.arguments[0])),
+        parse_signature("json_format(json) -> varchar", "{0}"),
+        *(parse_signature(head, body) for head, body in readers),
+    ]

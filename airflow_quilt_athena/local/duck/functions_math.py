@@ -27,7 +27,8 @@ round(double, integer) -> double := CASE WHEN isfinite({{0}}) THEN round({{0}}, 
 truncate(real) -> real := trunc({{0}})
 truncate(double) -> double := trunc({{0}})
 sqrt(double) -> double := CASE WHEN {{0}} < 0 THEN {_NAN} ELSE sqrt({{0}}) END
-cbrt(double) -> double := cbrt({{0}})
+cbrt(double) -> double := CASE WHEN power(round(cbrt({{0}})), 3) = {{0}} THEN round(cbrt({{0}}))
+  ELSE cbrt({{0}}) END
 exp(double) -> double := exp({{0}})
 ln(double) -> double := {_LOGARITHM}
 log2(double) -> double := {_LOGARITHM.replace("LN", "log2")}
@@ -63,7 +64,8 @@ bitwise_and(bigint, bigint) -> bigint := ({{0}} & {{1}})
 bitwise_or(bigint, bigint) -> bigint := ({{0}} | {{1}})
 bitwise_xor(bigint, bigint) -> bigint := xor({{0}}, {{1}})
 bitwise_not(bigint) -> bigint := (-{{0}} - 1)
-bit_count(bigint, bigint) -> bigint := CAST(bit_count({{0}}) AS BIGINT)
+bit_count(bigint, bigint) -> bigint := CAST(bit_count(CASE WHEN {{1}} >= 64 THEN {{0}}
+  ELSE {{0}} & ((CAST(1 AS BIGINT) << {{1}}) - 1) END) AS BIGINT)
 sign(real) -> real := CAST(sign({{0}}) AS FLOAT)
 sign(double) -> double := CASE WHEN isnan({{0}}) THEN {{0}} ELSE CAST(sign({{0}}) AS DOUBLE) END
 from_base(varchar, bigint) -> bigint := list_reduce(list_transform(string_split(lower({{0}}), ''),

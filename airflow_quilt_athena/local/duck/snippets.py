@@ -30,14 +30,22 @@ def is_simple(sql: str) -> bool:
     return _SIMPLE.fullmatch(sql) is not None
 
 
-def let(value: str, body: Callable[[str], str]) -> str:
-    """Use a value several times, computing it once.
+def is_name(sql: str) -> bool:
+    """Tell whether an expression is a column or a lambda's parameter."""
+    return sql.startswith('"') and is_simple(sql)
 
-    A lambda over a list of one is DuckDB's only ``let``; its parameter is named after the value, so that equal
-    expressions have equal text (GROUP BY and DISTINCT compare texts).
+
+def let(value: str, body: Callable[[str], str]) -> str:
+    """Use a value several times, computing it once."""
+    return body(value) if is_simple(value) else let_always(value, body)
+
+
+def let_always(value: str, body: Callable[[str], str]) -> str:
+    """Compute a value before what uses it is looked at.
+
+    A lambda over a list of one is DuckDB's only ``let``; its parameter is named after the value, so that
+    equal expressions have equal text (GROUP BY and DISTINCT compare texts).
     """
-    if is_simple(value):
-        return body(value)
     label = "v_" + hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()[:12]
     return f'list_transform([{value}], lambda "{label}": {body(name(label))})[1]'
 

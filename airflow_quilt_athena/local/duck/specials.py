@@ -67,9 +67,9 @@ def typed_literal(kind: str, value: str, node: Any) -> Expr:
             raise failed("INVALID_LITERAL", node, f"'{value}' is not a valid DECIMAL literal")
         return literals.decimal_literal(value, node)
     if kind == "json":
-        from airflow_quilt_athena.local.duck.functions_json import PARSED
+        from airflow_quilt_athena.local.duck.functions_json import parsed
 
-        return Expr(fill(PARSED, [text(value)]), JSON)
+        return Expr(parsed(text(value)), JSON)
     if kind in ("varchar", "char"):
         return literals.string_literal(value)
     try:
@@ -192,6 +192,14 @@ def _mod(it: Expressions, nodes: list[Any], node: Any) -> Expr:
     return arithmetic(it.analyze(nodes[0]), "%", it.analyze(nodes[1]), node)
 
 
+def _sign(it: Expressions, nodes: list[Any], node: Any) -> Expr | None:
+    value = it.analyze(nodes[0])
+    if value.type.name != "decimal":
+        return None
+    kind = decimal(1, 0)
+    return made_from(f"CAST(sign({value.sql}) AS {kind.duckdb})", kind, value)
+
+
 def _date(it: Expressions, nodes: list[Any], node: Any) -> Expr:
     return convert(it.analyze(nodes[0]), DATE, node)
 
@@ -283,6 +291,7 @@ SPECIALS: dict[str, tuple[int, int, Special]] = {
     "concat": (1, 254, _concat),
     "concat_ws": (1, 254, _concat_ws),
     "mod": (2, 2, _mod),
+    "sign": (1, 1, _sign),
     "date": (1, 1, _date),
     "now": (0, 0, _now),
     "format": (2, 254, _format),

@@ -1,0 +1,85 @@
+"""Runs SELECTs in this process, on a Glue that holds what the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from airflow_quilt_athena.local.duck.engine import DuckEngine
+from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.session import Clients, Session
+from airflow_quilt_athena.local.types import parse_trino, render_column
+
+Cell = str | None
+
+
+class FakePages:
+    """A paginator over answers known beforehand."""
+
+    def __init__(self, pages: Sequence[dict[str, Any]]) -> None:
+        self._pages = pages
+
+    def paginate(self, **arguments: Any) -> Iterator[dict[str, Any]]:
+        return iter(self._pages)
+
+
+class FakeGlue:
+    """Glue with the tables of one test; knows the calls a SELECT makes."""
+
+    def __init__(self, tables: dict[tuple[str, str], dict[str, Any]] | None = None) -> None:
+        self._tables = tables or {}
+
+    def get_table(self, **arguments: str) -> dict[str, Any]:
+        key = (arguments["DatabaseName"], arguments["Name"])
+        if key not in self._tables:
+            from botocore.exceptions import ClientError
+
+            raise ClientError({"Error": {"Code": "EntityNotFoundException", "Message": "no"}}, "GetTable")
+        return {"Table": {**self._tables[key], "DatabaseName": key[0], "Name": key[1]}}
+
+    def get_paginator(self, operation: str) -> FakePages:
+        if operation == "get_databases":
+            names = sorted({database for database, _ in self._tables} | {"db"})
+            return FakePages([{"DatabaseList": [{"Name": name} for name in names]}])
+        assert operation == "get_tables"
+        listed = [self.get_table(DatabaseName=key[0], Name=key[1])["Table"] for key in sorted(self._tables)]
+        return FakePages([{"TableList": listed}])
+
+
+def session(glue: FakeGlue | None = None, parameters: Sequence[str] = (), database: str = "db") -> Session:
+    """A session whose S3 is never asked."""
+    clients = Clients(objects=None, glue=glue or FakeGlue(), account_id="1", region="us-east-1")  # type: ignore[arg-type]
+    return Session("id", database, clients, "s3://results/", tuple(parameters))
+
+
+def rows(sql: str, parameters: Sequence[str] = ()) -> list[tuple[Cell, ...]]:
+    """The rows of a SELECT, printed as Athena prints them."""
+    result = DuckEngine().query(sql, session(parameters=parameters))
+    kinds = [parse_trino(column.type) for column in result.columns]
+    cells = [render_column(column, kind) for column, kind in zip(result.table.columns, kinds, strict=True)]
+    return list(zip(*cells, strict=True))
+
+
+def value(expression: str) -> Cell:
+    """The one value of ``SELECT expression``."""
+    ((only,),) = rows(f"SELECT {expression}")
+    return only
+
+
+def types(sql: str) -> list[str]:
+    """The types of a SELECT's columns."""
+    return [column.type for column in DuckEngine().describe(sql, session())]
+
+
+def names(sql: str) -> list[str]:
+    """The names of a SELECT's columns."""
+    return [column.name for column in DuckEngine().describe(sql, session())]
+
+
+def refusal(sql: str, parameters: Sequence[str] = ()) -> str:
+    """Why a SELECT fails."""
+    try:
+        found = rows(sql, parameters)
+    except QueryFailed as error:
+        return error.reason
+    raise AssertionError(f"{sql} was answered: {found}")
