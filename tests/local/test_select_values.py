@@ -3,6 +3,7 @@
 Timestamps print three digits of a second and rows print their fields' names, as Athena does.
 """
 
+# ruff: noqa: E501  # a case is one line
 from __future__ import annotations
 
 import pytest

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from airflow_quilt_athena.local.catalog import Table
 from airflow_quilt_athena.local.duck.scope import Conjunct, Expr, Field
-from airflow_quilt_athena.local.duck.snippets import name
+from airflow_quilt_athena.local.duck.snippets import is_simple, name
 from airflow_quilt_athena.local.types import VARCHAR
 
 PATH = "$path"
@@ -109,11 +109,15 @@ class Projection(Relation):
             one.sink([])
 
 
+def _operand(sql: str) -> str:
+    return sql if is_simple(sql) else f"({sql})"
+
+
 def _translated(conditions: Iterable[Conjunct], meanings: dict[Field, Expr]) -> list[Conjunct]:
     found = []
     for condition in conditions:
         if condition.fields and all(one in meanings for one in condition.fields):
-            replacements = {one.symbol: f"({meanings[one].sql})" for one in condition.fields}
+            replacements = {one.symbol: _operand(meanings[one].sql) for one in condition.fields}
             below = frozenset().union(*(meanings[one].fields for one in condition.fields))
             found.append(condition.rewritten(replacements, below))
     return found
@@ -202,11 +206,10 @@ class CommonTable:
     def sink(self) -> None:
         """Sink what all references ask for: a row none of them wants need not be read."""
         if all(self.asked):
-            wanted = " OR ".join(
-                "(" + " AND ".join(f"({one.sql})" for one in conditions) + ")" for conditions in self.asked
-            )
+            each = [" AND ".join(one.sql for one in conditions) for conditions in self.asked]
+            wanted = each[0] if len(each) == 1 else "(" + " OR ".join(f"({one})" for one in each) + ")"
             below = frozenset().union(*(one.fields for conditions in self.asked for one in conditions))
-            self.body.sink([Conjunct(f"({wanted})", below)])
+            self.body.sink([Conjunct(wanted, below)])
         else:
             self.body.sink([])
 

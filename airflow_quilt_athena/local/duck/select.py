@@ -533,19 +533,19 @@ def _set_operation(analysis: Analysis, node: Any, outer: Scope | None) -> Relati
     columns = [[one for one in side.fields if not one.hidden] for side in sides]
     if len(columns[0]) != len(columns[1]):
         message = f"{operator} query has different number of fields: {len(columns[0])}, {len(columns[1])}"
-        raise mismatch(node, message)
+        raise mismatch(node.operator, message)
     kinds = []
     for at, (one, other) in enumerate(zip(*columns, strict=True)):
         kind = common_type(one.type, other.type)
         if kind is None:
             message = f"column {at + 1} in {operator} query has incompatible types: {one.type.trino}, {other.type.trino}"
-            raise mismatch(node, message)
+            raise mismatch(node.operator, message)
         kinds.append(kind)
     if not (operator == "UNION" and everything):
         for one in (*columns[0], *columns[1]):
             one.use()
     word = f"{operator}{' ALL' if everything else ''}"
-    return combined(analysis, sides, kinds, word, node)
+    return combined(analysis, sides, kinds, word, node.operator)
 
 
 def combined(
