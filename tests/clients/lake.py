@@ -70,7 +70,7 @@ class Lake:
         glue, s3 = self.aws.client("glue"), self.aws.client("s3")
         described = self.table(table)
         names = [key["Name"] for key in described.get("PartitionKeys", [])]
-        places = [(described["StorageDescriptor"]["Location"], {})]
+        places: list[tuple[str, dict[str, str]]] = [(described["StorageDescriptor"]["Location"], {})]
         if names:
             pages = glue.get_paginator("get_partitions").paginate(DatabaseName=self.database, TableName=table)
             places = [
@@ -78,10 +78,13 @@ class Lake:
                 for page in pages
                 for each in page["Partitions"]
             ]
+        folders = {
+            location.removeprefix(f"s3://{self.bucket}/").rstrip("/"): values for location, values in places
+        }
         found: list[dict[str, Any]] = []
-        for location, values in places:
-            prefix = location.removeprefix(f"s3://{self.bucket}/").rstrip("/") + "/"
-            for key in self.keys(prefix):
+        for key in self.keys(""):
+            values = folders.get(key.rpartition("/")[0])
+            if values is not None:
                 body = s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
                 found += [row | values for row in pq.ParquetFile(io.BytesIO(body)).read().to_pylist()]
         return found

@@ -49,7 +49,8 @@ def test_the_inspector_tells_what_there_is_and_what_is_not(sqlalchemy: Client, u
     sqlalchemy("select", url=url, sql="CREATE OR REPLACE VIEW v1 AS SELECT id FROM src", parameters={})
     answer = sqlalchemy("inspect", url=url, table="src", view="v1")
     assert lake.database in answer["schemas"]
-    assert sorted(answer["tables"]) == ["src", "wide_src"]
+    assert {"src", "wide_src"} <= set(answer["tables"])
+    assert "v1" not in answer["tables"]
     assert answer["views"] == ["v1"]
     assert answer["has_table"] is True
     assert answer["has_missing_table"] is False

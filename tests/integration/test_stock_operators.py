@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
+from airflow.providers.amazon.aws.links.athena import AthenaQueryResultsLink
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.s3 import S3DeleteObjectsOperator
 from airflow.providers.amazon.aws.sensors.athena import AthenaSensor
@@ -79,7 +80,7 @@ def rows(lake: Lake, query: str) -> list[list[str | None]]:
 def test_a_select_answers_and_leaves_its_link(lake: Lake) -> None:
     ti = TaskInstance()
     query_id = athena(lake, "SELECT count(*) FROM src").execute({"ti": ti})
-    assert ti.pushed["athena_query_results"]["query_execution_id"] == query_id
+    assert ti.pushed[AthenaQueryResultsLink.key]["query_execution_id"] == query_id
     hook = AthenaHook(aws_conn_id=None)
     assert hook.check_query_status(query_id) == "SUCCEEDED"
     assert hook.get_output_location(query_id) == f"{lake.staging}{query_id}.csv"

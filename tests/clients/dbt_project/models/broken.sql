@@ -1,2 +1,2 @@
-{{ config(materialized='table', enabled=var('broken', false)) }}
+{{ config(materialized='table') }}
 select nope from {{ source('lake', 'src') }}

@@ -1,3 +1,6 @@
 {{ config(materialized='incremental', incremental_strategy='append', on_schema_change='append_new_columns') }}
-select id + {{ var('shift', 0) }} as id, name {% if var('with_amount', false) %}, amount {% endif %}
-from {{ source('lake', 'src') }}
+{% if is_incremental() %}
+select id + 10 as id, name, amount from {{ source('lake', 'src') }}
+{% else %}
+select id, name from {{ source('lake', 'src') }}
+{% endif %}
