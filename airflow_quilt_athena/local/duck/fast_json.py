@@ -11,6 +11,7 @@ import duckdb
 from airflow_quilt_athena.local.data_type import DataType
 from airflow_quilt_athena.local.duck.json_columns import (
     HAS_CASED_KEY,
+    MAY_HAVE_UNCLEAR_KEY,
     PLAIN_OBJECT,
     UNCLEAR_KEY,
     column_sql,
@@ -148,7 +149,7 @@ class _Keys:
         self.spelled = {decoder.folded(key): key for keys in self._sets for key in keys}
         cased = _cased_keys(con) if decoder.lowers else []
         self._colliding = [keys for keys in _by_lower_case(cased) if len(keys) > 1]
-        self._unclear = bool(cased)
+        self._unclear = bool(cased) and _any_file(con, MAY_HAVE_UNCLEAR_KEY)
 
     def wanted(self, columns: Columns) -> Iterator[tuple[str, str]]:
         """Yield the columns whose keys occur, with their keys."""
@@ -179,15 +180,19 @@ class _Keys:
 
 
 def _cased_keys(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the keys, at any depth, of lines that have one with upper-case letters."""
-    key = "string_split(part, '\"')[-1]"
-    return [
-        found
-        for (found,) in con.execute(
-            f"SELECT DISTINCT unnest(list_transform(string_split(line, '\":'), lambda part: {key})) "
-            f"FROM {_LINES} WHERE {PLAIN_OBJECT} AND {HAS_CASED_KEY}"
-        ).fetchall()
-    ]
+    """Return the keys, at any depth, of files that have one with upper-case letters.
+
+    A key is what stands between the last quote and a quote with a colon; found among other things.
+    """
+    key = "substr(part, 1 - instr(reverse(part), chr(34)))"
+    parts = (
+        f"SELECT unnest(string_split(content, chr(34) || ':')) AS part FROM {_CONTENTS} WHERE {HAS_CASED_KEY}"
+    )
+    return [found for (found,) in con.execute(f"SELECT DISTINCT {key} FROM ({parts})").fetchall()]
+
+
+def _any_file(con: duckdb.DuckDBPyConnection, condition: str) -> bool:
+    return bool(con.execute(f"SELECT count(*) FROM {_CONTENTS} WHERE {condition}").fetchall()[0][0])
 
 
 def _by_lower_case(keys: Sequence[str]) -> Iterable[list[str]]:

@@ -24,9 +24,13 @@ _TEXTS = r'^\[(?:(?:"[^"\\]*"|null)(?:,(?:"[^"\\]*"|null))*)?\]$'
 _TEXT_FIELDS = r'^\{(?:"[^"\\]*":(?:"[^"\\]*"|null)(?:,"[^"\\]*":(?:"[^"\\]*"|null))*)?\}$'
 
 PLAIN_OBJECT = "json_valid(line) AND starts_with(line, '{')"
-HAS_CASED_KEY = """regexp_matches(line, '"[^"]*[A-Z\\x{80}-\\x{10FFFF}][^"]*"\\s*:|\\\\"[^"]*":')"""
+# Of a file's content: it has a key with letters that may be upper-case ones.
+HAS_CASED_KEY = """regexp_matches(content, '"[^"]*[A-Z\\x{80}-\\x{10FFFF}][^"]*"\\s*:|\\\\"[^"]*":')"""
 # Keys are told apart by the text before their colon: not where a blank or an escaped quote is in the way.
-UNCLEAR_KEY = """contains(line, '" :') OR regexp_matches(line, '"[\\t ]+:|\\\\"[^"]*":')"""
+UNCLEAR_KEY = """regexp_matches(line, '"[\\t ]+:|\\\\"[^"]*"[\\t ]*:')"""
+MAY_HAVE_UNCLEAR_KEY = (
+    """contains(content, '\\"') OR contains(content, ' :') OR contains(content, chr(9) || ':')"""
+)
 
 
 @dataclass(frozen=True, slots=True)

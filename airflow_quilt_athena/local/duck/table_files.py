@@ -149,19 +149,19 @@ def _batches(texts: Iterator[Text]) -> Iterator[tuple[Any, list[str]]]:
     """Yield the lines of many small files at once, or of one large file a piece at a time."""
     import pyarrow as pa
 
-    numbers: list[Any] = []
+    numbers: list[int] = []
     lines: list[str] = []
     for text in texts:
         found = text.content.split("\n")
         for start in range(0, len(found), _LINES_A_BATCH):
             piece = found[start : start + _LINES_A_BATCH]
             lines += piece
-            numbers.append(_repeated(text.file, len(piece)))
+            numbers += [text.file] * len(piece)
             if len(lines) >= _LINES_A_BATCH:
-                yield pa.concat_arrays(numbers), lines
+                yield pa.array(numbers, pa.int32()), lines
                 numbers, lines = [], []
     if lines:
-        yield pa.concat_arrays(numbers), lines
+        yield pa.array(numbers, pa.int32()), lines
 
 
 def _repeated(number: int, count: int) -> Any:
