@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from botocore.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -65,8 +66,8 @@ def bar() -> Progress:
 
 
 def demo_days(now: datetime) -> list[date]:
-    """Return the days of the demo: the last is the one the scheduler runs by itself, as of 02:00 UTC."""
-    last = (now - timedelta(hours=2)).date() - timedelta(days=1)
+    """Return the days of the demo: the last is yesterday, which the scheduler runs by itself."""
+    last = now.date() - timedelta(days=1)
     count = len(packages.DAYS)
     return [last - timedelta(days=count - 1 - number) for number in range(count)]
 
@@ -83,11 +84,10 @@ def push_packages(lake: Lake, days: Sequence[date]) -> None:
     console.print(f"   {len(pushes)} revisions of {len(names)} packages: {', '.join(names)}")
 
 
-def provision(airflow: AirflowStack) -> None:
-    """Run the first example DAG by hand and tell what its tasks do."""
-    dag_id = "provision_and_refresh_views"
+def run_by_hand(airflow: AirflowStack, dag_id: str, **body: str) -> None:
+    """Start a run as a person does in the UI, and tell what its tasks do."""
     airflow.unpause(dag_id)
-    run_id = airflow.trigger(dag_id)
+    run_id = airflow.trigger(dag_id, **body)
     told: set[tuple[str, str]] = set()
     for task in airflow.watch_run(dag_id, run_id):
         state = (task["task_id"], task["state"] or "waiting")
@@ -96,28 +96,20 @@ def provision(airflow: AirflowStack) -> None:
             console.print(f"   {state[0]}: {state[1]}")
 
 
-def backfill(airflow: AirflowStack, first: date, last: date, *, runs: int, again: bool = False) -> None:
+def backfill(airflow: AirflowStack, first: date, last: date) -> None:
     """Backfill ``daily_package_partitions`` over whole days and follow its runs."""
     dag_id = "daily_package_partitions"
     airflow.unpause(dag_id)
-    before = {run["dag_run_id"] for run in airflow.runs(dag_id)}
-    ended = airflow.backfill(
-        dag_id, first.isoformat(), last.isoformat(), reprocess_behavior="completed" if again else "none"
-    )
+    airflow.backfill(dag_id, first.isoformat(), last.isoformat())
     with bar() as progress:
-        task = progress.add_task("runs", total=runs)
+        task = progress.add_task("runs", total=(last - first).days + 1)
 
         def done() -> bool:
-            made = [
-                r
-                for r in airflow.runs(dag_id)
-                if r["dag_run_id"] not in before and r["run_type"] == "backfill"
-            ]
-            failed = [r["dag_run_id"] for r in made if r["state"] == "failed"]
-            if failed:
-                raise StackError(f"Failed: {failed}. Task logs: {airflow.home / 'logs'}")
-            progress.update(task, completed=sum(r["state"] == "success" for r in made))
-            return ended()
+            states = [run["state"] for run in airflow.runs(dag_id) if run["run_type"] == "backfill"]
+            if "failed" in states:
+                raise StackError(f"A run of the backfill failed. Task logs: {airflow.home / 'logs'}")
+            progress.update(task, completed=states.count("success"))
+            return progress.finished
 
         airflow.wait("the backfill", done, timeout_seconds=300)
 
@@ -182,7 +174,7 @@ def overwrite_again(airflow: AirflowStack, lake: Lake, day: date) -> None:
     """Push one more revision into a day that is done, run the day again and show what changed."""
     rows, location = len(lake.partition(day)), lake.location(day)
     packages.push(REGISTRY, day, packages.LATE)
-    backfill(airflow, day, day, runs=1, again=True)
+    run_by_hand(airflow, "daily_package_partitions", partition_key=day.isoformat())
     show(
         f"Partition dt={day} before and after",
         ("", "rows", "location"),
@@ -199,6 +191,7 @@ def run(home: Path, *, ui: bool) -> int:
     try:
         console.print(f"   S3, Glue, IAM, STS and Athena answer on {aws.endpoint_url}")
         os.environ.update(aws.environment)
+        packages.use_client(aws.client("s3", config=Config(max_pool_connections=20)))
         lake = Lake(aws, BUCKET)
         days = demo_days(datetime.now(UTC))
         with steps.step(f"Push Quilt packages with quilt3, dated {days[0]} to {days[-1]}"):
@@ -221,9 +214,9 @@ def tell_story(
 ) -> None:
     """Provision, fill, overwrite and query."""
     with steps.step("Run provision_and_refresh_views"):
-        provision(airflow)
+        run_by_hand(airflow, "provision_and_refresh_views")
     with steps.step(f"Backfill daily_package_partitions, {days[0]} to {days[-2]}; {days[-1]} is on schedule"):
-        backfill(airflow, days[0], days[-2], runs=len(days) - 1)
+        backfill(airflow, days[0], days[-2])
         scheduled_run(airflow, days[-1])
     with steps.step(f"Run {days[1]} again with one more revision: replaced, not doubled"):
         overwrite_again(airflow, lake, days[1])

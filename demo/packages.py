@@ -15,12 +15,15 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-# quilt3 reads these when it is imported: no reports of its use, no progress bars of its own.
-os.environ["QUILT_DISABLE_USAGE_METRICS"] = "true"
-os.environ["QUILT_MINIMIZE_STDOUT"] = "true"
+# quilt3 reads these when it is imported: no reports of its use, no progress bars of its own, and nothing of the
+# user's. It keeps manifests by top hash, which does not cover version ids, so another registry's would do harm.
+_home = TemporaryDirectory(prefix="quilt-athena-demo-")
+os.environ |= {"QUILT_DISABLE_USAGE_METRICS": "true", "QUILT_MINIMIZE_STDOUT": "true"}
+os.environ |= {f"XDG_{kind}_HOME": _home.name for kind in ("DATA", "CONFIG", "CACHE")}
 
 import quilt3
 from quilt3.backends import base as pointers
+from quilt3.hooks import set_build_s3_client_hook
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,11 @@ LATE = Push(
     {"raw/plate 3/well C#7.csv": ("well,od\nC7,0.29\n", {"kind": "reading", "plate": 3})},
     at=time(20, 45),
 )
+
+
+def use_client(s3: Any) -> None:
+    """Have quilt3 do everything through one client; left to itself it makes one for each call."""
+    set_build_s3_client_hook(lambda *_, **__: s3)
 
 
 def push(registry: str, day: date, wanted: Push) -> None:

@@ -1,7 +1,7 @@
 """Keep a Parquet table of the package files of each day, one partition a day.
 
-Scheduled at 02:00 UTC for yesterday. A run replaces its day's partition whole, so a retry, a cleared task and
-a backfill all end in the same state:
+Scheduled at midnight UTC for the day that ended. A run replaces its day's partition whole, so a retry,
+a cleared task and a backfill all end in the same state:
 
     airflow backfill create --dag-id daily_package_partitions --from-date 2026-01-01 --to-date 2026-01-31
 
@@ -22,7 +22,7 @@ package_files = Asset(name="package_files_daily", uri="x-quilt-athena://quilt_qu
 
 with DAG(
     "daily_package_partitions",
-    schedule=CronPartitionTimetable("0 2 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"),
+    schedule=CronPartitionTimetable("0 0 * * *", timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=3,
