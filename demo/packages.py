@@ -15,15 +15,15 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-# quilt3 reads these when it is imported: no reports of its use, no progress bars of its own, and nothing of the
-# user's. It keeps manifests by top hash, which does not cover version ids, so another registry's would do harm.
+# quilt3 reads these when it is imported: no reports of its use, no progress bars of its own, and nothing of
+# the user's. It keeps manifests by top hash, which does not cover version ids, so older ones would do harm.
 _home = TemporaryDirectory(prefix="quilt-athena-demo-")
 os.environ |= {"QUILT_DISABLE_USAGE_METRICS": "true", "QUILT_MINIMIZE_STDOUT": "true"}
 os.environ |= {f"XDG_{kind}_HOME": _home.name for kind in ("DATA", "CONFIG", "CACHE")}
 
-import quilt3
-from quilt3.backends import base as pointers
-from quilt3.hooks import set_build_s3_client_hook
+import quilt3  # noqa: E402
+from quilt3.backends import base as pointers  # noqa: E402
+from quilt3.hooks import set_build_s3_client_hook  # noqa: E402
 
 
 @dataclass(frozen=True)
