@@ -19,7 +19,7 @@ from airflow_quilt_athena.local.duck.openx_json import OpenXJson
 from airflow_quilt_athena.local.duck.table_files import arrow_array
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.types import parse_hive
-from tests.local.scanning import HIVE_JSON, OPENX, World, table
+from tests.local.scanning import DELIMITED, HIVE_JSON, OPENX, World, table
 
 TOLERANT = {"ignore.malformed.json": "true"}
 CASED = {"case.insensitive": "false"}
@@ -412,3 +412,34 @@ def test_hive_json_finds_columns_in_any_case_and_by_number(world: World) -> None
     world.put("t/x", '{"A": 1, "b": "x", "more": 1}', '{"_col0": 2, "_col1": "y"}', "{}")
     rows = world.rows(table({"a": "int", "b": "string"}, HIVE_JSON))
     assert sorted(rows, key=repr) == [(1, "x"), (2, "y"), (None, None)]
+
+
+FORMATS = "MM/dd/yyyy hh:mm a,yyyy-MM-dd'T'HH:mm:ss.SSSZ,millis"
+
+
+@pytest.mark.parametrize("serde", [OPENX, HIVE_JSON, DELIMITED])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("01/31/2026 10:30 PM", datetime.datetime(2026, 1, 31, 22, 30)),
+        ("2026-01-31T10:30:00.125+0200", datetime.datetime(2026, 1, 31, 8, 30, 0, 125000)),
+        ("1500", datetime.datetime(1970, 1, 1, 0, 0, 1, 500000)),
+        ("2026-01-31 10:30:00", datetime.datetime(2026, 1, 31, 10, 30)),
+    ],
+)
+def test_timestamps_may_have_formats_of_the_table_s_own(
+    world: World, serde: str, text: str, expected: datetime.datetime
+) -> None:
+    """They come before the SerDe's own, which still count."""
+    parameters = {"timestamp.formats": FORMATS}
+    if serde == DELIMITED:
+        world.put("t/x", text)
+        assert world.rows(table({"c": "timestamp"}, serde, serde_parameters=parameters)) == [(expected,)]
+    else:
+        assert value(world, json.dumps(text), "timestamp", parameters, serde) == expected
+
+
+def test_a_timestamp_format_nobody_reads_is_refused(world: World) -> None:
+    world.put("t/x", "{}")
+    failure = world.failure(table({"c": "timestamp"}, serde_parameters={"timestamp.formats": "YYYY-'W'ww"}))
+    assert failure.startswith("NOT_SUPPORTED: 'YYYY' of the timestamp format")

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_quilt_athena.local.data_type import DataType
-from airflow_quilt_athena.local.duck.hive_values import Parse, scalar_parser
+from airflow_quilt_athena.local.duck.hive_values import Parse, scalar_parser, timestamp
+from airflow_quilt_athena.local.duck.timestamp_patterns import timestamp_reader
 from airflow_quilt_athena.local.errors import QueryFailed
 
 # Hive's separators by depth; those that mean something else in text (tab, line feed, …) are left out.
@@ -30,6 +31,7 @@ class DelimitedText:
         self._escape = _character(escape, "\\") if escape else None
         takes_rest = parameters.get("serialization.last.column.takes.rest", "").lower() == "true"
         self._limit = len(columns) - 1 if takes_rest else -1
+        self._moment = timestamp_reader(parameters, timestamp)
         self._parsers = [self._or_null(self._parser(kind, 1)) for _, kind in columns]
         self._names = {name: index for index, (name, _) in enumerate(columns)}
 
@@ -71,7 +73,7 @@ class DelimitedText:
             return self._row(kind, depth)
         if kind.name == "varbinary":
             return _binary
-        parse = scalar_parser(kind)
+        parse = self._moment if kind.name == "timestamp" else scalar_parser(kind)
         if parse is None:
             raise QueryFailed(f"NOT_SUPPORTED: Column type {kind.trino} in delimited text", error_type=1004)
         if kind.name in ("varchar", "char") and self._escape is not None:

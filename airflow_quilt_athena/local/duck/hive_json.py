@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 from airflow_quilt_athena.local.data_type import DataType
 from airflow_quilt_athena.local.duck import hive_values
-from airflow_quilt_athena.local.duck.hive_values import INTEGER_BITS, Parse, characters, scalar_parser
+from airflow_quilt_athena.local.duck.hive_values import INTEGER_BITS, Parse, scalar_parser
 from airflow_quilt_athena.local.duck.lenient_json import Unquoted, number_of
+from airflow_quilt_athena.local.duck.timestamp_patterns import timestamp_reader
 from airflow_quilt_athena.local.errors import QueryFailed
 
 _INTERNAL_NAME = re.compile(r"_col([0-9]+)")
@@ -21,7 +22,7 @@ class HiveJson:
     """The columns of a table's lines."""
 
     def __init__(self, parameters: Mapping[str, str], columns: Sequence[tuple[str, DataType]]) -> None:
-        self._fields = _fields(columns)
+        self._fields = _Values(parameters).fields(columns)
 
     def decode(self, lines: Sequence[str], wanted: Sequence[str]) -> list[list[Any]]:
         """Return the values of each wanted column."""
@@ -65,86 +66,81 @@ def _get(found: Mapping[str, Any], ordinal: int, name: str) -> Any:
     return value
 
 
-def _fields(columns: Sequence[tuple[str, DataType]]) -> list[tuple[int, str, Parse]]:
-    return [(ordinal, name, _value(kind)) for ordinal, (name, kind) in enumerate(columns)]
+class _Values:
+    """Makes what reads a value by its type."""
 
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self._moment = timestamp_reader(parameters, hive_values.timestamp)
 
-def _value(kind: DataType) -> Parse:
-    nested = {"array": _array, "map": _map, "row": _row}.get(kind.name)
-    return nested(kind) if nested is not None else _scalar(kind)
+    def fields(self, columns: Sequence[tuple[str, DataType]]) -> list[tuple[int, str, Parse]]:
+        """Return (ordinal, name, reader) of each column or field."""
+        return [(ordinal, name, self._value(kind)) for ordinal, (name, kind) in enumerate(columns)]
 
+    def _value(self, kind: DataType) -> Parse:
+        nested = {"array": self._array, "map": self._map, "row": self._row}.get(kind.name)
+        return nested(kind) if nested is not None else self._scalar(kind)
 
-def _array(kind: DataType) -> Parse:
-    decode = _value(kind.children[0])
+    def _array(self, kind: DataType) -> Parse:
+        decode = self._value(kind.children[0])
 
-    def parse(value: Any) -> list[Any]:
-        if not isinstance(value, list):
-            _refuse(kind, "a JSON array")
-        return [None if item is None else decode(item) for item in value]
+        def parse(value: Any) -> list[Any]:
+            if not isinstance(value, list):
+                _refuse(kind, "a JSON array")
+            return [None if item is None else decode(item) for item in value]
 
-    return parse
+        return parse
 
+    def _map(self, kind: DataType) -> Parse:
+        decode = self._value(kind.children[1])
+        decode_key = self._key_reader(kind.children[0])
 
-def _map(kind: DataType) -> Parse:
-    decode = _value(kind.children[1])
-    decode_key = _key_reader(kind.children[0])
+        def parse(value: Any) -> list[tuple[Any, Any]]:
+            if not isinstance(value, dict):
+                _refuse(kind, "a JSON object")
+            entries = {decode_key(k): None if item is None else decode(item) for k, item in value.items()}
+            return list(entries.items())
 
-    def parse(value: Any) -> list[tuple[Any, Any]]:
-        if not isinstance(value, dict):
-            _refuse(kind, "a JSON object")
-        entries = {decode_key(key): None if item is None else decode(item) for key, item in value.items()}
-        return list(entries.items())
+        return parse
 
-    return parse
+    def _key_reader(self, kind: DataType) -> Parse:
+        parse = self._moment if kind.name == "timestamp" else scalar_parser(kind)
+        if parse is None:
+            raise QueryFailed(f"NOT_SUPPORTED: Map key type {kind.trino} in JSON", error_type=1004)
 
+        def read(text: str) -> Any:
+            value = parse(text)
+            return value if value is not None else _refuse(kind, "a valid map key")
 
-def _key_reader(kind: DataType) -> Parse:
-    parse = scalar_parser(kind)
-    if parse is None:
-        raise QueryFailed(f"NOT_SUPPORTED: Map key type {kind.trino} in JSON", error_type=1004)
+        return read
 
-    def read(text: str) -> Any:
-        value = parse(text)
-        return value if value is not None else _refuse(kind, "a valid map key")
+    def _row(self, kind: DataType) -> Parse:
+        fields = self.fields(kind.fields)
 
-    return read
+        def parse(value: Any) -> dict[str, Any]:
+            if not isinstance(value, dict):
+                _refuse(kind, "a JSON object")
+            found = {name: (_get(value, ordinal, name), decode) for ordinal, name, decode in fields}
+            return {name: None if item is None else decode(item) for name, (item, decode) in found.items()}
 
+        return parse
 
-def _row(kind: DataType) -> Parse:
-    fields = _fields(kind.fields)
+    def _scalar(self, kind: DataType) -> Parse:
+        if kind.name in INTEGER_BITS or kind.name in ("real", "double"):
+            return _number_reader(kind)
+        others: dict[str, Parse] = {"varbinary": str.encode, "boolean": _is_true, "timestamp": self._moment}
+        read = others.get(kind.name) or scalar_parser(kind)
+        if read is None:
+            raise QueryFailed(f"NOT_SUPPORTED: Column type {kind.trino} in JSON", error_type=1004)
 
-    def parse(value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            _refuse(kind, "a JSON object")
-        found = {name: (_get(value, ordinal, name), decode) for ordinal, name, decode in fields}
-        return {name: None if item is None else decode(item) for name, (item, decode) in found.items()}
+        def parse(value: Any) -> Any:
+            if isinstance(value, (dict, list)):
+                _refuse(kind, "a scalar JSON value")
+            found = read(_text(value))
+            if found is None and kind.name != "decimal":
+                _refuse(kind, "a valid one")
+            return found
 
-    return parse
-
-
-def _scalar(kind: DataType) -> Parse:
-    if kind.name in INTEGER_BITS or kind.name in ("real", "double"):
-        return _number_reader(kind)
-    read: Parse | None = scalar_parser(kind)
-    if kind.name in ("varchar", "char"):
-        read = characters(kind)
-    elif kind.name == "varbinary":
-        read = str.encode
-    elif kind.name == "boolean":
-        read = _is_true
-    if read is None:
-        raise QueryFailed(f"NOT_SUPPORTED: Column type {kind.trino} in JSON", error_type=1004)
-    reader = read
-
-    def parse(value: Any) -> Any:
-        if isinstance(value, (dict, list)):
-            _refuse(kind, "a scalar JSON value")
-        found = reader(_text(value))
-        if found is None and kind.name != "decimal":
-            _refuse(kind, "a valid one")
-        return found
-
-    return parse
+        return parse
 
 
 def _is_true(text: str) -> bool:

@@ -28,6 +28,7 @@ from airflow_quilt_athena.local.duck.lenient_json import (
     number_of,
     text_of,
 )
+from airflow_quilt_athena.local.duck.timestamp_patterns import timestamp_reader
 from airflow_quilt_athena.local.errors import QueryFailed
 
 _TRIMMED = "".join(map(chr, range(33)))  # what Java's String.trim takes off
@@ -48,6 +49,7 @@ class OpenXJson:
             for name, key in parameters.items()
             if name.startswith("mapping.")
         }
+        self._moment = timestamp_reader(parameters, _moment)
         self._saw_unquoted = False
         self._plain = self._decoder(None)
         self._lowering = self._decoder(_lower_pairs)
@@ -131,6 +133,8 @@ class OpenXJson:
         nested = {"array": self._array, "map": self._map, "row": self._row}.get(kind.name)
         if nested is not None:
             return nested(kind)
+        if kind.name == "timestamp":
+            return lambda value: self._moment(_scalar_text(value, kind))
         return _scalar(kind)
 
     def _array(self, kind: DataType) -> Parse:
@@ -206,7 +210,6 @@ def _scalar(kind: DataType) -> Parse:
         "real": hive_values.double,
         "double": hive_values.double,
         "date": _day,
-        "timestamp": _moment,
     }
     if kind.name == "boolean":
         # An object or array is false, too.
