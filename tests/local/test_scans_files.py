@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
 import pytest
 
+from airflow_quilt_athena.local.catalog import parse_table
+from airflow_quilt_athena.local.duck.scans import Scanner, ScanRequest
 from airflow_quilt_athena.local.errors import QueryCancelled
 from airflow_quilt_athena.local.session import ScanCutoff
-from tests.local.scanning import BUCKET, DELIMITED, World, table
+from tests.local.scanning import BUCKET, DELIMITED, OPENX, World, table
 
 AWKWARD = [
     "a b",
@@ -118,11 +123,6 @@ def test_a_stopped_query_reads_no_further_file(world: World) -> None:
 
 
 def test_one_table_named_twice_is_read_once(world: World) -> None:
-    import duckdb
-
-    from airflow_quilt_athena.local.catalog import parse_table
-    from airflow_quilt_athena.local.duck.scans import Scanner, ScanRequest
-
     world.put("t/a", "1\x012")
     described = parse_table(table({"a": "int", "b": "int"}, DELIMITED))
     requests = [
@@ -167,3 +167,22 @@ def test_a_serde_nobody_reads_is_refused_by_name(world: World, serde: str, named
 
 def test_a_table_outside_s3_is_refused(world: World) -> None:
     assert "hdfs://nn/t" in world.failure(table({"v": "string"}, DELIMITED, "hdfs://nn/t"))
+
+
+def test_queries_side_by_side_do_not_see_each_other_s_rows() -> None:
+    """Each on its own cursor of one database, as the engine runs them."""
+    worlds = []
+    for number in range(8):
+        world = World()
+        world.put("t/x", *[f'{{"a": "{number}", "B": {{"K": "{n}"}}}}' for n in range(500)])
+        worlds.append(world)
+    described = parse_table(table({"a": "string", "b": "string"}, OPENX))
+    with duckdb.connect() as database, ThreadPoolExecutor(4) as pool:
+
+        def count(world: World) -> list[tuple[str, int]]:
+            with database.cursor() as cursor:
+                Scanner().bind(cursor, [ScanRequest("t", described)], world.session)
+                return cursor.execute("SELECT a, count(DISTINCT b) FROM t GROUP BY a").fetchall()
+
+        found = list(pool.map(count, worlds * 3))
+    assert found == [[(str(number), 500)] for number in range(8)] * 3
