@@ -19,6 +19,7 @@ from rich.table import Table
 
 from airflow_quilt_athena.local import LocalAthena
 from benchmarks import registry
+from tests.seeds import seed_statements
 
 PACKAGES, ENTRIES, PARTITIONS = 2_000, 50, 365
 BUCKET = "bench-registry"
@@ -126,12 +127,6 @@ def partitions(bench: Bench) -> None:
     bench.add("  time of one / time of all", f"{seconds['one'] / seconds['all']:.2f}")
 
 
-def seed_statements() -> list[str]:
-    """Return the tables and views of Quilt's documentation of 2022, for the benchmark's bucket."""
-    folder = Path(__file__).parent / "seed_views.sql"
-    return [part.strip() for part in folder.read_text().split(";") if part.strip()]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run every benchmark, or those named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -144,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench.run(f"CREATE DATABASE {DATABASE}")
         steps: tuple[Callable[[], None], ...] = (
             lambda: select_one(bench),
-            lambda: quilt_registry(bench, seed_statements()),
+            lambda: quilt_registry(bench, list(seed_statements(DATABASE, BUCKET).values())),
             lambda: partitions(bench),
         )
         for step in steps:

@@ -30,7 +30,7 @@ from tests.integration.quilt_registry import (
     push,
     reached_by_quilt3,
 )
-from tests.integration.seed_views import seed_statements
+from tests.seeds import seed_statements
 
 pytestmark = pytest.mark.integration
 

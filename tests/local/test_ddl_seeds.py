@@ -9,122 +9,10 @@ import pytest
 
 from airflow_quilt_athena.local import LocalAthena
 from tests.local.athena_runner import Runner
+from tests.seeds import seed_statements
 
 pytestmark = pytest.mark.integration
 
-SLASH = r"\/([^\/]+)"
-S1 = r"\/"
-S3_MATCH = f"^s3:{S1}{SLASH}{SLASH}{SLASH}{SLASH}"
-
-MANIFESTS = """
-CREATE EXTERNAL TABLE `{db}.{manifests}`(
-  `logical_key` string,
-  `physical_keys` array<string>,
-  `size` string,
-  `hash` struct<type:string,value:string>,
-  `meta` string,
-  `user_meta` string,
-  `message` string,
-  `version` string)
-ROW FORMAT SERDE
-  'org.openx.data.jsonserde.JsonSerDe'
-WITH SERDEPROPERTIES (
-  'ignore.malformed.json'='true')
-STORED AS INPUTFORMAT
-  'org.apache.hadoop.mapred.TextInputFormat'
-OUTPUTFORMAT
-  'org.apache.hadoop.hive.ql.io.IgnoreKeyTextOutputFormat'
-LOCATION
-  's3://{bucket}/.quilt/packages'
-TBLPROPERTIES ('has_encrypted_data'='false');
-"""
-PACKAGES = """
-CREATE EXTERNAL TABLE `{db}.{packages}`(
-  `hash` string)
-ROW FORMAT DELIMITED
-  FIELDS TERMINATED BY ',' STORED AS INPUTFORMAT
-  'org.apache.hadoop.mapred.TextInputFormat'
-OUTPUTFORMAT
-  'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'
-LOCATION
-  's3://{bucket}/.quilt/named_packages'
-TBLPROPERTIES (
-  'has_encrypted_data'='false',
-  'transient_lastDdlTime'='1557626200');
-"""
-PACKAGES_VIEW = (
-    """
-CREATE VIEW {db}.{packages_view} AS
-WITH
-  npv AS (
-    SELECT
-      regexp_extract("$path", '"""
-    + S3_MATCH
-    + """', 4) as user,
-      regexp_extract("$path", '"""
-    + S3_MATCH
-    + SLASH
-    + """', 5) as name,
-      regexp_extract("$path", '[^/]+$') as timestamp,
-      {db}.{packages}."hash"
-      FROM {db}.{packages}
-  ),
-  mv AS (
-    SELECT
-      regexp_extract("$path", '[^/]+$') as tophash,
-        manifest."meta",
-        manifest."message"
-      FROM
-        {db}.{manifests} as manifest
-      WHERE manifest."logical_key" IS NULL
-  )
-SELECT
-  npv."user",
-  npv."name",
-  npv."hash",
-  npv."timestamp",
-  mv."message",
-  mv."meta"
-FROM npv
-JOIN
-  mv
-ON
-  npv."hash" = mv."tophash";
-"""
-)
-OBJECTS_VIEW = """
-CREATE VIEW {db}.{objects_view} AS
-WITH
-  mv AS (
-    SELECT
-      regexp_extract("$path", '[^/]+$') as tophash,
-      manifest."logical_key",
-      manifest."physical_keys",
-      manifest."size",
-      manifest."hash",
-      manifest."meta",
-      manifest."user_meta"
-    FROM
-      {db}.{manifests} as manifest
-    WHERE manifest."logical_key" IS NOT NULL
-  )
-SELECT
-  npv."user",
-  npv."name",
-  npv."timestamp",
-  mv."tophash",
-  mv."logical_key",
-  mv."physical_keys",
-  mv."size",
-  mv."hash",
-  mv."meta",
-  mv."user_meta"
-FROM mv
-JOIN
-  {db}.{packages_view} as npv
-ON
-  npv."hash" = mv."tophash";
-"""
 TEST_QUERY = """
 SELECT * FROM {db}.{objects_view}
 WHERE substr(logical_key, -5)='.tiff'
@@ -145,14 +33,10 @@ def put_package(
 
 def test_the_notebooks_tables_views_and_query(aws: LocalAthena, unique: Callable[[str], str]) -> None:
     runner = Runner(aws, unique("seed-bucket"), "default")
-    names = {
-        "db": unique("quilt_query"),
-        "bucket": runner.bucket,
-        "manifests": "b_quilt_manifests",
-        "packages": "b_quilt_packages",
-        "packages_view": "b_quilt_packages_view",
-        "objects_view": "b_quilt_objects_view",
-    }
+    db = unique("quilt_query")
+    seed = seed_statements(db, runner.bucket)
+    packages_view, objects_view = (name for name in seed if name.endswith("_view"))
+    test_query = TEST_QUERY.format(db=db, objects_view=objects_view)
     cells = {"user_meta": {"nucmembsegmentationalgorithmversion": "1.3.1", "cellindex": ["5", "7"]}}
     header: dict[str, object] = {"version": "v0", "message": "first", "user_meta": {"a": 1}}
     hit: dict[str, object] = {
@@ -168,27 +52,23 @@ def test_the_notebooks_tables_views_and_query(aws: LocalAthena, unique: Callable
     other = {"user_meta": {**cells["user_meta"], "nucmembsegmentationalgorithmversion": "1.2"}}
     put_package(runner, "lab/other", "1667312001", "bb22", [header, {**hit, "meta": other}])
 
-    runner.ok("create database {db}".format(**names))
-    for text in (MANIFESTS, PACKAGES, PACKAGES_VIEW, OBJECTS_VIEW):
-        name = text.format(**names).split(names["db"] + ".")[1].split("`")[0].split(" ")[0]
-        reason = runner.fails(f"DROP TABLE `{names['db']}.{name}`;")
+    runner.ok(f"create database {db}")
+    for name, statement in seed.items():
+        reason = runner.fails(f"DROP TABLE `{db}.{name}`;")
         assert reason.startswith("FAILED: SemanticException [Error 10001]: Table not found")
-        runner.ok(text.format(**names))
+        runner.ok(statement)
     expected = ("lab", "cells", "1667312000", "aa11", "cells/a.tiff", "[s3://data/a.tiff?versionId=1]", "12")
-    found = runner.rows(TEST_QUERY.format(**names))
+    found = runner.rows(test_query)
     assert [row[:7] for row in found] == [expected]
     assert found[0][7] == "{type=SHA256, value=ab}"
     assert json.loads(str(found[0][8])) == cells
-    packages = runner.rows(
-        'SELECT "user", name, message FROM {db}.{packages_view} ORDER BY name'.format(**names)
-    )
+    packages = runner.rows(f'SELECT "user", name, message FROM {db}.{packages_view} ORDER BY name')
     assert packages == [("lab", "cells", "first"), ("lab", "other", "first")]
     # Run again as the notebook does: each object is dropped, the views by DROP TABLE too, and made anew.
-    for text in (MANIFESTS, PACKAGES, PACKAGES_VIEW, OBJECTS_VIEW):
-        name = text.format(**names).split(names["db"] + ".")[1].split("`")[0].split(" ")[0]
-        runner.ok(f"DROP TABLE `{names['db']}.{name}`;")
-        runner.ok(text.format(**names))
-    assert runner.rows(TEST_QUERY.format(**names)) == found
+    for name, statement in seed.items():
+        runner.ok(f"DROP TABLE `{db}.{name}`;")
+        runner.ok(statement)
+    assert runner.rows(test_query) == found
 
 
 def test_the_blogs_insert_overwrite(aws: LocalAthena, unique: Callable[[str], str]) -> None:

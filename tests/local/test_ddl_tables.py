@@ -6,38 +6,15 @@ import pytest
 
 from airflow_quilt_athena.local.errors import QueryFailed
 from tests.local.statement_lab import Lab
+from tests.seeds import seed_statements
 
 PARQUET_SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 LAZY_SERDE = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"
 
 
 def test_the_seeds_manifest_table_is_read_word_for_word(lab: Lab) -> None:
-    lab.run(
-        """
-CREATE EXTERNAL TABLE `db.b_quilt_manifests`(
-  `logical_key` string,
-  `physical_keys` array<string>,
-  `size` string,
-  `hash` struct<type:string,value:string>,
-  `meta` string,
-  `user_meta` string,
-  `message` string,
-  `version` string)
-ROW FORMAT SERDE
-  'org.openx.data.jsonserde.JsonSerDe'
-WITH SERDEPROPERTIES (
-  'ignore.malformed.json'='true')
-STORED AS INPUTFORMAT
-  'org.apache.hadoop.mapred.TextInputFormat'
-OUTPUTFORMAT
-  'org.apache.hadoop.hive.ql.io.IgnoreKeyTextOutputFormat'
-LOCATION
-  's3://lab/.quilt/packages'
-TBLPROPERTIES ('has_encrypted_data'='false');
-""",
-        database="default",
-    )
-    table = lab.table("b_quilt_manifests")
+    lab.run(seed_statements("db", "lab")["lab_quilt_manifests"], database="default")
+    table = lab.table("lab_quilt_manifests")
     storage = table["StorageDescriptor"]
     assert [(c["Name"], c["Type"]) for c in storage["Columns"]] == [
         ("logical_key", "string"),
@@ -60,23 +37,8 @@ TBLPROPERTIES ('has_encrypted_data'='false');
 
 
 def test_the_seeds_packages_table_is_read_word_for_word(lab: Lab) -> None:
-    lab.run(
-        """
-CREATE EXTERNAL TABLE `db.b_quilt_packages`(
-  `hash` string)
-ROW FORMAT DELIMITED
-  FIELDS TERMINATED BY ',' STORED AS INPUTFORMAT
-  'org.apache.hadoop.mapred.TextInputFormat'
-OUTPUTFORMAT
-  'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'
-LOCATION
-  's3://lab/.quilt/named_packages'
-TBLPROPERTIES (
-  'has_encrypted_data'='false',
-  'transient_lastDdlTime'='1557626200');
-"""
-    )
-    table = lab.table("b_quilt_packages")
+    lab.run(seed_statements("db", "lab")["lab_quilt_packages"])
+    table = lab.table("lab_quilt_packages")
     serde = table["StorageDescriptor"]["SerdeInfo"]
     assert serde["SerializationLibrary"] == LAZY_SERDE
     assert serde["Parameters"] == {"field.delim": ",", "serialization.format": ","}
