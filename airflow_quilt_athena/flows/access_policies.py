@@ -10,7 +10,8 @@ from airflow_quilt_athena.core.plans import Difference, Step
 from airflow_quilt_athena.core.policy import Account, PolicyDocument, policy_name
 from airflow_quilt_athena.core.policy_drift import compare_documents
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.changes import OUR_TAG, AwsClients, Change, ask, ask_unless, is_ours
+from airflow_quilt_athena.flows.changes import OUR_TAG, AwsClients, Change, is_ours
+from airflow_quilt_athena.flows.patience import ask, ask_unless
 
 MAX_VERSIONS = 5  # IAM user guide, "IAM and AWS STS quotas", read 2026-11
 _DESCRIPTION = "Run the operators of airflow-quilt-athena"

@@ -40,7 +40,8 @@ from airflow_quilt_athena.flows.aws_errors import error_code
 from airflow_quilt_athena.flows.bucket_sources import SourceKind, find_source
 from airflow_quilt_athena.flows.clients import AthenaClient, GlueClient
 from airflow_quilt_athena.flows.completion import start_query, stop_queries, wait_for_queries
-from airflow_quilt_athena.flows.glue import call, create_table, observe_table
+from airflow_quilt_athena.flows.glue import create_table, observe_table
+from airflow_quilt_athena.flows.patience import ask
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ def observe_tables(glue: GlueTables, database: str) -> dict[str, RawTable]:
     found: dict[str, RawTable] = {}
     request: dict[str, Any] = {"DatabaseName": database, "MaxResults": _MAX_TABLES_PER_PAGE}
     while True:
-        page = call(lambda: _get_tables(glue, request), f"list the tables of database {database} in Glue")
+        page = ask(lambda: _get_tables(glue, request), f"list the tables of database {database} in Glue")
         found.update((table["Name"].lower(), table) for table in page["TableList"])
         if not page.get("NextToken"):
             return found
@@ -287,7 +288,7 @@ def _update(
             raise
         return True
 
-    return call(update, f"change {database}.{definition['Name']} in Glue")
+    return ask(update, f"change {database}.{definition['Name']} in Glue")
 
 
 def _never_at_rest(database: str, name: str) -> RetryableError:

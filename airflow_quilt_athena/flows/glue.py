@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
-
-from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.core.overwrite import build_value_expression, is_same_partition
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.tables import BASE_PARAMETER, Table, TableName, parse_table, table_input
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
-from airflow_quilt_athena.flows.aws_errors import error_code
 from airflow_quilt_athena.flows.clients import GlueClient
-from airflow_quilt_athena.flows.patience import Deadline
+from airflow_quilt_athena.flows.patience import ask, ask_unless
 
 Result = TypeVar("Result")
 
-_PATIENCE_SECONDS = 120.0
 _NOT_FOUND = frozenset({"EntityNotFoundException"})
 _EXISTS = frozenset({"AlreadyExistsException"})
 _CHANGED = frozenset({"ConcurrentModificationException", "VersionMismatchException"})
 _MAX_TRIES_TO_RECORD = 5
 
 
-def call(function: Callable[[], Result], doing: str) -> Result:
-    """Call Glue, again while it throttles or does not answer; raise ours for its refusals."""
-    return Deadline.after(_PATIENCE_SECONDS).call(function, doing)
-
-
-def _call_unless(codes: frozenset[str], function: Callable[[], Result], doing: str) -> Result | None:
-    """Call Glue; None when it refuses with one of ``codes``."""
-
-    def guarded() -> Result | None:
-        try:
-            return function()
-        except ClientError as error:
-            if error_code(error) in codes:
-                return None
-            raise
-
-    return call(guarded, doing)
-
-
 def observe_table(glue: GlueClient, name: TableName) -> Table | None:
     """Return the table, or None when there is none of that name."""
-    response = _call_unless(
+    response = ask_unless(
         _NOT_FOUND,
         lambda: glue.get_table(DatabaseName=name.database, Name=name.table),
         f"read table {name} from Glue",
@@ -55,7 +32,7 @@ def observe_table(glue: GlueClient, name: TableName) -> Table | None:
 
 def observe_default_location(glue: GlueClient, name: TableName) -> S3Uri:
     """Return where a new table lies when the call does not say: in its database's own folder."""
-    response = call(lambda: glue.get_database(Name=name.database), f"read database {name.database} from Glue")
+    response = ask(lambda: glue.get_database(Name=name.database), f"read database {name.database} from Glue")
     location = response["Database"].get("LocationUri")
     if not location:
         raise InvalidCallError(
@@ -67,7 +44,7 @@ def observe_default_location(glue: GlueClient, name: TableName) -> S3Uri:
 
 def create_table(glue: GlueClient, database: str, definition: Mapping[str, Any]) -> bool:
     """Create a table; False when one of that name came first."""
-    response = _call_unless(
+    response = ask_unless(
         _EXISTS,
         lambda: glue.create_table(DatabaseName=database, TableInput=dict(definition)),
         f"create table {database}.{definition['Name']} in Glue",
@@ -87,7 +64,7 @@ def record_base(glue: GlueClient, table: Table) -> Table:
         if table.version is not None:
             request["VersionId"] = table.version
         doing = f"record the base of table {table.name} in Glue"
-        _call_unless(_CHANGED, lambda sent=request: glue.update_table(**sent), doing)  # type: ignore[misc]
+        ask_unless(_CHANGED, lambda sent=request: glue.update_table(**sent), doing)  # type: ignore[misc]
         found = observe_table(glue, table.name)
         if found is None:
             raise RetryableError(f"Table {table.name} vanished while it was being written to.")
@@ -97,7 +74,7 @@ def record_base(glue: GlueClient, table: Table) -> Table:
 
 def delete_table(glue: GlueClient, name: TableName) -> None:
     """Delete a table's definition; nothing happens when it is gone. Files stay."""
-    _call_unless(
+    ask_unless(
         _NOT_FOUND,
         lambda: glue.delete_table(DatabaseName=name.database, Name=name.table),
         f"delete table {name} from Glue",
@@ -133,7 +110,7 @@ def _list_partitions(glue: GlueClient, table: Table, expression: str) -> Iterato
         "Expression": expression,
     }
     while True:
-        page = call(lambda: glue.get_partitions(**request), f"list partitions of table {table.name} in Glue")
+        page = ask(lambda: glue.get_partitions(**request), f"list partitions of table {table.name} in Glue")
         yield from page["Partitions"]
         if not page.get("NextToken"):
             return
@@ -143,7 +120,7 @@ def _list_partitions(glue: GlueClient, table: Table, expression: str) -> Iterato
 def _observe_exact_partition(
     glue: GlueClient, table: Table, values: tuple[str, ...]
 ) -> dict[str, Any] | None:
-    response = _call_unless(
+    response = ask_unless(
         _NOT_FOUND,
         lambda: glue.get_partition(
             DatabaseName=table.name.database, TableName=table.name.table, PartitionValues=list(values)
@@ -155,7 +132,7 @@ def _observe_exact_partition(
 
 def create_partition(glue: GlueClient, table: Table, partition: Mapping[str, Any]) -> bool:
     """Create a partition; False when there is one with these values."""
-    response = _call_unless(
+    response = ask_unless(
         _EXISTS,
         lambda: glue.create_partition(
             DatabaseName=table.name.database, TableName=table.name.table, PartitionInput=dict(partition)
@@ -167,7 +144,7 @@ def create_partition(glue: GlueClient, table: Table, partition: Mapping[str, Any
 
 def update_partition(glue: GlueClient, table: Table, partition: Mapping[str, Any]) -> bool:
     """Replace the partition with these values, in one step; False when there is none."""
-    response = _call_unless(
+    response = ask_unless(
         _NOT_FOUND,
         lambda: glue.update_partition(
             DatabaseName=table.name.database,

@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.flows.aws_errors import NO_ANSWER, is_passing, translate
+from airflow_quilt_athena.flows.aws_errors import NO_ANSWER, error_code, is_passing, translate
 
 Result = TypeVar("Result")
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,25 @@ class Deadline:
                     raise translate(error, doing) from error
             self.pause(longest * (0.5 + 0.5 * self.random()))
             longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def ask(function: Callable[[], Result], doing: str) -> Result:
+    """Call AWS, again for two minutes while it throttles or does not answer; raise ours for its refusals.
+
+    :param doing: what is being done, on which resource: ``create bucket acme-results``.
+    """
+    return Deadline.after(_PATIENCE_SECONDS).call(function, doing)
+
+
+def ask_unless(codes: frozenset[str], function: Callable[[], Result], doing: str) -> Result | None:
+    """Call AWS as ``ask`` does; None when it refuses with one of ``codes``."""
+
+    def guarded() -> Result | None:
+        try:
+            return function()
+        except ClientError as error:
+            if error_code(error) in codes:
+                return None
+            raise
+
+    return ask(guarded, doing)

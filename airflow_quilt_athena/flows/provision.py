@@ -20,7 +20,8 @@ from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.access_policies import plan_attachments, plan_policies
 from airflow_quilt_athena.flows.bucket_views import observe_tables
-from airflow_quilt_athena.flows.changes import AwsClients, Change, ask, ask_unless
+from airflow_quilt_athena.flows.changes import AwsClients, Change
+from airflow_quilt_athena.flows.patience import ask, ask_unless
 from airflow_quilt_athena.flows.results_bucket import WantedBucket, plan_results_bucket
 from airflow_quilt_athena.flows.workgroup import WantedWorkgroup, plan_workgroup
 

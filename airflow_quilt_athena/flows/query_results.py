@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_quilt_athena.flows.clients import AthenaClient
-from airflow_quilt_athena.flows.patience import Deadline
+from airflow_quilt_athena.flows.patience import ask
 
 MAX_ROWS_PER_PAGE = 1000  # Athena API Reference, "GetQueryResults", read 2026-11
-_PATIENCE_SECONDS = 60.0
 
 
 def read_update_count(athena: AthenaClient, query_execution_id: str) -> int | None:
     """Return the rows a CTAS or INSERT wrote; None when Athena does not say."""
-    deadline = Deadline.after(_PATIENCE_SECONDS)
-    response = deadline.call(
+    response = ask(
         lambda: athena.get_query_results(QueryExecutionId=query_execution_id, MaxResults=1),
         f"read the row count of Athena query {query_execution_id}",
     )
@@ -29,12 +27,11 @@ def read_rows(
     names: tuple[str, ...] = ()
     rows: list[tuple[str | None, ...]] = []
     request: dict[str, Any] = {"QueryExecutionId": query_execution_id}
-    deadline = Deadline.after(_PATIENCE_SECONDS)
     first_page = True
     while True:
         # One more than wanted: the first row of a SELECT holds the names.
         request["MaxResults"] = max(1, min(MAX_ROWS_PER_PAGE, max_rows + 1 - len(rows)))
-        page = deadline.call(
+        page = ask(
             lambda: athena.get_query_results(**request), f"read the rows of Athena query {query_execution_id}"
         )
         result_set = page["ResultSet"]

@@ -13,7 +13,8 @@ from airflow_quilt_athena.core.plans import Difference, Step
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError
 from airflow_quilt_athena.flows.aws_errors import error_code
-from airflow_quilt_athena.flows.changes import OUR_TAG, AwsClients, Change, ask, ask_unless
+from airflow_quilt_athena.flows.changes import OUR_TAG, AwsClients, Change
+from airflow_quilt_athena.flows.patience import ask, ask_unless
 
 RESULTS_PREFIX = "results/"
 LIFECYCLE_RULE_ID = "quilt-athena-results"

@@ -30,10 +30,9 @@ from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError
 from airflow_quilt_athena.flows import glue as catalog
 from airflow_quilt_athena.flows.clients import AthenaClient, GlueClient
 from airflow_quilt_athena.flows.completion import MAX_QUERY_BYTES, run_query
-from airflow_quilt_athena.flows.patience import Deadline
+from airflow_quilt_athena.flows.patience import ask
 from airflow_quilt_athena.flows.query_results import read_rows
 
-_PATIENCE_SECONDS = 60.0
 _DESCRIBE_TIMEOUT_SECONDS = 120.0
 
 # Trino's words when a statement's columns do not fit together.
@@ -94,9 +93,7 @@ def prepare(athena: AthenaClient, glue: GlueClient, request: OverwriteRequest, a
 
 
 def _refuse_enforcing(athena: AthenaClient, workgroup: str) -> None:
-    response = Deadline.after(_PATIENCE_SECONDS).call(
-        lambda: athena.get_work_group(WorkGroup=workgroup), f"read Athena workgroup {workgroup}"
-    )
+    response = ask(lambda: athena.get_work_group(WorkGroup=workgroup), f"read Athena workgroup {workgroup}")
     described = response["WorkGroup"]
     if described.get("State") == "DISABLED":
         raise InvalidCallError(f"Athena workgroup {workgroup} is disabled.")

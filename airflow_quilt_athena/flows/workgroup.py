@@ -13,7 +13,8 @@ from airflow_quilt_athena.core.policy import Account
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.aws_errors import error_code, error_message
-from airflow_quilt_athena.flows.changes import OUR_TAG, AwsClients, Change, ask, is_ours
+from airflow_quilt_athena.flows.changes import OUR_TAG, AwsClients, Change, is_ours
+from airflow_quilt_athena.flows.patience import ask
 
 ENGINE_VERSION = "Athena engine version 3"
 _DESCRIPTION = "Quilt packages, queried and written by airflow-quilt-athena"
