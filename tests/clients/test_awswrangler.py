@@ -347,6 +347,14 @@ def test_query_executions_are_listed_and_looked_up(wr: Wrangler, lake: Lake) -> 
     assert wr("athena.get_query_results", query_execution_id=query_id) == [{"c": len(SRC)}]
 
 
+def test_a_named_query_is_found(wr: Wrangler, read: Wrangler, lake: Lake) -> None:
+    named = lake.aws.client("athena").create_named_query(
+        Name="count", Database=lake.database, QueryString="SELECT count(*) AS c FROM src"
+    )
+    text = wr("athena.get_named_query_statement", named_query_id=named["NamedQueryId"])
+    assert read(sql=text) == [{"c": len(SRC)}]
+
+
 def test_a_stopped_query_is_cancelled(client: Client, lake: Lake) -> None:
     endless = (
         "SELECT count(*) FROM UNNEST(sequence(1, 9000)) a(x) CROSS JOIN UNNEST(sequence(1, 9000)) b(y) "
@@ -459,6 +467,43 @@ def test_250_partitions_are_written_without_any_query(wr: Wrangler, read: Wrangl
     assert lake.partition_values("wide") == [[day] for day in days]
     assert read(sql="SELECT count(*) AS n, min(dt) AS a, max(dt) AS b FROM wide") == [
         {"n": 250, "a": "d000", "b": "d249"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        ("s3.to_orc", {}),
+        ("s3.to_csv", {"index": False}),
+        ("s3.to_json", {"orient": "records", "lines": True, "index": False}),
+    ],
+)
+def test_other_formats_that_awswrangler_writes_are_read(
+    wr: Wrangler, read: Wrangler, lake: Lake, function: str, options: dict[str, Any]
+) -> None:
+    table = function.replace(".", "_")
+    values = {"id": [1, 2, 3], "name": ["a,b", 'q"x', "ü"], "amount": [1.5, None, 2.5], "dt": ["x", "x", "y"]}
+    place = {"path": f"s3://{lake.bucket}/{table}/", "database": lake.database, "table": table}
+    wr(function, frame=values, dataset=True, partition_cols=["dt"], **place, **options)
+    rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    assert read(sql=f"SELECT * FROM {table} ORDER BY id") == rows
+
+
+def test_a_projected_table_has_the_partitions_of_its_range(
+    write: Wrangler, read: Wrangler, lake: Lake
+) -> None:
+    projection = {
+        "projection_types": {"dt": "date"},
+        "projection_ranges": {"dt": "2026-01-01,2026-01-02"},
+        "projection_formats": {"dt": "yyyy-MM-dd"},
+    }
+    days = ["2026-01-01", "2026-01-02", "2026-01-03"]
+    place = {"path": f"s3://{lake.bucket}/projected/", "table": "projected"}
+    write(frame={"id": [1, 2, 3], "dt": days}, athena_partition_projection_settings=projection, **place)
+    assert len(lake.partition_values("projected")) == 3
+    assert read(sql="SELECT id, dt FROM projected ORDER BY id") == [
+        {"id": 1, "dt": "2026-01-01"},
+        {"id": 2, "dt": "2026-01-02"},
     ]
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from airflow_quilt_athena.local import Fault
+
 from .client import Client, python_of
 from .lake import SRC, WIDE, Lake
 
@@ -144,6 +146,23 @@ def test_insert_overwrite_replaces_the_days_of_its_result_and_no_other(dbt: Dbt,
     assert of(lake, "daily", "id", "dt") == expected
     assert lake.partition_values("daily") == [["2026-01-01"], ["2026-01-02"]]
     assert "daily__dbt_tmp" not in lake.tables()
+
+
+@pytest.mark.usefixtures("built")
+def test_a_run_that_fails_half_way_says_why_and_the_next_one_mends_it(dbt: Dbt, lake: Lake) -> None:
+    fault = Fault(
+        "athena:query", error="GENERIC_INTERNAL_ERROR", message="on purpose", matching="insert into"
+    )
+    lake.aws.set_faults(fault)
+    try:
+        node = dbt("run", "--select", "daily")["nodes"]["daily"]
+    finally:
+        lake.aws.set_faults()
+    assert node["status"] == "error"
+    assert "GENERIC_INTERNAL_ERROR: on purpose" in node["message"]
+    assert of(lake, "daily", "dt") == [("2026-01-02",)]  # dbt deletes a day before it inserts it
+    assert dbt("run", "--select", "daily")["nodes"]["daily"]["status"] == "success"
+    assert of(lake, "daily", "id", "dt") == [(3, "2026-01-02"), (11, "2026-01-01"), (12, "2026-01-01")]
 
 
 @pytest.mark.usefixtures("built")

@@ -309,11 +309,19 @@ def test_the_arrow_cursor_reads_once_pyarrow_knows_the_endpoint(
     assert sorted(answer["rows"]) == [list(row) for row in SRC]
 
 
-def test_the_async_cursor_runs_queries_side_by_side(pyathena: Client, connection: dict[str, Any]) -> None:
+@pytest.mark.parametrize("function", ["fetch_side_by_side", "fetch_in_event_loop"])
+def test_async_cursors_run_queries_side_by_side(
+    pyathena: Client, connection: dict[str, Any], function: str
+) -> None:
     statements = [f"SELECT {n} AS n, count(*) FROM src" for n in range(12)]
-    assert pyathena("fetch_side_by_side", connection=connection, statements=statements) == [
+    assert pyathena(function, connection=connection, statements=statements) == [
         [[n, len(SRC)]] for n in range(12)
     ]
+
+
+def test_the_result_of_the_same_query_is_taken_again(pyathena: Client, connection: dict[str, Any]) -> None:
+    first, second = pyathena("fetch_from_cache", connection=connection, sql="SELECT id AS cached FROM src")
+    assert first == second
 
 
 def test_a_cancelled_query_ends_cancelled(pyathena: Client, connection: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -86,6 +87,32 @@ def arrow_table(connection: dict[str, Any], sql: str, endpoint: str, unload: boo
             return {"columns": table.column_names, "rows": [list(row.values()) for row in table.to_pylist()]}
     finally:
         pyarrow.fs.S3FileSystem = original
+
+
+async def _fetch_in_event_loop(connection: dict[str, Any], statements: list[str]) -> list[Any]:
+    async with await pyathena.aio_connect(session=SESSION, poll_interval=0.02, **connection) as connected:
+
+        async def one(sql: str) -> Any:
+            async with connected.cursor() as used:
+                await used.execute(sql)
+                return await used.fetchall()
+
+        return await asyncio.gather(*(one(sql) for sql in statements))
+
+
+def fetch_in_event_loop(connection: dict[str, Any], statements: list[str]) -> list[Any]:
+    """All statements at once through AioCursors."""
+    return asyncio.run(_fetch_in_event_loop(connection, statements))
+
+
+def fetch_from_cache(connection: dict[str, Any], sql: str) -> list[str]:
+    """The query ids of two runs of one statement, the second of which may take the first's result."""
+    ids = []
+    for _ in range(2):
+        with _connect(connection) as connected, connected.cursor() as used:
+            used.execute(sql, cache_size=50)
+            ids.append(used.query_id)
+    return ids
 
 
 def fetch_side_by_side(connection: dict[str, Any], statements: list[str]) -> list[Any]:
