@@ -247,6 +247,8 @@ _TYPES = {
     "f": "array<string>",
     "g": "struct<x:string,y:string>",
     "h": "tinyint",
+    "i": "date",
+    "j": "timestamp",
 }
 _ATOMS = [
     "1",
@@ -297,6 +299,15 @@ _ATOMS = [
     '"#"',
     '"a,]"',
     '"a\\"B\\":"',
+    '"2026-01-31"',
+    '"2026-02-31"',
+    '"0000-01-01"',
+    '"2026-01-31 10:30:00"',
+    '"2026-01-31T10:30:00.125Z"',
+    '"2026-01-31 10:30:00Z"',
+    '"2026-01-31T10:30:00+02:00"',
+    '"2026-01-31 24:00:61"',
+    "1769855400",
 ]
 _KEYS = ["a", "b", "A", "Ab", "aB", "x", "y", "X", "é", "É", "a.b", 'k"K', 'k"k', "K k", "#"]
 _WHOLE = [
@@ -337,7 +348,7 @@ def _random_line(rng: random.Random) -> str:
 
 
 @pytest.mark.parametrize("case_insensitive", ["true", "false"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_quick_reader_agrees_with_the_exact_one(world: World, seed: int, case_insensitive: str) -> None:
     """DuckDB reads plain lines, the exact reader the others: one answer, whichever does it."""
     rng = random.Random(seed)

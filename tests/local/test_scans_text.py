@@ -265,3 +265,9 @@ def test_one_column_of_many_is_the_right_one(world: World) -> None:
     world.put("t/x", "a,b,c")
     described = table({"x": "string", "y": "string", "z": "string"}, DELIMITED, serde_parameters=COMMA)
     assert world.rows(described, "SELECT * FROM t", columns=["y"]) == [("b",)]
+
+
+def test_a_very_long_csv_value_is_whole(world: World) -> None:
+    world.put("t/x", '"' + "x," * 100_000 + '",b')
+    rows = world.rows(table({"a": "string", "b": "string"}, CSV), "SELECT length(a), b FROM t")
+    assert rows == [(200_000, "b")]

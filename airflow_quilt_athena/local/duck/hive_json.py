@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -14,7 +13,6 @@ from airflow_quilt_athena.local.duck.lenient_json import Unquoted, number_of
 from airflow_quilt_athena.local.duck.timestamp_patterns import timestamp_reader
 from airflow_quilt_athena.local.errors import QueryFailed
 
-_INTERNAL_NAME = re.compile(r"_col([0-9]+)")
 _PARSER = json.JSONDecoder(parse_float=Unquoted)
 
 
@@ -26,7 +24,7 @@ class HiveJson:
 
     def decode(self, lines: Sequence[str], wanted: Sequence[str]) -> list[list[Any]]:
         """Return the values of each wanted column."""
-        rows = [_parse(line) for line in lines]
+        rows = [_by_name(_parse(line)) for line in lines]
         found = []
         for name in wanted:
             ordinal, _, decode = next(field for field in self._fields if field[1] == name)
@@ -37,7 +35,6 @@ class HiveJson:
 
 def _parse(line: str) -> Mapping[str, Any]:
     try:
-        # Map keys keep their case, names of fields do not matter by case: see _get.
         row = _PARSER.raw_decode(line.lstrip())[0]
     except (ValueError, RecursionError) as error:
         raise _failed(f"Invalid JSON: {error}") from error
@@ -54,16 +51,14 @@ def _refuse(kind: DataType, expected: str) -> NoReturn:
     raise _failed(f"Invalid JSON: {kind.trino} value must be {expected}")
 
 
+def _by_name(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Make names lower case: case does not matter, and the last of equal names counts."""
+    return {key.lower(): value for key, value in found.items()}
+
+
 def _get(found: Mapping[str, Any], ordinal: int, name: str) -> Any:
-    """Fields are found by name in any case, or as ``_col<n>``; the last of equal names counts."""
-    if name in found and len(found) == 1:
-        return found[name]
-    value = None
-    for key, item in found.items():
-        match = _INTERNAL_NAME.fullmatch(key)
-        if key.lower() == name or (match is not None and int(match[1]) == ordinal):
-            value = item
-    return value
+    """Find a field by its name or, as Hive's own writer may call it, ``_col<n>``."""
+    return found[name] if name in found else found.get(f"_col{ordinal}")
 
 
 class _Values:
@@ -119,7 +114,8 @@ class _Values:
         def parse(value: Any) -> dict[str, Any]:
             if not isinstance(value, dict):
                 _refuse(kind, "a JSON object")
-            found = {name: (_get(value, ordinal, name), decode) for ordinal, name, decode in fields}
+            named = _by_name(value)
+            found = {name: (_get(named, ordinal, name), decode) for ordinal, name, decode in fields}
             return {name: None if item is None else decode(item) for name, (item, decode) in found.items()}
 
         return parse

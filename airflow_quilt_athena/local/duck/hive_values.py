@@ -22,6 +22,7 @@ _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DATE = re.compile(r"(-?[0-9]{1,10})-([0-9]{1,2})-([0-9]{1,2})")
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(\.[0-9]{0,9})?")
 _ISO_TIME = re.compile(r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(\.[0-9]{0,9})?)?")
+_USUAL_TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?")
 _EXACT = Context(prec=100)
 EPOCH = datetime(1970, 1, 1)
 
@@ -66,6 +67,11 @@ def fit_decimal(number: Decimal, precision: int, scale: int) -> Decimal | None:
 
 def day(text: str) -> date | None:
     """Read ``2026-01-31``, whatever follows a space; days and months past their end run over, as in Java."""
+    if len(text) == 10 and text[4] == text[7] == "-":
+        try:
+            return date.fromisoformat(text)  # the usual form, in a tenth of the time
+        except ValueError:
+            pass
     match = _DATE.fullmatch(text.strip().partition(" ")[0])
     if match is None:
         return None
@@ -79,6 +85,11 @@ def day(text: str) -> date | None:
 
 def timestamp(text: str) -> datetime | None:
     """Read ``2026-01-31 10:30:00.123`` or ISO's ``T`` form; rounded to milliseconds, as Athena keeps them."""
+    if _USUAL_TIMESTAMP.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            pass
     text = text.strip()
     separator = " " if " " in text else "T"
     day_text, found, time_text = text.partition(separator)

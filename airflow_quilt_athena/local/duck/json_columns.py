@@ -23,6 +23,10 @@ _CASED_KEY = r'"[^"]*[A-Z\x{80}-\x{10FFFF}][^"]*":|\\"'
 _TEXTS = r'^\[(?:(?:"[^"\\]*"|null)(?:,(?:"[^"\\]*"|null))*)?\]$'
 _TEXT_FIELDS = r'^\{(?:"[^"\\]*":(?:"[^"\\]*"|null)(?:,"[^"\\]*":(?:"[^"\\]*"|null))*)?\}$'
 
+# Moments as they usually are. (A question mark would be taken for the value: see ColumnSql.)
+_DAY = "[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}"
+_TIME = "[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{3}|)"
+
 PLAIN_OBJECT = "json_valid(line) AND starts_with(line, '{')"
 # Of a file's content: it has a key with letters that may be upper-case ones.
 HAS_CASED_KEY = """regexp_matches(content, '"[^"]*[A-Z\\x{80}-\\x{10FFFF}][^"]*"\\s*:|\\\\"[^"]*":')"""
@@ -56,6 +60,10 @@ def column_sql(kind: DataType, decoder: OpenXJson) -> ColumnSql | None:
         return _scalar("TRY_CAST((? ->> '$') AS DOUBLE)", "BIGINT", "UBIGINT", "DOUBLE")
     if kind.name == "boolean":
         return _scalar("(? ->> '$') = 'true'", "BOOLEAN")
+    if kind.name == "date":
+        return _moment("DATE", f"^{_DAY}$")
+    if kind.name == "timestamp" and not decoder.has_formats:
+        return _moment("TIMESTAMP", f"^{_DAY}( |T){_TIME}$|^{_DAY}T{_TIME}Z$")
     if kind.trino == "array(varchar)":
         return _shaped(_TEXTS, '["VARCHAR"]')
     names = [name for name, _ in kind.fields] if kind.name == "row" else []
@@ -66,6 +74,13 @@ def column_sql(kind: DataType, decoder: OpenXJson) -> ColumnSql | None:
 
 def _scalar(value: str, *types: str) -> ColumnSql:
     return ColumnSql(value, f"json_type(?) NOT IN ({', '.join(map(literal, [*types, 'NULL']))})")
+
+
+def _moment(target: str, usual: str) -> ColumnSql:
+    """Days past a month's end run over for the SerDe; DuckDB has none of them."""
+    value = f"TRY_CAST((? ->> '$') AS {target})"
+    odd = f"json_type(?) <> 'VARCHAR' OR NOT regexp_matches(? ->> '$', {literal(usual)}) OR {value} IS NULL"
+    return ColumnSql(value, f"json_type(?) <> 'NULL' AND ({odd})")
 
 
 def _text(decoder: OpenXJson) -> ColumnSql:

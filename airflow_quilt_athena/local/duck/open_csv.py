@@ -7,6 +7,8 @@ read 2026-11).
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -15,15 +17,21 @@ from airflow_quilt_athena.local.data_type import DataType
 from airflow_quilt_athena.local.duck.hive_values import EPOCH, Parse, integer, scalar_parser
 from airflow_quilt_athena.local.errors import QueryFailed
 
+_PYTHON_LIMIT = 100_000  # csv.reader refuses fields of more than 131,072 characters
+
 
 class OpenCsv:
     """The fields of a table's lines, by the SerDe's parameters."""
 
     def __init__(self, parameters: Mapping[str, str], columns: Sequence[tuple[str, DataType]]) -> None:
-        self._separator = parameters.get("separatorChar") or ","
-        self._quote = parameters.get("quoteChar") or '"'
-        self._escape = parameters.get("escapeChar") or "\\"
+        self._separator = (parameters.get("separatorChar") or ",")[0]
+        self._quote = (parameters.get("quoteChar") or '"')[0]
+        self._escape = (parameters.get("escapeChar") or "\\")[0]
         self._width = len(columns)
+        s, q, e = map(re.escape, (self._separator, self._quote, self._escape))
+        value = f"(?:{q}[^{q}{e}]*{q}|[^{s}{q}{e}]*)"
+        # No quote or escape but around whole values: Python's own reader splits such a line alike.
+        self._simple = re.compile(f"{value}(?:{s}{value})*")
         self._parsers = {name: (index, _parser(index, kind)) for index, (name, kind) in enumerate(columns)}
 
     def decode(self, lines: Sequence[str], wanted: Sequence[str]) -> list[list[Any]]:
@@ -45,6 +53,8 @@ class OpenCsv:
             return ()
         if self._quote not in line and self._escape not in line:
             return line.split(self._separator)
+        if len(line) < _PYTHON_LIMIT and self._simple.fullmatch(line):
+            return next(csv.reader([line], delimiter=self._separator, quotechar=self._quote))
         return _QuotedLine(line, self._separator, self._quote, self._escape).fields(self._width)
 
 

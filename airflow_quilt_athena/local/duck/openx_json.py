@@ -50,6 +50,7 @@ class OpenXJson:
             if name.startswith("mapping.")
         }
         self._moment = timestamp_reader(parameters, _moment)
+        self.has_formats = self._moment is not _moment
         self._saw_unquoted = False
         self._plain = self._decoder(None)
         self._lowering = self._decoder(_lower_pairs)
