@@ -1,5 +1,6 @@
 """SELECT as a client sees it: started, waited for, fetched over HTTP from a running local Athena."""
 
+# ruff: noqa: E501  # SQL reads best unbroken
 from __future__ import annotations
 
 import time

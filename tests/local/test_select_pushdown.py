@@ -18,7 +18,11 @@ from tests.local.select_support import FakeGlue, session
 
 
 def table(*keys: str) -> dict[str, Any]:
-    columns = [{"Name": "id", "Type": "int"}, {"Name": "name", "Type": "string"}, {"Name": "amount", "Type": "double"}]
+    columns = [
+        {"Name": "id", "Type": "int"},
+        {"Name": "name", "Type": "string"},
+        {"Name": "amount", "Type": "double"},
+    ]
     return {
         "TableType": "EXTERNAL_TABLE",
         "StorageDescriptor": {"Columns": columns, "Location": "s3://bucket/t/"},
@@ -72,7 +76,10 @@ def filters(sql: str, name: str = "t") -> list[str]:
 
 SUNK: list[tuple[str, list[str]]] = [
     ("SELECT id FROM t WHERE dt = 'x'", ["""("dt" = 'x')"""]),
-    ("SELECT id FROM t WHERE dt = 'x' AND id = 1 AND region IN ('a', 'b')", ["""("dt" = 'x')""", """("region" IN ('a', 'b'))"""]),
+    (
+        "SELECT id FROM t WHERE dt = 'x' AND id = 1 AND region IN ('a', 'b')",
+        ["""("dt" = 'x')""", """("region" IN ('a', 'b'))"""],
+    ),
     ("SELECT id FROM t WHERE dt = 'x' OR region = 'y'", ["""(("dt" = 'x') OR ("region" = 'y'))"""]),
     ("SELECT id FROM t WHERE dt = 'x' OR id = 1", []),
     ("SELECT id FROM t WHERE \"$path\" IN ('s3://a', 's3://b')", ["""("$path" IN ('s3://a', 's3://b'))"""]),
@@ -96,8 +103,10 @@ SUNK: list[tuple[str, list[str]]] = [
     ("SELECT x FROM t CROSS JOIN UNNEST(split(name, ',')) AS s(x) WHERE dt = 'x'", ["""("dt" = 'x')"""]),
     ("SELECT (SELECT max(id) FROM t WHERE dt = 'x')", ["""("dt" = 'x')"""]),
     ("SELECT 1 FROM u WHERE id IN (SELECT id FROM t WHERE dt = 'x')", ["""("dt" = 'x')"""]),
-    ("WITH w AS (SELECT * FROM t) SELECT 1 FROM w a JOIN w b ON a.id = b.id WHERE a.dt = 'x' AND b.dt = 'y'",
-     ["""((("dt" = 'x')) OR (("dt" = 'y')))"""]),
+    (
+        "WITH w AS (SELECT * FROM t) SELECT 1 FROM w a JOIN w b ON a.id = b.id WHERE a.dt = 'x' AND b.dt = 'y'",
+        ["""((("dt" = 'x')) OR (("dt" = 'y')))"""],
+    ),
     # and where they would change the result, they stay
     ("SELECT 1 FROM t LEFT JOIN u ON t.id = u.id AND t.dt = 'x'", []),
     ("SELECT 1 FROM u LEFT JOIN t ON t.id = u.id WHERE t.dt = 'x'", []),

@@ -215,3 +215,16 @@ def test_parameters_are_put_where_the_marks_are() -> None:
 def test_current_moments_are_those_of_one_clock() -> None:
     ((same, date),) = rows("SELECT now() = current_timestamp, current_date = CAST(now() AS date)")
     assert (same, date) == ("true", "true")
+
+
+def test_a_query_may_be_as_long_as_its_author_likes() -> None:
+    terms = " OR ".join(f"x = {number}" for number in range(2000))
+    assert rows(f"SELECT count(*) FROM UNNEST(sequence(1, 3000)) AS t(x) WHERE {terms}") == [("1999",)]
+    sums = " + ".join("1" for _ in range(500))
+    assert rows(f"SELECT {sums}") == [("500",)]
+    union = " UNION ALL ".join(f"SELECT {number} AS x" for number in range(300))
+    assert rows(f"SELECT count(*), max(x) FROM ({union})") == [("300", "299")]
+    nested = "SELECT 1 AS x"
+    for _ in range(30):
+        nested = f"SELECT x + 1 AS x FROM ({nested})"
+    assert rows(nested) == [("31",)]

@@ -142,7 +142,9 @@ def test_a_query_is_refused_in_athenas_words(sql: str, reason: str) -> None:
 )
 def test_nothing_of_duckdbs_own_can_be_reached(sql: str) -> None:
     reason = refusal(sql)
-    assert reason.startswith(("line 1:", "TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND", "FUNCTION_NOT_FOUND", "NOT_SUPPORTED"))
+    assert reason.startswith(
+        ("line 1:", "TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND", "FUNCTION_NOT_FOUND", "NOT_SUPPORTED")
+    )
 
 
 def test_duckdb_itself_is_locked() -> None:

@@ -377,6 +377,8 @@ ANSWERS: list[tuple[str, str | None]] = [
     ("reduce(ARRAY[5, 6, 10, 20], CAST(ROW(0.0, 0) AS ROW(sum DOUBLE, count INTEGER)), (s, x) -> "
      "CAST(ROW(x + s.sum, s.count + 1) AS ROW(sum DOUBLE, count INTEGER)), s -> IF(s.count = 0, NULL, s.sum / s.count))",
      "10.25"),
+    ("transform(ARRAY[1, 2], x -> reduce(transform(ARRAY[10], x -> x + 1), x, (s, y) -> s + y, s -> s))", "[12, 13]"),
+    ("zip_with(ARRAY[1, 2], ARRAY[3, 4], (x, y) -> zip_with(ARRAY[10], ARRAY[20], (p, q) -> p + x))", "[[11], [12]]"),
     ("any_match(ARRAY[1, 2], x -> x > 1)", "true"),
     ("any_match(ARRAY[1, NULL], x -> x > 1)", None),
     ("all_match(ARRAY[], x -> x > 1)", "true"),
@@ -406,6 +408,7 @@ ANSWERS: list[tuple[str, str | None]] = [
     ("transform_values(MAP(ARRAY[1, 2, 3], ARRAY[10, 20, 30]), (k, v) -> v + k)", "{1=11, 2=22, 3=33}"),
     ("transform_values(MAP(ARRAY[1, 2], ARRAY[1.0, 1.4]), "
      "(k, v) -> MAP(ARRAY[1, 2], ARRAY['one', 'two'])[k] || '_' || CAST(v AS varchar))", "{1=one_1.0, 2=two_1.4}"),
+    ("map_filter(MAP(ARRAY[1, 2], ARRAY[1, 2]), (k, v) -> cardinality(map_filter(MAP(ARRAY[1], ARRAY[0]), (j, w) -> j = k)) = 1)", "{1=1}"),
     # rows
     ("ROW(1, 'x')", "{field0=1, field1=x}"),
     ("CAST(ROW(1, 2.0E0) AS ROW(x bigint, y double)).x", "1"),
@@ -416,6 +419,9 @@ ANSWERS: list[tuple[str, str | None]] = [
     ("json_extract_scalar('{\"a\": {\"b\": \"c\"}}', '$.a')", None),
     ("json_extract_scalar('{\"a\": null}', '$.a')", None),
     ("json_extract_scalar('{\"a\": true}', '$.a')", "true"),
+    ("json_extract_scalar('{\"s\": \"x 1.50\", \"price\": 19.90}', '$.price')", "19.90"),
+    ("json_extract_scalar('[1e5, \"2.50\\\"\"]', '$[0]')", "1e5"),
+    ("json_extract_scalar('{\"s\": \"x 1.50\", \"price\": 19.90}', '$.s')", "x 1.50"),
     ("json_extract_scalar('{\"a b\": 1}', '$[\"a b\"]')", "1"),
     ("json_extract_scalar('not json', '$.a')", None),
     ("json_extract('{\"a\": [1, {\"b\": 2}]}', '$.a[1]')", '{"b":2}'),

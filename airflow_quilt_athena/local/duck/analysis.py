@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_quilt_athena.local.catalog import Catalog, Table
-from airflow_quilt_athena.local.duck import from_clause, gate, literals, select
+from airflow_quilt_athena.local.duck import from_clause, gate, literals, select, set_operations
 from airflow_quilt_athena.local.duck.expressions import Expressions
 from airflow_quilt_athena.local.duck.failures import failed, unsupported
 from airflow_quilt_athena.local.duck.lattice import coercible
@@ -66,10 +66,6 @@ class Analysis:
         """Return a name no other column or relation has."""
         return self.shared.symbols.new(hint or "c")
 
-    def lambda_symbol(self, hint: str) -> str:
-        """Return a name for a lambda's parameter; equal lambdas get equal text, so it is the user's own."""
-        return f"{hint.replace(chr(34), '')}#"
-
     def field(self, label: str | None, kind: DataType, value: Expr | None = None) -> Field:
         """Make a field of a name of its own, made of what ``value`` reads."""
         return Field(
@@ -117,7 +113,8 @@ class Analysis:
     def _define(self, label: str, body: Relation, aliases: Sequence[str], node: Any) -> CommonTable:
         fields = [one for one in body.fields if not one.hidden]
         if aliases and len(aliases) != len(fields):
-            message = f"Column alias list has {len(aliases)} entries but WITH query({label}) has {len(fields)} columns"
+            shown = f"WITH query({label}) has {len(fields)} columns"
+            message = f"Column alias list has {len(aliases)} entries but {shown}"
             raise failed("MISMATCHED_COLUMN_ALIASES", node, message)
         columns = tuple(aliases) if aliases else tuple(one.name for one in fields)
         table = CommonTable(label, self.symbol(label), body, columns)
@@ -154,7 +151,10 @@ class Analysis:
                 self.named.pop()
             steps.append(self._define(label, self._as_types(step, kinds, node), aliases, node))
         return self._define(
-            label, select.union_of_steps(self, [self.reference(one) for one in steps], kinds), aliases, node
+            label,
+            set_operations.union_of_steps(self, [self.reference(one) for one in steps], kinds),
+            aliases,
+            node,
         )
 
     def _as_types(self, relation: Relation, kinds: Sequence[DataType], node: Any) -> Relation:
@@ -162,7 +162,10 @@ class Analysis:
         if len(fields) != len(kinds) or not all(
             coercible(one.type, kind) for one, kind in zip(fields, kinds, strict=True)
         ):
-            message = "recursion step relation output type ({}) is not coercible to recursion base relation output type ({})"
+            message = (
+                "recursion step relation output type ({}) is not coercible to "
+                "recursion base relation output type ({})"
+            )
             shown = [", ".join(kind.trino for kind in side) for side in ([one.type for one in fields], kinds)]
             raise failed("TYPE_MISMATCH", node, message.format(*shown))
         return self.project(
@@ -257,11 +260,7 @@ class Analysis:
         full_name = f"{CATALOG}.{table.database}.{table.name}"
         assert table.view is not None  # told by the caller
         if full_name in self.views:
-            raise failed(
-                "VIEW_IS_RECURSIVE",
-                node,
-                f"Statement would create a recursive view: {full_name}" if False else "View is recursive",
-            )
+            raise failed("VIEW_IS_RECURSIVE", node, "View is recursive")
         inside = Analysis(self.shared, table.view.schema.lower(), views=(*self.views, full_name))
         try:
             relation = inside.query(query_of(gate.parse(table.view.sql)), None)
@@ -286,14 +285,17 @@ class Analysis:
     ) -> None:
         problem = None
         if len(fields) != len(stored):
-            problem = f"stored view column count ({len(stored)}) does not match column count derived from the view query analysis ({len(fields)})"
+            problem = (
+                f"stored view column count ({len(stored)}) does not match column count derived from the "
+                f"view query analysis ({len(fields)})"
+            )
         for at, (one, (label, kind)) in enumerate(zip(fields, stored, strict=False)):
+            found = f"column [{one.name}] of type {one.type.trino} projected from query view at position {at}"
+            wanted = f"column [{label}] of type {kind.trino} stored in view definition"
             if one.name != label:
-                problem = f"column [{one.name}] of type {one.type.trino} projected from query view at position {at} has a different name from column [{label}] of type {kind.trino} stored in view definition"
+                problem = problem or f"{found} has a different name from {wanted}"
             elif not coercible(one.type, kind):
-                problem = f"column [{one.name}] of type {one.type.trino} projected from query view at position {at} cannot be coerced to column [{label}] of type {kind.trino} stored in view definition"
-            if problem:
-                break
+                problem = problem or f"{found} cannot be coerced to {wanted}"
         if problem:
             raise failed("VIEW_IS_STALE", node, f"View '{full_name}' is stale or in invalid state: {problem}")
 

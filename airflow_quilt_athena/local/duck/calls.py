@@ -180,7 +180,7 @@ def _lambda(it: Expressions, node: Any, pattern: Pattern, found: Bindings) -> Ex
             node,
             f"Expected a lambda that takes {len(wanted)} argument(s) but got {len(names)}",
         )
-    symbols = [it.analysis.lambda_symbol(name) for name in names]
+    symbols = it.lambda_symbols(names)
     known = {
         name: Expr(f'"{symbol}"', substitute(kind, found))
         for name, symbol, kind in zip(names, symbols, wanted, strict=True)

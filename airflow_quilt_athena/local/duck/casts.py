@@ -118,22 +118,28 @@ def moment_text(sql: str, digits: int) -> str:
     return f"strftime({sql}, '%Y-%m-%d %H:%M:%S.%f')[1:{20 + digits}]"
 
 
+_NOT_A_NUMBER = (
+    "WHEN isnan({0}) THEN 'NaN' WHEN isinf({0}) THEN CASE WHEN {0} > 0 THEN '' ELSE '-' END || 'Infinity'"
+)
+_DIGITS = "ltrim(replace({1}, '.', ''), '0')"
+_WRITTEN_EXPONENT = "coalesce(CAST(nullif(split_part(CAST({0} AS VARCHAR), 'e', 2), '') AS INTEGER), 0)"
+_POINT = "length(split_part({1}, '.', 1)) - 1"
+_LEADING_ZEROS = f"length(replace({{1}}, '.', '')) - length({_DIGITS})"
+_MANTISSA = f"{_DIGITS}[1] || '.' || coalesce(nullif(rtrim({_DIGITS}[2:], '0'), ''), '0')"
+_EXPONENTIAL = (
+    f"CASE {_NOT_A_NUMBER} ELSE CASE WHEN signbit({{0}}) THEN '-' ELSE '' END "
+    f"|| CASE WHEN {{0}} = 0 THEN '0.0E0' ELSE {_MANTISSA} "
+    f"|| 'E' || ({_WRITTEN_EXPONENT} + {_POINT} - ({_LEADING_ZEROS})) END END"
+)
+
+
 def _exponential(sql: str) -> str:
-    """Return a double as Java's ``0.0###E0`` prints it: 1.5 is ``1.5E0``."""
-    written = let(f"split_part(CAST(abs({sql}) AS VARCHAR), 'e', 1)", lambda mantissa: mantissa)
-    digits = "ltrim(replace({1}, '.', ''), '0')"
-    body = (
-        "CASE WHEN isnan({0}) THEN 'NaN' WHEN isinf({0}) THEN CASE WHEN {0} > 0 THEN 'Infinity' ELSE '-Infinity' END "
-        "ELSE CASE WHEN signbit({0}) THEN '-' ELSE '' END || CASE WHEN {0} = 0 THEN '0.0E0' ELSE "
-        + digits
-        + "[1] || '.' || coalesce(nullif(rtrim("
-        + digits
-        + "[2:], '0'), ''), '0') || 'E' || (coalesce(CAST(nullif(split_part(CAST({0} AS VARCHAR), 'e', 2), '') AS INTEGER), 0)"
-        " + length(split_part({1}, '.', 1)) - 1 - (length(replace({1}, '.', '')) - length("
-        + digits
-        + "))) END END"
-    )
-    return let(sql, lambda it: fill(body, [it, written.replace(sql, it)]))
+    """Write a double as Java's ``0.0###E0`` does: 1.5 is ``1.5E0``."""
+
+    def written(it: str) -> str:
+        return fill(_EXPONENTIAL, [it, f"split_part(CAST(abs({it}) AS VARCHAR), 'e', 1)"])
+
+    return let(sql, written)
 
 
 def _fitted(sql: str, source: DataType, target: DataType) -> str:
@@ -158,7 +164,8 @@ def _from_text(sql: str, target: DataType) -> str:
         return _parsed(sql, _NUMBER_TEXT, target, message, "rtrim(trim({0}), 'dDfF')")
     if kind == "decimal":
         precision, scale = target.parameters
-        message = f"concat('Cannot cast VARCHAR ''', {{0}}, ''' to DECIMAL({precision}, {scale}). Value is not a number.')"
+        tail = f"to DECIMAL({precision}, {scale}). Value is not a number."
+        message = f"concat('Cannot cast VARCHAR ''', {{0}}, ''' {tail}')"
         return _parsed(
             sql, r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", target, message, "trim({0})"
         )
@@ -183,8 +190,8 @@ def _from_text(sql: str, target: DataType) -> str:
 
 
 def _parsed(sql: str, pattern: str, target: DataType, message: str, cleaned: str = "{0}") -> str:
-    bad = f"{{0}} IS NOT NULL AND (NOT regexp_full_match({{0}}, {text(pattern)}) OR TRY_CAST({cleaned} AS {target.duckdb}) IS NULL)"
-    # Braces of a pattern's repetition counts are not slots.
+    unread = f"TRY_CAST({cleaned} AS {target.duckdb}) IS NULL"
+    bad = f"{{0}} IS NOT NULL AND (NOT regexp_full_match({{0}}, {text(pattern)}) OR {unread})"
     template = ensure(
         bad, f"concat('INVALID_CAST_ARGUMENT: ', {message})", f"CAST({cleaned} AS {target.duckdb})"
     )
@@ -199,7 +206,8 @@ def _zoned_text(sql: str, target: DataType) -> str:
         clock = f"regexp_extract({it}, {text(pattern)}, 1)"
         zone = f"regexp_extract({it}, {text(pattern)}, 4)"
         value = zoned_value(f"TRY_CAST({clock} AS TIMESTAMP)", f"coalesce(nullif({zone}, ''), 'UTC')")
-        bad = f"{it} IS NOT NULL AND (NOT regexp_full_match({it}, {text(pattern)}) OR TRY_CAST({clock} AS TIMESTAMP) IS NULL)"
+        unread = f"TRY_CAST({clock} AS TIMESTAMP) IS NULL"
+        bad = f"{it} IS NOT NULL AND (NOT regexp_full_match({it}, {text(pattern)}) OR {unread})"
         message = f"concat('INVALID_CAST_ARGUMENT: Value cannot be cast to timestamp: ', {it})"
         return ensure(bad, message, value)
 
@@ -233,7 +241,8 @@ def _number(sql: str, source: DataType, target: DataType) -> str:
     if target.name == "decimal" and not _holds(source, target):
         precision, scale = target.parameters
         shown = source.trino.upper()
-        message = f"concat('INVALID_CAST_ARGUMENT: Cannot cast {shown} ''', {{0}}, ''' to DECIMAL({precision}, {scale})')"
+        wanted = f"DECIMAL({precision}, {scale})"
+        message = f"concat('INVALID_CAST_ARGUMENT: Cannot cast {shown} ''', {{0}}, ''' to {wanted}')"
         bad = f"{{0}} IS NOT NULL AND TRY_CAST({{0}} AS {target.duckdb}) IS NULL"
         return fill(ensure(bad, message, f"CAST({{0}} AS {target.duckdb})"), [sql])
     return f"CAST({sql} AS {target.duckdb})"

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_quilt_athena.local.catalog import Catalog
 from airflow_quilt_athena.local.session import Column, QueryResult, Session
 
+if TYPE_CHECKING:
+    from airflow_quilt_athena.local.duck.translate import Translated
+
 _EXPLAIN = re.compile(
     r"\s*EXPLAIN\s+(?P<analyze>ANALYZE\s+(?:VERBOSE\s+)?)?(?:\((?:[^()]|\([^()]*\))*\)\s*)?", re.IGNORECASE
 )
+
+_RECURSION_LIMIT = 20_000
 
 
 class DuckEngine:
@@ -53,10 +59,12 @@ def warm() -> None:
     con.close()
 
 
-def _translated(sql: str, session: Session) -> Any:
+def _translated(sql: str, session: Session) -> Translated:
     from airflow_quilt_athena.local.duck import gate
     from airflow_quilt_athena.local.duck.translate import translate
 
+    # Long texts nest deeply: an expression of a thousand terms is a thousand levels of the parse tree.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION_LIMIT))
     tree = gate.parse(sql)
     session.check()
     return translate(
@@ -68,7 +76,7 @@ def _translated(sql: str, session: Session) -> Any:
     )
 
 
-def _run(sql: str, translated: Any, session: Session) -> Any:
+def _run(sql: str, translated: Translated, session: Session) -> Any:
     """Bind the scans and run DuckDB's SQL, stopping when the query is stopped."""
     import duckdb
 
@@ -93,7 +101,7 @@ def _run(sql: str, translated: Any, session: Session) -> Any:
         con.close()
 
 
-def _typed(table: Any, translated: Any) -> Any:
+def _typed(table: Any, translated: Translated) -> Any:
     """Give the result the Arrow types its columns promise."""
     import pyarrow as pa
 

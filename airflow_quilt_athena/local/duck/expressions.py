@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_quilt_athena.local.duck import calls, literals, specials
+from airflow_quilt_athena.local.duck import calls, literals, predicates, specials
 from airflow_quilt_athena.local.duck.failures import column_not_found, failed, mismatch, unsupported
 from airflow_quilt_athena.local.duck.operators import (
     arithmetic,
-    compare,
     comparison_key,
     concatenate,
     convert,
@@ -48,7 +47,8 @@ _ARRAY_SUBSCRIPT = ensure(
         "'INVALID_FUNCTION_ARGUMENT: Array subscript is negative: ', {1}",
         ensure(
             "{1} > len({0})",
-            "'INVALID_FUNCTION_ARGUMENT: Array subscript must be less than or equal to array length: ', {1}, ' > ', len({0})",
+            "'INVALID_FUNCTION_ARGUMENT: Array subscript must be less than or equal to array length: ', "
+            "{1}, ' > ', len({0})",
             "{0}[{1}]",
         ),
     ),
@@ -61,7 +61,7 @@ _MAP_SUBSCRIPT = ensure(
 
 
 class Expressions:
-    """Analyses the expressions of one place in a query: its SELECT list, its WHERE, …"""
+    """Analyses the expressions of one place in a query: its SELECT list, its WHERE and so on."""
 
     def __init__(
         self,
@@ -117,6 +117,10 @@ class Expressions:
             "FIRST" if node.nullOrdering is not None and node.nullOrdering.text.upper() == "FIRST" else "LAST"
         )
         return f"{comparison_key(value)} {direction} NULLS {nulls}"
+
+    def lambda_symbols(self, names: list[str]) -> list[str]:
+        """Name a lambda's parameters after how deep it lies, so that equal lambdas have equal text."""
+        return [f"{label.replace(chr(34), '')}#l{len(self._lambdas)}" for label in names]
 
     @contextmanager
     def lambda_names(self, names: dict[str, Expr]) -> Iterator[None]:
@@ -176,14 +180,13 @@ class Expressions:
 
     def _predicated(self, node: Any) -> Expr:
         predicate = node.predicate()
-        if predicate is None:
-            return self.analyze(node.valueExpression())
-        return _PREDICATES[type(predicate).__name__](self, self.analyze(node.valueExpression()), predicate)
+        value = self.analyze(node.valueExpression())
+        return value if predicate is None else predicates.predicate(self, value, predicate)
 
     def _logical(self, node: Any) -> Expr:
         word = "AND" if type(node).__name__ == "AndContext" else "OR"
         message = "Logical expression term must evaluate to a boolean (actual: {})"
-        sides = [self.boolean(side, message) for side in node.booleanExpression()]
+        sides = [self.boolean(side, message) for side in chain_of(node)]
         return made_from(f"({f' {word} '.join(side.sql for side in sides)})", BOOLEAN, *sides)
 
     def _not(self, node: Any) -> Expr:
@@ -191,73 +194,9 @@ class Expressions:
         value = self.boolean(node.booleanExpression(), message)
         return made_from(f"(NOT {value.sql})", BOOLEAN, value)
 
-    def _comparison(self, left: Expr, node: Any) -> Expr:
-        operator = node.comparisonOperator()
-        sign = operator.getText()
-        return compare(left, "<>" if sign == "!=" else sign, self.analyze(node.right), operator)
-
-    def _quantified(self, left: Expr, node: Any) -> Expr:
-        operator = node.comparisonOperator().getText()
-        operator = "<>" if operator == "!=" else operator
-        quantifier = node.comparisonQuantifier().getText().upper().replace("SOME", "ANY")
-        relation, inner = self._subquery(node.query())
-        value, selected = self._against_subquery(left, relation, node)
-        return made_from(
-            f"({value} {operator} {quantifier} ({selected}))", BOOLEAN, left, inner, subquery=True
-        )
-
-    def _in_subquery(self, left: Expr, node: Any) -> Expr:
-        relation, inner = self._subquery(node.query())
-        value, selected = self._against_subquery(left, relation, node)
-        word = "NOT IN" if node.NOT() else "IN"
-        return made_from(f"({value} {word} ({selected}))", BOOLEAN, left, inner, subquery=True)
-
-    def _against_subquery(self, left: Expr, relation: Relation, node: Any) -> tuple[str, str]:
-        field = _only_column(relation, node)
-        right = Expr(field.sql, field.type)
-        message = "value and result of subquery must be of the same type for IN expression: {}"
-        one, other = unify([left, right], node, message)
-        return comparison_key(one), f"SELECT {comparison_key(other)} FROM ({relation.sql})"
-
-    def _between(self, value: Expr, node: Any) -> Expr:
-        message = "Cannot check if {} is BETWEEN"
-        parts = unify([value, self.analyze(node.lower), self.analyze(node.upper)], node, message)
-        one, low, high = (comparison_key(part) for part in parts)
-        word = "NOT BETWEEN" if node.NOT() else "BETWEEN"
-        return made_from(f"({one} {word} {low} AND {high})", BOOLEAN, *parts)
-
-    def _in_list(self, value: Expr, node: Any) -> Expr:
-        items = [self.analyze(item) for item in node.expression()]
-        parts = unify([value, *items], node, "IN value and list items must be the same type: {}")
-        one, *others = (comparison_key(part) for part in parts)
-        word = "NOT IN" if node.NOT() else "IN"
-        return made_from(f"({one} {word} ({', '.join(others)}))", BOOLEAN, *parts)
-
-    def _like(self, value: Expr, node: Any) -> Expr:
-        from airflow_quilt_athena.local.duck.lattice import is_text
-
-        pattern = self.analyze(node.pattern)
-        escape = self.analyze(node.escape) if node.escape is not None else None
-        for what, part in (("Left side of LIKE expression", value), ("Pattern for LIKE expression", pattern)):
-            if not is_text(part.type) and part.type != UNKNOWN:
-                raise mismatch(node, f"{what} must evaluate to a varchar (actual: {part.type.trino})")
-        tail = "" if escape is None else f" ESCAPE {escape.sql}"
-        if escape is not None and escape.is_literal and len(str(escape.literal)) != 1:
-            raise failed("INVALID_FUNCTION_ARGUMENT", node, "Escape string must be a single character")
-        parts = [convert(part, VARCHAR, node) for part in (value, pattern)]
-        word = "NOT LIKE" if node.NOT() else "LIKE"
-        return made_from(f"({parts[0].sql} {word} {parts[1].sql}{tail})", BOOLEAN, value, pattern)
-
-    def _null_predicate(self, value: Expr, node: Any) -> Expr:
-        return made_from(f"({value.sql} IS {'NOT ' if node.NOT() else ''}NULL)", BOOLEAN, value)
-
-    def _distinct_from(self, value: Expr, node: Any) -> Expr:
-        word = "IS NOT DISTINCT FROM" if node.NOT() else "IS DISTINCT FROM"
-        return compare(value, word, self.analyze(node.right), node)
-
     # --- subqueries ---
 
-    def _subquery(self, node: Any) -> tuple[Relation, Expr]:
+    def subquery(self, node: Any) -> tuple[Relation, Expr]:
         """Analyse a subquery; the expression carries what it reads of this query's columns."""
         boundary = Scope([], self.scope)
         relation = self.analysis.query(node, boundary)
@@ -265,15 +204,15 @@ class Expressions:
             one.use()
         self.subqueries.append(relation)
         outer = [self.of_field(one, node) for one in boundary.escaped]
-        return relation, made_from("", UNKNOWN, *outer, subquery=True, name=None)
+        return relation, made_from("", UNKNOWN, *outer, subquery=True)
 
     def _scalar_subquery(self, node: Any) -> Expr:
-        relation, inner = self._subquery(node.query())
-        field = _only_column(relation, node)
+        relation, inner = self.subquery(node.query())
+        field = predicates.only_column(relation, node)
         return made_from(f"({relation.sql})", field.type, inner, subquery=True)
 
     def _exists(self, node: Any) -> Expr:
-        relation, inner = self._subquery(node.query())
+        relation, inner = self.subquery(node.query())
         return made_from(f"EXISTS ({relation.sql})", BOOLEAN, inner, subquery=True)
 
     # --- values ---
@@ -298,7 +237,8 @@ class Expressions:
         if value.type.name not in ("timestamp", TIMESTAMP_TZ):
             raise mismatch(
                 node,
-                f"Type of value must be a time or timestamp with or without time zone (actual {value.type.trino})",
+                "Type of value must be a time or timestamp with or without time zone "
+                f"(actual {value.type.trino})",
             )
         wanted = literals.string_literal(literals.string(zone.string()))
         return calls.call_named(self, "at_timezone", [value, wanted], node)
@@ -382,7 +322,8 @@ class Expressions:
         return unify(
             results,
             node,
-            "All CASE results must be the same type or coercible to a common type. Cannot find common type between {}",
+            "All CASE results must be the same type or coercible to a common type. "
+            "Cannot find common type between {}",
         )
 
     def _lambda(self, node: Any) -> Expr:
@@ -453,7 +394,8 @@ class Expressions:
             raise failed(
                 "MISSING_GROUP_BY",
                 node,
-                "A GROUPING() operation can only be used with a corresponding GROUPING SET/CUBE/ROLLUP/GROUP BY clause",
+                "A GROUPING() operation can only be used with a corresponding "
+                "GROUPING SET/CUBE/ROLLUP/GROUP BY clause",
             )
         keys = []
         for part in node.qualifiedName():
@@ -476,15 +418,14 @@ class Expressions:
         return calls.listagg(self, node)
 
 
-def _only_column(relation: Relation, node: Any) -> Field:
-    visible = [one for one in relation.fields if not one.hidden]
-    if len(visible) != 1:
-        raise failed(
-            "NOT_SUPPORTED",
-            node,
-            f"Multiple columns returned by subquery are not yet supported. Found {len(visible)}",
-        )
-    return visible[0]
+def chain_of(node: Any) -> list[Any]:
+    """Return the terms of ``a OR b OR c``, which is nested as deep as it is long, from left to right."""
+    terms: list[Any] = []
+    kind = type(node)
+    while type(node) is kind:
+        node, last = node.booleanExpression()
+        terms.insert(0, last)
+    return [node, *terms]
 
 
 def dotted(node: Any) -> tuple[str, ...] | None:
@@ -558,14 +499,4 @@ _HANDLERS: dict[str, Handler] = {
         ),
         Expressions._plain_literal,
     ),
-}
-_PREDICATES: dict[str, Callable[[Expressions, Expr, Any], Expr]] = {
-    "ComparisonContext": Expressions._comparison,
-    "QuantifiedComparisonContext": Expressions._quantified,
-    "BetweenContext": Expressions._between,
-    "InListContext": Expressions._in_list,
-    "InSubqueryContext": Expressions._in_subquery,
-    "LikeContext": Expressions._like,
-    "NullPredicateContext": Expressions._null_predicate,
-    "DistinctFromContext": Expressions._distinct_from,
 }

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_quilt_athena.local.duck import literals
-from airflow_quilt_athena.local.duck.failures import failed, mismatch, unsupported
-from airflow_quilt_athena.local.duck.lattice import NUMERIC, common_of, common_type
+from airflow_quilt_athena.local.duck.failures import failed, unsupported
+from airflow_quilt_athena.local.duck.lattice import NUMERIC, common_type
 from airflow_quilt_athena.local.duck.operators import compare, convert
 from airflow_quilt_athena.local.duck.relations import Join, Relation, Through
 from airflow_quilt_athena.local.duck.scope import Conjunct, Expr, Field, Scope
-from airflow_quilt_athena.local.duck.snippets import name
-from airflow_quilt_athena.local.types import BIGINT, DataType
+from airflow_quilt_athena.local.duck.unnest import unnest
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.local.duck.analysis import Analysis
@@ -106,7 +104,7 @@ def _primary(analysis: Analysis, node: Any, outer: Scope | None, left: Relation 
     if kind == "ParenthesizedRelationContext":
         return relation(analysis, node.relation(), outer, None)
     if kind == "UnnestContext":
-        return _unnest(analysis, node, outer, left, keep=False)
+        return unnest(analysis, node, outer, left, keep=False)
     if kind == "LateralContext":
         return _lateral(analysis, node, outer, left, "CROSS JOIN", "")
     if kind == "TableFunctionInvocationContext":
@@ -195,7 +193,9 @@ def conjuncts(node: Any) -> list[Any]:
     while type(node).__name__ == "ExpressionContext":
         node = node.getChild(0)
     if type(node).__name__ == "AndContext":
-        return [part for side in node.booleanExpression() for part in conjuncts(side)]
+        from airflow_quilt_athena.local.duck.expressions import chain_of
+
+        return [part for side in chain_of(node) for part in conjuncts(side)]
     return [node]
 
 
@@ -205,15 +205,7 @@ def _using(analysis: Analysis, left: Relation, right: Relation, criteria: Any, k
     meanings: dict[Field, Expr] = {}
     for node in criteria.identifier():
         label = literals.identifier(node)
-        sides = []
-        for side, which in ((left, "left"), (right, "right")):
-            found = Scope(side.fields).find((label,), node)
-            if found is None:
-                raise failed(
-                    "COLUMN_NOT_FOUND", node, f"Column '{label}' is missing from {which} side of join"
-                )
-            found.use()
-            sides.append(found)
+        sides = _side(left, "left", label, node), _side(right, "right", label, node)
         one, other = (Expr(side.sql, side.type, frozenset({side})) for side in sides)
         conditions.append(compare(one, "=", other, node).sql)
         wanted = common_type(one.type, other.type)
@@ -248,6 +240,14 @@ def _using(analysis: Analysis, left: Relation, right: Relation, criteria: Any, k
     return found_join
 
 
+def _side(relation: Relation, which: str, label: str, node: Any) -> Field:
+    found = Scope(relation.fields).find((label,), node)
+    if found is None:
+        raise failed("COLUMN_NOT_FOUND", node, f"Column '{label}' is missing from {which} side of join")
+    found.use()
+    return found
+
+
 def _lateral_node(node: Any) -> Any:
     """Return the UNNEST or LATERAL a relation consists of, with its alias, or None."""
     if type(node).__name__ != "RelationDefaultContext":
@@ -271,7 +271,7 @@ def _join_lateral(
         )
     primary = aliased.relationPrimary()
     if type(primary).__name__ == "UnnestContext":
-        found = _unnest(analysis, primary, outer, left, keep=kind == "LEFT")
+        found = unnest(analysis, primary, outer, left, keep=kind == "LEFT")
     else:
         found = _lateral(analysis, primary, outer, left, f"{kind} JOIN", " ON TRUE")
     if aliased.identifier() is not None:
@@ -296,134 +296,3 @@ def _lateral(
         return Through(fields, f"({inner.sql})", inner)
     source = f"({left.source} {join} LATERAL ({inner.sql}){tail})"
     return Through([*left.fields, *fields], source, left, [inner])
-
-
-# --- UNNEST ---
-
-
-@dataclass(slots=True)
-class _Unnesting:
-    """What UNNEST is made of: lists of the row, columns that unnest them, and the fields those become."""
-
-    lists: list[str] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)
-    outputs: list[tuple[Field, str]] = field(default_factory=list)
-
-
-def _unnest(
-    analysis: Analysis, node: Any, outer: Scope | None, left: Relation | None, *, keep: bool
-) -> Relation:
-    """Rows of arrays and maps side by side, the shorter ones filled with NULL; ``keep`` rows that have none."""
-    scope = Scope(list(left.fields) if left is not None else [], outer)
-    it = analysis.expressions(scope, clause="UNNEST")
-    values = [it.analyze(one) for one in node.expression()]
-    for value in values:
-        value.use()
-    own = set(scope.fields)
-    correlated = left is not None and (keep or any(one in own for value in values for one in value.fields))
-    made = _unnesting(analysis, values, node, keep)
-    base = left.source if correlated and left is not None else "(SELECT 1)"
-    lists = f"(SELECT *, {', '.join(made.lists)} FROM {base})"
-    renamed = ", ".join(f"{sql} AS {one.sql}" for one, sql in made.outputs)
-    source = f"(SELECT *, {renamed} FROM (SELECT *, {', '.join(made.columns)} FROM {lists}))"
-    fields = [one for one, _ in made.outputs]
-    if left is None:
-        return Through(fields, source, Relation([], source), it.subqueries)
-    if not correlated:
-        source = f"({left.source} CROSS JOIN {source})"
-    return Through([*left.fields, *fields], source, left, it.subqueries)
-
-
-def _unnesting(analysis: Analysis, values: list[Expr], node: Any, keep: bool) -> _Unnesting:
-    made = _Unnesting()
-    symbols = [analysis.symbol("list") for _ in values]
-    longest = "greatest(" + ", ".join(f"coalesce(len({name(one)}), 0)" for one in symbols) + ")"
-
-    def rows(sql: str) -> str:
-        return f"unnest(CASE WHEN {longest} = 0 THEN [NULL] ELSE {sql} END)" if keep else f"unnest({sql})"
-
-    for symbol, value in zip(symbols, values, strict=True):
-        item = analysis.symbol("item")
-        made.lists.append(f"{_as_list(value, node)} AS {name(symbol)}")
-        made.columns.append(f"{rows(name(symbol))} AS {name(item)}")
-        made.outputs += _outputs(analysis, value, name(item))
-    if node.ORDINALITY():
-        item = analysis.symbol("ordinality")
-        made.columns.append(f"{rows(f'range(1, {longest} + 1)')} AS {name(item)}")
-        made.outputs.append((analysis.field(None, BIGINT), name(item)))
-    return made
-
-
-def _as_list(value: Expr, node: Any) -> str:
-    if value.type.name == "array":
-        return value.sql
-    if value.type.name == "map":
-        return f"map_entries({value.sql})"
-    raise mismatch(node, f"Cannot unnest type: {value.type.trino}")
-
-
-def _outputs(analysis: Analysis, value: Expr, item: str) -> list[tuple[Field, str]]:
-    """Return the columns one argument becomes: a map's key and value, each field of an array's rows."""
-    if value.type.name == "map":
-        key, mapped = value.type.children
-        parts: list[tuple[str | None, DataType, str]] = [
-            (None, key, f'{item}."key"'),
-            (None, mapped, f'{item}."value"'),
-        ]
-    elif value.type.children[0].name == "row":
-        inner = value.type.children[0]
-        parts = [
-            (given, kind, f"{item}.{name(label)}")
-            for given, (label, kind) in zip(inner.field_names, inner.fields, strict=True)
-        ]
-    else:
-        parts = [(None, value.type.children[0], item)]
-    found = []
-    for label, kind, sql in parts:
-        one = analysis.field(label, kind, value)
-        found.append((one, sql))
-    return found
-
-
-def values_table(analysis: Analysis, node: Any, outer: Scope | None) -> Relation:
-    """``VALUES (1, 'a'), …``."""
-    it = analysis.expressions(Scope([], outer), clause="VALUES")
-    rows = [_cells(it, one) for one in node.expression()]
-    if len({len(row) for row in rows}) > 1:
-        raise mismatch(
-            node,
-            "Values rows have mismatched sizes: " + " vs ".join(str(len(row)) for row in rows[:2])
-            if False
-            else f"Values rows have mismatched types: {len(rows[0])} vs {next(len(row) for row in rows if len(row) != len(rows[0]))}",
-        )
-    kinds = []
-    for column in zip(*rows, strict=True):
-        kind = common_of([cell.type for cell in column])
-        if kind is None:
-            shown = " vs ".join(dict.fromkeys(cell.type.trino for cell in column))
-            raise mismatch(node, f"Values rows have mismatched types: {shown}")
-        kinds.append(kind)
-    fields = [analysis.field(None, kind) for kind in kinds]
-    lines = ", ".join(
-        "(" + ", ".join(convert(cell, kind, node).sql for cell, kind in zip(row, kinds, strict=True)) + ")"
-        for row in rows
-    )
-    columns = ", ".join(one.sql for one in fields)
-    return Through(
-        fields,
-        f"(VALUES {lines}) AS {name(analysis.symbol('values'))}({columns})",
-        Relation([], ""),
-        it.subqueries,
-    )
-
-
-def _cells(it: Expressions, node: Any) -> list[Expr]:
-    """Return the cells of one row: a row constructor's, or one value."""
-    inner = node
-    while type(inner).__name__ in ("ExpressionContext", "PredicatedContext", "ValueExpressionDefaultContext"):
-        if inner.getChildCount() != 1:
-            break
-        inner = inner.getChild(0)
-    if type(inner).__name__ == "RowConstructorContext":
-        return [it.analyze(one) for one in inner.expression()]
-    return [it.analyze(node)]

@@ -103,10 +103,9 @@ def _map_agg(call: Call) -> str:
         keys = f'list_transform({it}, lambda e: e."key")'
 
         def unique(labels: str) -> str:
-            return (
-                f"CASE WHEN {it} IS NOT NULL THEN map_from_entries(CASE WHEN list_unique({labels}) = len({it}) THEN {it} ELSE list_filter("
-                f'{it}, lambda e, i: list_position({labels}, e."key") = i) END) END'
-            )
+            firsts = f'list_filter({it}, lambda e, i: list_position({labels}, e."key") = i)'
+            entries = f"CASE WHEN list_unique({labels}) = len({it}) THEN {it} ELSE {firsts} END"
+            return f"CASE WHEN {it} IS NOT NULL THEN map_from_entries({entries}) END"
 
         return let(keys, unique)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from airflow_quilt_athena.local.duck.casts import text_of
 from airflow_quilt_athena.local.duck.pushdown import replace_symbols
 from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature, parse_table
-from airflow_quilt_athena.local.duck.snippets import Lambda, ensure, fill, let, name
+from airflow_quilt_athena.local.duck.snippets import Lambda, ensure, fill, let, name, variable
 from airflow_quilt_athena.local.types import YEAR_TO_MONTH
 
 _HAS_NULL = "len(list_filter({0}, lambda e: e IS NULL)) > 0"
@@ -25,15 +25,18 @@ _SLICE = ensure(
 _ELEMENT_AT = ensure("{1} = 0", "'INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1'", "{0}[{1}]")
 _MAX_ENTRIES = 10_000
 _WRONG_STOP = (
-    "'INVALID_FUNCTION_ARGUMENT: sequence stop value should be greater than or equal to start value if step is "
-    "greater than zero otherwise stop should be less than or equal to start'"
+    "'INVALID_FUNCTION_ARGUMENT: sequence stop value should be greater than or equal to start value if step "
+    "is greater than zero otherwise stop should be less than or equal to start'"
+)
+_TOO_LONG = (
+    f"'INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than {_MAX_ENTRIES} entries'"
 )
 _SEQUENCE = ensure(
     "{2} = 0 OR ({2} > 0 AND {1} < {0}) OR ({2} < 0 AND {1} > {0})",
     _WRONG_STOP,
     ensure(
         f"({{1}} - {{0}}) // {{2}} >= {_MAX_ENTRIES}",
-        f"'INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than {_MAX_ENTRIES} entries'",
+        _TOO_LONG,
         "generate_series({0}, {1}, {2})",
     ),
 )
@@ -161,7 +164,8 @@ def _zip(call: Call) -> str:
         longest = f"greatest({', '.join(f'len({it})' for it in names)})"
         cells = ", ".join(f"{name(f'field{index}')} := {it}[i]" for index, it in enumerate(names))
         present = " AND ".join(f"{it} IS NOT NULL" for it in names)
-        return f"CASE WHEN {present} THEN list_transform(range(1, {longest} + 1), lambda i: struct_pack({cells})) END"
+        rows = f"list_transform(range(1, {longest} + 1), lambda i: struct_pack({cells}))"
+        return f"CASE WHEN {present} THEN {rows} END"
 
     return packed(0, [])
 
@@ -173,12 +177,14 @@ def _inlined(function: str, values: list[str]) -> str:
 
 
 def _zip_with(call: Call) -> str:
+    at = variable(call.arguments[2])
+
     def zipped(one: str, other: str) -> str:
-        value = _inlined(call.arguments[2], [f"{one}[i]", f"{other}[i]"])
+        value = _inlined(call.arguments[2], [f"{one}[{at}]", f"{other}[{at}]"])
         longest = f"greatest(len({one}), len({other}))"
         return (
             f"CASE WHEN {one} IS NOT NULL AND {other} IS NOT NULL THEN "
-            f"list_transform(range(1, {longest} + 1), lambda i: {value}) END"
+            f"list_transform(range(1, {longest} + 1), lambda {at}: {value}) END"
         )
 
     return let(call.arguments[0], lambda one: let(call.arguments[1], lambda other: zipped(one, other)))
@@ -186,40 +192,43 @@ def _zip_with(call: Call) -> str:
 
 def _reduce(call: Call) -> str:
     items, start, step, finish = call.arguments
-    # A list of structs, because DuckDB starts from the first element when the first value is NULL.
-    state = f"list_reduce({items}, {step}, {start})"
-    return let(state, lambda it: _inlined(finish, [it]))
+    return let(f"list_reduce({items}, {step}, {start})", lambda it: _inlined(finish, [it]))
 
 
-_ENTRY = '"e#"'
-
-
-def _over_entries(call: Call, function: int) -> str:
-    return _inlined(call.arguments[function], [f'{_ENTRY}."key"', f'{_ENTRY}."value"'])
+def _over_entries(function: str) -> tuple[str, str]:
+    """Return a name for a map's entry, and a lambda's body over its key and value."""
+    entry = variable(function)
+    return entry, _inlined(function, [f'{entry}."key"', f'{entry}."value"'])
 
 
 def _map_filter(call: Call) -> str:
-    return f"map_from_entries(list_filter(map_entries({call.arguments[0]}), lambda {_ENTRY}: {_over_entries(call, 1)}))"
+    entry, condition = _over_entries(call.arguments[1])
+    kept = f"list_filter(map_entries({call.arguments[0]}), lambda {entry}: {condition})"
+    return f"map_from_entries({kept})"
 
 
 def _transform_values(call: Call) -> str:
-    entry = f'struct_pack("key" := {_ENTRY}."key", "value" := {_over_entries(call, 1)})'
-    return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {_ENTRY}: {entry}))"
+    entry, value = _over_entries(call.arguments[1])
+    made = f'struct_pack("key" := {entry}."key", "value" := {value})'
+    return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {entry}: {made}))"
 
 
 def _transform_keys(call: Call) -> str:
-    entry = f'struct_pack("key" := {_over_entries(call, 1)}, "value" := {_ENTRY}."value")'
-    return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {_ENTRY}: {entry}))"
+    entry, key = _over_entries(call.arguments[1])
+    made = f'struct_pack("key" := {key}, "value" := {entry}."value")'
+    return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {entry}: {made}))"
 
 
 def _map_zip_with(call: Call) -> str:
+    key = variable(call.arguments[2])
+
     def zipped(one: str, other: str) -> str:
-        value = _inlined(call.arguments[2], ["k", f"{one}[k]", f"{other}[k]"])
+        value = _inlined(call.arguments[2], [key, f"{one}[{key}]", f"{other}[{key}]"])
         keys = _distinct(f"list_concat(map_keys({one}), map_keys({other}))")
-        entry = f'struct_pack("key" := k, "value" := {value})'
+        entry = f'struct_pack("key" := {key}, "value" := {value})'
         return (
             f"CASE WHEN {one} IS NOT NULL AND {other} IS NOT NULL THEN "
-            f"map_from_entries(list_transform({keys}, lambda k: {entry})) END"
+            f"map_from_entries(list_transform({keys}, lambda {key}: {entry})) END"
         )
 
     return let(call.arguments[0], lambda one: let(call.arguments[1], lambda other: zipped(one, other)))
@@ -275,11 +284,6 @@ def _ngrams(call: Call) -> str:
     return fill(template, list(call.arguments))
 
 
-_TOO_LONG = (
-    f"'INVALID_FUNCTION_ARGUMENT: result of sequence function must not have more than {_MAX_ENTRIES} entries'"
-)
-
-
 def _sequence_moments(call: Call) -> str:
     """Dates or timestamps: the first with whole numbers of steps added."""
     start, stop = (f"CAST({one} AS TIMESTAMP)" for one in call.arguments[:2])
@@ -303,13 +307,13 @@ def _sequence_moments(call: Call) -> str:
 
 def _sort_by(call: Call) -> str:
     """Sort by a comparator: each element goes behind those that do not come after it."""
-    assert isinstance(call.arguments[1], Lambda)
-    before = _inlined(call.arguments[1], ['"s#"', '"x#"[1]'])
-    at = f'len(list_filter("a#", lambda "s#": {before} <= 0))'
-    placed = f'list_concat(list_concat("a#"[1:{at}], "x#"), "a#"[{at} + 1:])'
-    kind = call.types[0].duckdb
+    sorted_so_far, single, other = (variable(part + call.arguments[1]) for part in ("a", "b", "c"))
+    before = _inlined(call.arguments[1], [other, f"{single}[1]"])
+    at = f"len(list_filter({sorted_so_far}, lambda {other}: {before} <= 0))"
+    placed = f"list_concat(list_concat({sorted_so_far}[1:{at}], {single}), {sorted_so_far}[{at} + 1:])"
     singles = f'list_transform({call.arguments[0]}, lambda "e": ["e"])'
-    return f'list_reduce({singles}, lambda "a#", "x#": {placed}, CAST([] AS {kind}))'
+    empty = f"CAST([] AS {call.types[0].duckdb})"
+    return f"list_reduce({singles}, lambda {sorted_so_far}, {single}: {placed}, {empty})"
 
 
 def signatures() -> list[Signature]:

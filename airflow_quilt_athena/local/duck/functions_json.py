@@ -43,12 +43,20 @@ _READERS = {
     "json_array_contains(varchar, double) -> boolean": _holds("'DOUBLE'", "CAST(j AS DOUBLE)"),
     "json_array_contains(varchar, varchar) -> boolean": _holds("'VARCHAR'", "json_extract_string(j, '$')"),
     "json_array_get(varchar, bigint) -> json": (
-        f"CASE WHEN json_type({{0}}) = 'ARRAY' THEN nullif({_AT}, 'null') END"
+        # A string comes without its quotes and is no JSON then; Trino's does the same.
+        f"CASE WHEN json_type({{0}}) = 'ARRAY' THEN CASE WHEN json_type({_AT}) = 'VARCHAR' "
+        f"THEN json_extract_string({_AT}, '$') ELSE nullif({_AT}, 'null') END END"
     ),
 }
+# DuckDB writes a number anew (19.90 becomes 19.9) where Trino gives its text: for one with a fraction or an
+# exponent, all numbers of the document are put in quotes first. Valid JSON holds no raw control character.
+_STRING_OR_NUMBER = r'("(?:[^"\\]|\\.)*")|(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)'
+_MARKED = f"regexp_replace({{0}}, '{_STRING_OR_NUMBER}', '\\1' || chr(1) || '\\2' || chr(1), 'g')"
+_NUMBERS_QUOTED = f"replace(replace({_MARKED}, chr(1) || chr(1), ''), chr(1), '\"')"
 _PATH_READERS = {
     "json_extract_scalar(varchar, varchar) -> varchar": (
-        "CASE WHEN json_type({0}, {1}) IN ('OBJECT', 'ARRAY') THEN NULL ELSE json_extract_string({0}, {1}) END"
+        "CASE json_type({0}, {1}) WHEN 'OBJECT' THEN NULL WHEN 'ARRAY' THEN NULL WHEN 'DOUBLE' "
+        f"THEN json_extract_string({_NUMBERS_QUOTED}, {{1}}) ELSE json_extract_string({{0}}, {{1}}) END"
     ),
     "json_extract(varchar, varchar) -> json": "CAST(json_extract({0}, {1}) AS VARCHAR)",
     "json_size(varchar, varchar) -> bigint": (

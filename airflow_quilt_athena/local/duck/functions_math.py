@@ -105,7 +105,8 @@ def _shift_right(call: Call) -> str:
 
 def _round_integer(call: Call) -> str:
     power = "CAST(power(10, -{1}) AS BIGINT)"
-    template = f"CASE WHEN {{1}} >= 0 THEN {{0}} ELSE CAST(round(CAST({{0}} AS DOUBLE) / {power}) AS BIGINT) * {power} END"
+    rounded = f"CAST(round(CAST({{0}} AS DOUBLE) / {power}) AS BIGINT) * {power}"
+    template = f"CASE WHEN {{1}} >= 0 THEN {{0}} ELSE {rounded} END"
     return f"CAST({fill(template, list(call.arguments))} AS {call.result.duckdb})"
 
 

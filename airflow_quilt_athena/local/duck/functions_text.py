@@ -19,7 +19,10 @@ def _invalid(bad: str, message: str, value: str) -> str:
     return ensure(bad, text(f"INVALID_FUNCTION_ARGUMENT: {message}"), value)
 
 
-_PADDED = "CASE WHEN {{1}} <= length({{0}}) THEN substr({{0}}, 1, {{1}}) ELSE {}({{0}}, CAST({{1}} AS INTEGER), {{2}}) END"
+_PADDED = (
+    "CASE WHEN {{1}} <= length({{0}}) THEN substr({{0}}, 1, {{1}}) "
+    "ELSE {}({{0}}, CAST({{1}} AS INTEGER), {{2}}) END"
+)
 _LPAD = _invalid("{2} = ''", "Padding string must not be empty", _PADDED.format("lpad"))
 _RPAD = _invalid("{2} = ''", "Padding string must not be empty", _PADDED.format("rpad"))
 _SPLIT = _invalid("{1} = ''", "The delimiter may not be the empty string", "string_split({0}, {1})")
@@ -35,7 +38,8 @@ _SPLIT_PART = _invalid(
     "CASE WHEN {1} = '' THEN substr({0}, {2}, 1) ELSE string_split({0}, {1})[{2}] END",
 )
 _SPLIT_MAP = (
-    "map_from_entries(list_transform(list_filter(string_split({0}, {1}), lambda p: p <> ''), lambda p: struct_pack("
+    "map_from_entries(list_transform(list_filter(string_split({0}, {1}), lambda p: p <> ''), "
+    "lambda p: struct_pack("
     '"key" := split_part(p, {2}, 1), "value" := substr(p, instr(p, {2}) + length({2})))))'
 )
 _DECODED = ensure(
@@ -47,7 +51,8 @@ _ENCODED = "replace(replace(replace(url_encode({0}), '%20', '+'), '~', '%7E'), '
 _URI = r"^(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?$"
 _AUTHORITY = f"regexp_extract({{0}}, {text(_URI)}, 2)"
 _HOST = rf"regexp_extract({_AUTHORITY}, '^(?:[^@]*@)?(.*?)(?::[0-9]*)?$', 1)"
-_PARAMETER = f"list_filter(string_split(regexp_extract({{0}}, {text(_URI)}, 4), '&'), lambda p: split_part(p, '=', 1) = {{1}})[1]"
+_PARAMETERS = f"string_split(regexp_extract({{0}}, {text(_URI)}, 4), '&')"
+_PARAMETER = f"list_filter({_PARAMETERS}, lambda p: split_part(p, '=', 1) = {{1}})[1]"
 _HEX = ensure(
     "NOT regexp_full_match({0}, '([0-9a-fA-F][0-9a-fA-F])*')",
     "concat('INVALID_FUNCTION_ARGUMENT: Invalid input for from_hex: ', {0})",
@@ -106,7 +111,7 @@ url_extract_path(varchar) -> varchar := url_decode(regexp_extract({{0}}, {text(_
 url_extract_query(varchar) -> varchar := url_decode(regexp_extract({{0}}, {text(_URI)}, 4))
 url_extract_fragment(varchar) -> varchar := url_decode(regexp_extract({{0}}, {text(_URI)}, 5))
 url_extract_parameter(varchar, varchar) -> varchar := CASE WHEN {_PARAMETER} LIKE '%=%' THEN
-  url_decode(substr({_PARAMETER}, instr({_PARAMETER}, '=') + 1)) ELSE CASE WHEN {_PARAMETER} IS NULL THEN NULL ELSE '' END END
+  url_decode(substr({_PARAMETER}, instr({_PARAMETER}, '=') + 1)) WHEN {_PARAMETER} IS NOT NULL THEN '' END
 to_utf8(varchar) -> varbinary := encode({{0}})
 from_utf8(varbinary) -> varchar := decode({{0}})
 to_hex(varbinary) -> varchar := hex({{0}})
@@ -118,7 +123,8 @@ from_base64url(varchar) -> varbinary := from_base64(translate({{0}}, '-_', '+/')
 md5(varbinary) -> varbinary := unhex(md5({{0}}))
 sha1(varbinary) -> varbinary := unhex(sha1({{0}}))
 sha256(varbinary) -> varbinary := unhex(sha256({{0}}))
-reverse(varbinary) -> varbinary := unhex(array_to_string(list_reverse(regexp_extract_all(hex({{0}}), '..')), ''))
+reverse(varbinary) -> varbinary :=
+  unhex(array_to_string(list_reverse(regexp_extract_all(hex({{0}}), '..')), ''))
 bar(double, bigint) -> varchar := repeat('█', CAST(round({{0}} * {{1}}) AS INTEGER))
 """
 
@@ -131,8 +137,8 @@ def java_pattern(pattern: str, node: object) -> str:
     """Return a Java regular expression for RE2. Raises QueryFailed for what RE2 lacks."""
     found = _NOT_IN_RE2.search(pattern)
     if found is not None:
-        what = f"'{found.group(0)}' of the regular expression '{pattern}' (look-around, back-reference or possessive)"
-        raise unsupported(node, what)
+        kinds = "look-around, back-reference or possessive"
+        raise unsupported(node, f"'{found.group(0)}' of the regular expression '{pattern}' ({kinds})")
     pattern = re.sub(r"(?<!\\)\(\?<([A-Za-z])", r"(?P<\1", pattern)
     pattern = re.sub(r"\\u([0-9a-fA-F]{4})", r"\\x{\1}", pattern)
     return pattern.replace(r"\Z", r"\z")
@@ -190,7 +196,7 @@ def _regexp_replace(call: Call) -> str:
 
 
 def _java_replacement(written: str, call: Call) -> str:
-    """``$1`` and ``\\$`` of Java's replacements become ``\\1`` and ``$`` of RE2's."""
+    r"""Write Java's replacement for RE2: ``$1`` and ``\$`` become ``\1`` and ``$``."""
     result, at = "", 0
     while at < len(written):
         found = re.match(r"\$(\d)|\$\{(\w+)\}|\\(.)|(.)", written[at:], re.DOTALL)

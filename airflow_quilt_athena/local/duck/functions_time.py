@@ -53,7 +53,8 @@ _TABLE = f"""
 to_unixtime(timestamp) -> double := (epoch_us({{0}}) / CAST(1000000 AS DOUBLE))
 to_unixtime(timestamptz) -> double := (epoch_us(({{0}}).t) / CAST(1000000 AS DOUBLE))
 to_milliseconds(interval_day) -> bigint := {{0}}
-from_unixtime(double) -> timestamptz := CASE WHEN {{0}} IS NOT NULL THEN struct_pack(t := {_FROM_SECONDS}, z := 'UTC') END
+from_unixtime(double) -> timestamptz := CASE WHEN {{0}} IS NOT NULL THEN
+  struct_pack(t := {_FROM_SECONDS}, z := 'UTC') END
 from_unixtime(double, varchar) -> timestamptz := CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN
   struct_pack(t := {_FROM_SECONDS}, z := {{1}}) END
 at_timezone(timestamptz, varchar) -> timestamptz := CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN
@@ -195,14 +196,16 @@ def _parse_datetime(call: Call) -> str:
 
 
 def _from_iso_date(call: Call) -> str:
-    bad = f"{{0}} IS NOT NULL AND (NOT regexp_full_match({{0}}, {text(_ISO_DATE)}) OR TRY_CAST({{1}} AS DATE) IS NULL)"
+    unread = f"NOT regexp_full_match({{0}}, {text(_ISO_DATE)}) OR TRY_CAST({{1}} AS DATE) IS NULL"
+    bad = f"{{0}} IS NOT NULL AND ({unread})"
     message = "concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {0}, '\"')"
     whole = fill("{0} || '-01-01'[length({0}) - 3:]", [call.arguments[0]])
     return fill(ensure(bad, message, "CAST({1} AS DATE)"), [call.arguments[0], whole])
 
 
 _ISO_TIMESTAMP = (
-    r"([0-9]{4,6}-[0-9][0-9]-[0-9][0-9])(?:[T ]([0-9][0-9](?::?[0-9][0-9](?::?[0-9][0-9](?:[.,][0-9]{1,9})?)?)?))?"
+    r"([0-9]{4,6}-[0-9][0-9]-[0-9][0-9])"
+    r"(?:[T ]([0-9][0-9](?::?[0-9][0-9](?::?[0-9][0-9](?:[.,][0-9]{1,9})?)?)?))?"
     r"(Z|[+-][0-9][0-9](?::?[0-9][0-9])?)?"
 )
 
@@ -236,8 +239,8 @@ def _to_iso(call: Call) -> str:
     def printed(it: str) -> str:
         minutes = f"date_diff('minute', {it}.t, {local(it)})"
         offset = fill(
-            "CASE WHEN {0} < 0 THEN '-' ELSE '+' END || lpad(CAST(abs({0}) // 60 AS VARCHAR), 2, '0') || ':' || "
-            "lpad(CAST(abs({0}) % 60 AS VARCHAR), 2, '0')",
+            "CASE WHEN {0} < 0 THEN '-' ELSE '+' END || lpad(CAST(abs({0}) // 60 AS VARCHAR), 2, '0') "
+            "|| ':' || lpad(CAST(abs({0}) % 60 AS VARCHAR), 2, '0')",
             [minutes],
         )
         return f"strftime({local(it)}, '%Y-%m-%dT%H:%M:%S.%g') || {fill(zone, [it, offset])}"
@@ -278,7 +281,7 @@ def _human_readable(call: Call) -> str:
     for at, (unit, size) in enumerate(units):
         amount = f"({{0}} % {units[at - 1][1]} // {size})" if at else f"({{0}} // {size})"
         pieces.append(
-            f"CASE WHEN {amount} > 0 THEN {amount} || ' {unit}' || CASE WHEN {amount} = 1 THEN '' ELSE 's' END END"
+            f"CASE WHEN {amount} = 1 THEN '1 {unit}' WHEN {amount} > 1 THEN {amount} || ' {unit}s' END"
         )
     joined = f"coalesce(nullif(concat_ws(', ', {', '.join(pieces)}), ''), '0 seconds')"
     return fill(joined, [f"CAST(round({call.arguments[0]}) AS BIGINT)"])

@@ -141,8 +141,8 @@ _LISTINGS = {
     "views": (_named("table_catalog", "table_schema", "table_name", "view_definition"), _view_rows),
     "columns": (
         _named(
-            "table_catalog", "table_schema", "table_name", "column_name", "ordinal_position", "column_default",
-            "is_nullable", "data_type", "comment", "extra_info",
+            "table_catalog", "table_schema", "table_name", "column_name", "ordinal_position",
+            "column_default", "is_nullable", "data_type", "comment", "extra_info",
         ),
         _column_rows,
     ),

@@ -45,7 +45,8 @@ def _map_to_json(sql: str, source: DataType) -> str:
 
     key = quoted(text_of('"j"."key"', source.children[0]))
     value = to_json('"j"."value"', source.children[1])
-    members = f"list_transform(list_sort(map_entries({{0}})), lambda \"j\": concat({key}, ':', coalesce({value}, 'null')))"
+    member = f"concat({key}, ':', coalesce({value}, 'null'))"
+    members = f'list_transform(list_sort(map_entries({{0}})), lambda "j": {member})'
     return fill(
         f"CASE WHEN {{0}} IS NOT NULL THEN concat('{{', array_to_string({members}, ','), '}}') END", [sql]
     )
@@ -112,7 +113,8 @@ def _row_from_json(sql: str, target: DataType, cast: Cast) -> str:
             )
         value = f"struct_pack({', '.join(cells)})"
         bad = f"json_type({it}) NOT IN ('OBJECT', 'ARRAY')"
-        message = f"concat('INVALID_CAST_ARGUMENT: Cannot cast to {target.trino}. Expected a json array or object, but got ', {it})"
+        expected = "Expected a json array or object, but got "
+        message = f"concat('INVALID_CAST_ARGUMENT: Cannot cast to {target.trino}. {expected}', {it})"
         return f"CASE WHEN {it} <> 'null' THEN {ensure(bad, message, value)} END"
 
     return let(sql, packed)
@@ -126,7 +128,8 @@ def _scalar(it: str, target: DataType, cast: Cast) -> str:
         number = f"TRY_CAST({plain} AS DOUBLE)"
         value = (
             f"CASE json_type({it}) WHEN 'DOUBLE' THEN {cast(number, DOUBLE, target)} "
-            f"WHEN 'BOOLEAN' THEN CAST({it} = 'true' AS {target.duckdb}) ELSE {cast(plain, VARCHAR, target)} END"
+            f"WHEN 'BOOLEAN' THEN CAST({it} = 'true' AS {target.duckdb}) "
+            f"ELSE {cast(plain, VARCHAR, target)} END"
         )
     elif target == BOOLEAN:
         value = (

@@ -1,4 +1,4 @@
-"""Trino's implicit conversions: which type two types share, and which type may stand where another is asked."""
+"""Trino's implicit conversions: the type two types share, and which may stand where another is asked."""
 
 from __future__ import annotations
 

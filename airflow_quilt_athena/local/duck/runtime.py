@@ -11,6 +11,7 @@ from airflow_quilt_athena.local.errors import QueryFailed
 
 _THREADS = 2
 _MEMORY_LIMIT = "600MB"
+_MAX_EXPRESSION_DEPTH = 10_000
 # Constant folding evaluates what CASE and TRY would not: `IF(false, 1 / 0)` must not fail.
 _DISABLED_OPTIMIZERS = "expression_rewriter"
 _lock = threading.Lock()
@@ -29,7 +30,7 @@ def cursor() -> Any:
 def _open() -> Any:
     import duckdb
 
-    settings = {
+    settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": _THREADS,
         "memory_limit": _MEMORY_LIMIT,
         "autoinstall_known_extensions": False,
@@ -39,6 +40,7 @@ def _open() -> Any:
     database = duckdb.connect(":memory:", config=settings)
     database.execute("SET TimeZone = 'UTC'")
     database.execute(f"SET disabled_optimizers = '{_DISABLED_OPTIMIZERS}'")
+    database.execute(f"SET max_expression_depth = {_MAX_EXPRESSION_DEPTH}")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
     return database

@@ -85,7 +85,7 @@ class Expr:
 def made_from(sql: str, data_type: DataType, *parts: Expr, **marks: Any) -> Expr:
     """Return an expression built from parts; what holds of a part holds of it."""
     partitions = [part.partitioned_by for part in parts if part.partitioned_by is not None]
-    merged = {
+    merged: dict[str, Any] = {
         "fields": frozenset().union(*(part.fields for part in parts)),
         "ungrouped": tuple(one for part in parts for one in part.ungrouped),
         "aggregate": any(part.aggregate for part in parts),

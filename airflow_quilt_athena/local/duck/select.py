@@ -2,73 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from airflow_quilt_athena.local.duck import literals
 from airflow_quilt_athena.local.duck.failures import failed, mismatch
-from airflow_quilt_athena.local.duck.from_clause import as_conditions, conjuncts, from_items, values_table
-from airflow_quilt_athena.local.duck.functions import registry
-from airflow_quilt_athena.local.duck.lattice import common_type, comparable
-from airflow_quilt_athena.local.duck.operators import convert
-from airflow_quilt_athena.local.duck.relations import Projection, Relation, SetOperation
+from airflow_quilt_athena.local.duck.from_clause import as_conditions, conjuncts, from_items
+from airflow_quilt_athena.local.duck.grouping import Grouping, grouped, has_aggregate, read_grouping
+from airflow_quilt_athena.local.duck.lattice import comparable
+from airflow_quilt_athena.local.duck.relations import Projection, Relation
 from airflow_quilt_athena.local.duck.scope import Expr, Field, Scope
-from airflow_quilt_athena.local.types import DataType
+from airflow_quilt_athena.local.duck.set_operations import ordered, set_operation, sides_of
+from airflow_quilt_athena.local.duck.tails import Tail, bare_integer, finished, read_tail
+from airflow_quilt_athena.local.duck.unnest import values_table
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.local.duck.analysis import Analysis
     from airflow_quilt_athena.local.duck.expressions import Expressions
 
 
-@dataclass(slots=True)
-class Tail:
-    """ORDER BY, OFFSET and LIMIT of a query."""
-
-    items: list[Any] = field(default_factory=list)
-    offset: int | None = None
-    limit: int | None = None
-    with_ties: bool = False
-    root: bool = False
-
-    @property
-    def cuts(self) -> bool:
-        """Whether rows are left out."""
-        return self.offset is not None or self.limit is not None
-
-    @property
-    def sorts(self) -> bool:
-        """Whether the order matters: only at the top, or where rows are cut off."""
-        return bool(self.items) and (self.root or self.cuts)
-
-    def text(self, keys: Sequence[str]) -> str:
-        """Return the clauses that follow FROM."""
-        pieces = [f"ORDER BY {', '.join(keys)}"] if keys else []
-        if self.limit is not None:
-            pieces.append(f"LIMIT {self.limit}")
-        if self.offset is not None:
-            pieces.append(f"OFFSET {self.offset}")
-        return " ".join(["", *pieces]) if pieces else ""
-
-
 def query_no_with(analysis: Analysis, node: Any, outer: Scope | None, *, root: bool = False) -> Relation:
     """Analyse a query without its WITH."""
-    tail = _tail(analysis, node, root)
+    tail = read_tail(analysis, node, root)
     term = node.queryTerm()
     primary = term.queryPrimary() if type(term).__name__ == "QueryTermDefaultContext" else None
     if primary is not None and type(primary).__name__ == "QueryPrimaryDefaultContext":
         return _Select(analysis, primary.querySpecification(), outer, tail).relation()
     if not tail.items and not tail.cuts:
         return query_term(analysis, term, outer, root=root)
-    return _ordered(analysis, query_term(analysis, term, outer), tail, outer)
+    return ordered(analysis, query_term(analysis, term, outer), tail, outer)
 
 
 def query_term(analysis: Analysis, node: Any, outer: Scope | None, *, root: bool = False) -> Relation:
     """Analyse what ORDER BY and LIMIT stand behind."""
     kind = type(node).__name__
     if kind == "SetOperationContext":
-        return _set_operation(analysis, node, outer)
+        sides, tokens, word = sides_of(node)
+        return set_operation(analysis, [query_term(analysis, side, outer) for side in sides], tokens, word)
     if kind == "QueryTermDefaultContext":
         return query_term(analysis, node.queryPrimary(), outer, root=root)
     if kind == "QueryPrimaryDefaultContext":
@@ -80,44 +49,7 @@ def query_term(analysis: Analysis, node: Any, outer: Scope | None, *, root: bool
     return values_table(analysis, node, outer)
 
 
-def _tail(analysis: Analysis, node: Any, root: bool) -> Tail:
-    tail = Tail(list(node.sortItem()), root=root)
-    if node.offset is not None:
-        tail.offset = _count(analysis, node.offset, "OFFSET")
-    if node.limit is not None and not node.limit.ALL():
-        tail.limit = _count(analysis, node.limit.rowCount(), "LIMIT")
-    if node.FETCH():
-        tail.limit = _count(analysis, node.fetchFirst, "FETCH FIRST") if node.fetchFirst is not None else 1
-        tail.with_ties = node.TIES() is not None
-        if tail.limit == 0:
-            raise failed(
-                "NUMERIC_VALUE_OUT_OF_RANGE", node, "FETCH FIRST row count must be positive (actual value: 0)"
-            )
-        if tail.with_ties and not tail.items:
-            raise failed("MISSING_ORDER_BY", node, "FETCH FIRST WITH TIES clause requires ORDER BY")
-    return tail
-
-
-def _count(analysis: Analysis, node: Any, clause: str) -> int:
-    if node.QUESTION_MARK():
-        value = analysis.parameter(node).literal
-        if not isinstance(value, int) or value < 0:
-            raise failed("TYPE_MISMATCH", node, f"Non constant parameter value for {clause}: {value}")
-        return value
-    return int(node.getText().replace("_", ""))
-
-
 # --- SELECT ---
-
-
-@dataclass(slots=True)
-class _Grouping:
-    """GROUP BY: the keys as they are computed, and the sets they are grouped in."""
-
-    keys: dict[str, Expr] = field(default_factory=dict)  # SQL of the expression -> the key
-    computed: list[tuple[Expr, str]] = field(default_factory=list)  # expressions to add to FROM, with symbols
-    sets: list[list[str]] | None = None  # None: the whole is one group
-    sources: dict[str, Expr] = field(default_factory=dict)  # key's SQL -> the expression
 
 
 class _Select:
@@ -170,82 +102,23 @@ class _Select:
 
     # groups
 
-    def _grouping(self) -> _Grouping | None:
+    def _grouping(self) -> Grouping | None:
         node = self._node.groupBy()
         if node is None:
-            places = [
-                *self._items,
-                *self._tail.items,
-                *([self._node.having] if self._node.having is not None else []),
-            ]
-            return _Grouping() if self._node.having is not None or any(map(has_aggregate, places)) else None
-        grouping = _Grouping(sets=[])
+            having = [self._node.having] if self._node.having is not None else []
+            places = [*self._items, *self._tail.items, *having]
+            return Grouping() if having or any(map(has_aggregate, places)) else None
         it = self._expressions(clause="GROUP BY clause")
-        elements = [self._grouping_sets(it, grouping, one) for one in node.groupingElement()]
-        grouping.sets = [[key for part in parts for key in part] for parts in product(*elements)]
-        grouping.sets = [list(dict.fromkeys(one)) for one in grouping.sets]
-        if node.setQuantifier() is not None and node.setQuantifier().DISTINCT():
-            unique = {frozenset(one): one for one in grouping.sets}
-            grouping.sets = list(unique.values())
+        grouping = read_grouping(self._analysis, it, node, self._items)
         self._subqueries += it.subqueries
         return grouping
-
-    def _grouping_sets(self, it: Expressions, grouping: _Grouping, node: Any) -> list[list[str]]:
-        kind = type(node).__name__
-        nodes = node.groupingSet() if kind != "SingleGroupingSetContext" else [node.groupingSet()]
-        sets = [[self._key(it, grouping, one) for one in part.expression()] for part in nodes]
-        if kind == "RollupContext":
-            return [[key for part in sets[:length] for key in part] for length in range(len(sets), -1, -1)]
-        if kind == "CubeContext":
-            chosen = product((True, False), repeat=len(sets))
-            return [
-                [key for part, taken in zip(sets, mask, strict=True) if taken for key in part]
-                for mask in chosen
-            ]
-        return sets
-
-    def _key(self, it: Expressions, grouping: _Grouping, node: Any) -> str:
-        """Analyse one key; one that is no plain column is computed below the grouping."""
-        value = it.analyze(self._ordinal(node, "GROUP BY") or node)
-        if not comparable(value.type):
-            raise mismatch(
-                node, f"{value.type.trino} is not comparable, and therefore cannot be used in GROUP BY"
-            )
-        value.use()
-        if value.sql in grouping.keys:
-            return grouping.keys[value.sql].sql
-        plain = len(value.fields) == 1 and next(iter(value.fields)).sql == value.sql
-        sql = value.sql if plain else f'"{self._analysis.symbol("group")}"'
-        if not plain:
-            grouping.computed.append((value, sql))
-        key = Expr(sql, value.type, value.fields, name=value.name, literal=value.literal)
-        grouping.keys[value.sql] = key
-        grouping.sources[sql] = value
-        return sql
-
-    def _ordinal(self, node: Any, clause: str) -> Any:
-        """Return the SELECT item a bare number stands for, or None."""
-        position = _bare_integer(node)
-        if position is None:
-            return None
-        if not 1 <= position <= len(self._items) or any(
-            type(one).__name__ == "SelectAllContext" for one in self._items
-        ):
-            if any(type(one).__name__ == "SelectAllContext" for one in self._items):
-                raise failed(
-                    "NOT_SUPPORTED", node, f"{clause} position with * is not supported by the local Athena"
-                )
-            raise failed(
-                "INVALID_COLUMN_REFERENCE", node, f"{clause} position {position} is not in select list"
-            )
-        return self._items[position - 1].expression()
 
     def _check_groups(
         self,
         outputs: list[tuple[Field, Expr, Any]],
         having: Expr | None,
         order: list[tuple[Expr, Any]],
-        grouping: _Grouping | None,
+        grouping: Grouping | None,
     ) -> None:
         if grouping is None:
             return
@@ -330,7 +203,7 @@ class _Select:
             for given, (label, kind) in zip(row.type.field_names, row.type.fields, strict=True)
         ]
 
-    def _having(self, it: Expressions, grouping: _Grouping | None) -> Expr | None:
+    def _having(self, it: Expressions, grouping: Grouping | None) -> Expr | None:
         if self._node.having is None or grouping is None:
             return None
         found = it.boolean(self._node.having, "HAVING clause must evaluate to a boolean: actual type {}")
@@ -344,14 +217,14 @@ class _Select:
         return found
 
     def _order(
-        self, outputs: list[tuple[Field, Expr, Any]], grouping: _Grouping | None
+        self, outputs: list[tuple[Field, Expr, Any]], grouping: Grouping | None
     ) -> list[tuple[Expr, Any]]:
         labels = [one.name for one, _, _ in outputs if one.name is not None]
         aliases = {one.name: value for one, value, _ in outputs if one.name is not None}
         it = self._expressions(keys=grouping.keys if grouping is not None else None, aliases=aliases)
         found = []
         for node in self._tail.items:
-            position = _bare_integer(node.expression())
+            position = bare_integer(node.expression())
             if position is not None:
                 if not 1 <= position <= len(outputs):
                     raise failed(
@@ -376,7 +249,7 @@ class _Select:
         self,
         source: Relation,
         where: list[Expr],
-        grouping: _Grouping | None,
+        grouping: Grouping | None,
         outputs: list[tuple[Field, Expr, Any]],
         having: Expr | None,
         order: list[tuple[Expr, Any]],
@@ -392,10 +265,10 @@ class _Select:
         if where:
             core += f" WHERE {' AND '.join(one.sql for one in where)}"
         if grouping is not None:
-            core = _grouped(core, grouping, having)
+            core = grouped(core, grouping, having)
         selected = f"SELECT {'DISTINCT ' if distinct else ''}{', '.join([*columns, *hidden])} {core}"
         shown = ", ".join(one.sql for one, _, _ in outputs)
-        text = _finished(selected, shown, keys, self._tail)
+        text = finished(selected, shown, keys, self._tail)
         found = Projection(
             [one for one, _, _ in outputs],
             f"({text})",
@@ -440,38 +313,7 @@ class _Select:
         return (keys, hidden) if self._tail.sorts else ([], [])
 
 
-def _grouped(core: str, grouping: _Grouping, having: Expr | None) -> str:
-    if grouping.computed:
-        added = ", ".join(f"{value.sql} AS {sql}" for value, sql in grouping.computed)
-        core = f"FROM (SELECT *, {added} {core})"
-    if grouping.sets is not None:
-        if len(grouping.sets) == 1 and grouping.sets[0]:
-            core += f" GROUP BY {', '.join(grouping.sets[0])}"
-        else:
-            sets = ", ".join(f"({', '.join(one)})" for one in grouping.sets)
-            core += f" GROUP BY GROUPING SETS ({sets})"
-    if having is not None:
-        core += f" HAVING {having.sql}"
-    return core
-
-
-def _finished(selected: str, shown: str, keys: Sequence[str], tail: Tail) -> str:
-    """Add ORDER BY, OFFSET and LIMIT around a SELECT."""
-    if tail.with_ties and tail.limit is not None:
-        return _with_ties(selected, shown, keys, tail)
-    if not keys and not tail.cuts:
-        return selected
-    return f"SELECT {shown} FROM ({selected}){tail.text(keys)}"
-
-
-def _with_ties(selected: str, shown: str, keys: Sequence[str], tail: Tail) -> str:
-    by = ", ".join(keys)
-    kept = f"SELECT * FROM ({selected}) ORDER BY {by} OFFSET {tail.offset or 0}"
-    ranked = f'SELECT *, rank() OVER (ORDER BY {by}) AS "rank#" FROM ({kept})'
-    return f'SELECT {shown} FROM ({ranked}) WHERE "rank#" <= {tail.limit} ORDER BY {by}'
-
-
-def _sinking(outputs: list[tuple[Field, Expr, Any]], grouping: _Grouping | None) -> dict[Field, Expr]:
+def _sinking(outputs: list[tuple[Field, Expr, Any]], grouping: Grouping | None) -> dict[Field, Expr]:
     """Return the columns through which a condition may sink, and what they are made of below."""
     partitions = [value.partitioned_by for _, value, _ in outputs if value.partitioned_by is not None]
     within = frozenset.intersection(*partitions) if partitions else None
@@ -499,120 +341,3 @@ def _refuse_ambiguous(node: Any, labels: list[str], outputs: list[tuple[Field, E
         different = {value.sql for one, value, _ in outputs if one.name == parts[0]}
         if len(different) > 1:
             raise failed("AMBIGUOUS_NAME", inner, f"Column '{parts[0]}' is ambiguous")
-
-
-def _bare_integer(node: Any) -> int | None:
-    while node.getChildCount() == 1 and type(node).__name__ != "NumericLiteralContext":
-        node = node.getChild(0)
-    if type(node).__name__ != "NumericLiteralContext" or not node.getText().isdigit():
-        return None
-    return int(node.getText())
-
-
-def has_aggregate(node: Any) -> bool:
-    """Tell whether a part of a SELECT aggregates: a call without OVER, or GROUPING."""
-    kind = type(node).__name__
-    if kind == "QueryContext":
-        return False
-    if kind in ("ListaggContext", "GroupingOperationContext"):
-        return True
-    if kind == "FunctionCallContext" and node.over() is None:
-        signatures = registry().get(literals.qualified(node.qualifiedName())[-1], ())
-        if any(one.aggregate for one in signatures):
-            return True
-    return any(has_aggregate(child) for child in getattr(node, "children", None) or ())
-
-
-# --- set operations and queries over them ---
-
-
-def _set_operation(analysis: Analysis, node: Any, outer: Scope | None) -> Relation:
-    sides = [query_term(analysis, side, outer) for side in (node.left, node.right)]
-    operator = node.operator.text.upper()
-    everything = node.setQuantifier() is not None and node.setQuantifier().ALL() is not None
-    columns = [[one for one in side.fields if not one.hidden] for side in sides]
-    if len(columns[0]) != len(columns[1]):
-        message = f"{operator} query has different number of fields: {len(columns[0])}, {len(columns[1])}"
-        raise mismatch(node.operator, message)
-    kinds = []
-    for at, (one, other) in enumerate(zip(*columns, strict=True)):
-        kind = common_type(one.type, other.type)
-        if kind is None:
-            message = f"column {at + 1} in {operator} query has incompatible types: {one.type.trino}, {other.type.trino}"
-            raise mismatch(node.operator, message)
-        kinds.append(kind)
-    if not (operator == "UNION" and everything):
-        for one in (*columns[0], *columns[1]):
-            one.use()
-    word = f"{operator}{' ALL' if everything else ''}"
-    return combined(analysis, sides, kinds, word, node.operator)
-
-
-def combined(
-    analysis: Analysis, sides: Sequence[Relation], kinds: Sequence[DataType], word: str, node: Any
-) -> SetOperation:
-    """Make one relation of several, their columns converted to shared types."""
-    columns = [[one for one in side.fields if not one.hidden] for side in sides]
-    values = [
-        [
-            convert(Expr(one.sql, one.type, frozenset({one})), kind, node)
-            for one, kind in zip(side, kinds, strict=True)
-        ]
-        for side in columns
-    ]
-    fields = []
-    for at, kind in enumerate(kinds):
-        one = analysis.field(columns[0][at].name, kind)
-        one.made_of = frozenset().union(*(side[at].fields for side in values))
-        fields.append(one)
-    selects = []
-    for side, converted in zip(sides, values, strict=True):
-        shown = ", ".join(f"{value.sql} AS {one.sql}" for value, one in zip(converted, fields, strict=True))
-        selects.append(f"(SELECT {shown} FROM ({side.sql}))")
-    text = f" {word} ".join(selects)
-    return SetOperation(fields, f"({text})", list(zip(sides, values, strict=True)), text)
-
-
-def union_of_steps(analysis: Analysis, steps: Sequence[Relation], kinds: Sequence[DataType]) -> Relation:
-    """Return the rows of a recursive query's anchor and steps; the last step must be empty."""
-    *kept, last = steps
-    together = combined(analysis, kept, kinds, "UNION ALL", None)
-    for one in (*last.fields, *together.fields):
-        one.use()
-    message = "<<NOT_SUPPORTED: Recursion depth limit exceeded (10). Use 'max_recursion_depth' session property to modify the limit.>>"
-    ended = f"CASE WHEN EXISTS (SELECT 1 FROM {last.source}) THEN CAST(concat('{message.replace(chr(39), chr(39) * 2)}') AS BOOLEAN) ELSE TRUE END"
-    shown = ", ".join(one.sql for one in together.fields)
-    text = f"SELECT {shown} FROM ({together.text}) WHERE {ended}"
-    return Projection(together.fields, f"({text})", together, [], [last], text=text)
-
-
-def _ordered(analysis: Analysis, inner: Relation, tail: Tail, outer: Scope | None) -> Relation:
-    """ORDER BY and LIMIT over something else than a plain SELECT: only its columns have names."""
-    fields = [one for one in inner.fields if not one.hidden]
-    it = analysis.expressions(Scope(fields, outer), clause="ORDER BY clause")
-    keys = []
-    for node in tail.items:
-        position = _bare_integer(node.expression())
-        if position is not None and not 1 <= position <= len(fields):
-            raise failed(
-                "INVALID_COLUMN_REFERENCE", node, f"ORDER BY position {position} is not in select list"
-            )
-        value = (
-            Expr(fields[position - 1].sql, fields[position - 1].type, frozenset({fields[position - 1]}))
-            if position
-            else it.analyze(node.expression())
-        )
-        if tail.sorts:
-            value.use()
-        keys.append(it.sort_key(node, value))
-    values = [Expr(one.sql, one.type, frozenset({one}), name=one.name) for one in fields]
-    shown = ", ".join(one.sql for one in fields)
-    text = _finished(inner.sql, shown, keys if tail.sorts else [], tail)
-    found = analysis.project(Relation(fields, f"({text})"), values, [one.name for one in fields])
-    found.text = text
-    found.source = f"({text})"
-    found.fields = fields
-    found.inner = inner
-    found.subqueries = it.subqueries
-    found.sinking = {} if tail.cuts else {one: value for one, value in zip(fields, values, strict=True)}
-    return found

@@ -1,8 +1,8 @@
 """Trino's function signatures, read from text, and the choice between those that share a name.
 
-A line of a table is ``name(argument, …) -> result := DuckDB SQL``. Capital letters stand for any type: ``N`` for
-a number, ``I`` for an integer. ``varchar(x)``, ``decimal(p,s)`` and ``timestamp(p)`` carry their numbers to the
-result; ``T...`` repeats.
+A line of a table is ``name(argument, …) -> result := DuckDB SQL``. Capital letters stand for any type,
+``N`` for a number, ``I`` for an integer. ``varchar(x)``, ``decimal(p,s)`` and ``timestamp(p)`` carry their
+numbers to the result; ``T...`` repeats.
 """
 
 from __future__ import annotations

@@ -74,11 +74,12 @@ def fill(template: str, arguments: list[str]) -> str:
 
 
 def ensure(bad: str, message: str, value: str) -> str:
-    """``value``, or the error ``message`` (SQL for a text that starts with Trino's code) for rows that are bad.
+    """Return ``value``, or for bad rows the error ``message``: SQL for a text that starts with Trino's code.
 
     A failing cast raises it, because DuckDB's own error() counts as volatile and TRY refuses that.
     """
-    return f"CASE WHEN CASE WHEN {bad} THEN CAST(concat('<<', {message}, '>>') AS BOOLEAN) ELSE TRUE END THEN {value} END"
+    raising = f"CAST(concat('<<', {message}, '>>') AS BOOLEAN)"
+    return f"CASE WHEN CASE WHEN {bad} THEN {raising} ELSE TRUE END THEN {value} END"
 
 
 _RAISED = re.compile(r"<<([A-Z_]+: .*?)>>", re.DOTALL)
@@ -110,11 +111,17 @@ def zoned(clock: str, zone: str) -> str:
         " * (CAST({1}[2:3] AS INTEGER) * 60 + CAST({1}[5:6] AS INTEGER)))"
     )
     return fill(
-        "CASE WHEN {0} IS NOT NULL THEN struct_pack(t := CASE WHEN {1} = 'UTC' THEN {0} WHEN {1}[1] IN ('+', '-') THEN {0} - "
+        "CASE WHEN {0} IS NOT NULL THEN struct_pack(t := CASE WHEN {1} = 'UTC' THEN {0} "
+        "WHEN {1}[1] IN ('+', '-') THEN {0} - "
         + offset
         + " ELSE timezone('UTC', timezone({1}, {0})) END, z := {1}) END",
         [clock, zone],
     )
+
+
+def variable(body: str) -> str:
+    """Name a lambda's parameter after what its body will hold, so that no lambda inside takes its place."""
+    return name("i_" + hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()[:12])
 
 
 class Lambda(str):
@@ -124,6 +131,7 @@ class Lambda(str):
     body: str
 
     def __new__(cls, parameters: tuple[str, ...], body: str) -> Lambda:
+        """Write ``lambda x, y: body``."""
         made = super().__new__(cls, f"lambda {', '.join(map(name, parameters))}: {body}")
         made.parameters = parameters
         made.body = body

@@ -39,10 +39,11 @@ if TYPE_CHECKING:
     from airflow_quilt_athena.local.duck.expressions import Expressions
 
 EXTRACTED = {
-    "year": "year", "quarter": "quarter", "month": "month", "week": "week", "day": "day", "day_of_month": "day",
-    "day_of_week": "day_of_week", "dow": "day_of_week", "day_of_year": "day_of_year", "doy": "day_of_year",
-    "year_of_week": "year_of_week", "yow": "year_of_week", "hour": "hour", "minute": "minute", "second": "second",
-    "timezone_minute": "timezone_minute", "timezone_hour": "timezone_hour",
+    "year": "year", "quarter": "quarter", "month": "month", "week": "week", "day": "day",
+    "day_of_month": "day", "day_of_week": "day_of_week", "dow": "day_of_week", "day_of_year":
+    "day_of_year", "doy": "day_of_year", "year_of_week": "year_of_week", "yow": "year_of_week", "hour":
+    "hour", "minute": "minute", "second": "second", "timezone_minute": "timezone_minute",
+    "timezone_hour": "timezone_hour",
 }  # fmt: skip
 
 
@@ -54,7 +55,8 @@ def fits(kind: DataType, wanted: DataType) -> bool:
 # --- typed literals and the clock ---
 
 _MOMENT = re.compile(
-    r"(\d{1,6})-(\d{1,2})-(\d{1,2})(?: (\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,12}))?)?)?(?: ?([A-Za-z+-].*))?\s*"
+    r"(\d{1,6})-(\d{1,2})-(\d{1,2})(?: (\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,12}))?)?)?"
+    r"(?: ?([A-Za-z+-].*))?\s*"
 )
 
 
