@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +23,8 @@ from airflow_quilt_athena.local.duck.json_columns import (
 from airflow_quilt_athena.local.duck.lenient_json import InvalidJsonError
 from airflow_quilt_athena.local.duck.openx_json import OpenXJson, lowered_text
 
-# Enough for DuckDB's threads to share, little enough to hold twice.
-_BATCH_CHARACTERS = 32 * 1024 * 1024
-_PIECE_CHARACTERS = 1024 * 1024
+_BATCH_CHARACTERS = 4 * 1024 * 1024
+_WORKERS = 2
 _MAX_ODD_KEYS = 100
 _CONTENTS = "__contents"
 _LINES = f"(SELECT file, unnest(string_split(content, chr(10))) AS line FROM {_CONTENTS})"
@@ -46,52 +47,52 @@ def can_read(columns: Columns, decoder: OpenXJson) -> bool:
 
 
 def read_texts(
-    con: duckdb.DuckDBPyConnection, texts: Iterable[Text], columns: Columns, decoder: OpenXJson
+    con: duckdb.DuckDBPyConnection,
+    texts: Iterable[Text],
+    columns: Columns,
+    make_decoder: Callable[[], OpenXJson],
 ) -> Iterator[Rows]:
-    """Yield the columns wanted, a batch of lines at a time."""
-    for batch in _batches(texts):
-        con.register(_CONTENTS, batch)
-        try:
-            yield from _read_batch(con, columns, decoder)
-        finally:
-            con.unregister(_CONTENTS)
+    """Yield the columns wanted, a batch of lines at a time and in their order.
+
+    Batches are read side by side, each on a cursor of its own, while the next texts are fetched: DuckDB does
+    not share one table of Arrow's among its threads.
+    """
+    running: deque[Future[list[Rows]]] = deque()
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for batch in _batches(texts):
+            running.append(pool.submit(_read_batch, con.cursor(), batch, columns, make_decoder()))
+            if len(running) > _WORKERS:
+                yield from running.popleft().result()
+        while running:
+            yield from running.popleft().result()
 
 
 def _batches(texts: Iterable[Text]) -> Iterator[Any]:
-    """Yield tables of contents in chunks that DuckDB can read side by side."""
-    import pyarrow as pa
-
-    chunks: list[Any] = []
+    """Yield tables of contents."""
     pieces: list[Text] = []
-    in_chunks = in_pieces = 0
+    held = 0
     for piece in (piece for text in texts for piece in _pieces(text)):
         pieces.append(piece)
-        in_pieces += len(piece.content) + 1
-        if in_pieces >= _PIECE_CHARACTERS:
-            chunks.append(_chunk(pieces))
-            pieces, in_chunks, in_pieces = [], in_chunks + in_pieces, 0
-        if in_chunks >= _BATCH_CHARACTERS:
-            yield pa.Table.from_batches(chunks)
-            chunks, in_chunks = [], 0
+        held += len(piece.content) + 1
+        if held >= _BATCH_CHARACTERS:
+            yield _batch(pieces)
+            pieces, held = [], 0
     if pieces:
-        chunks.append(_chunk(pieces))
-    if chunks:
-        yield pa.Table.from_batches(chunks)
+        yield _batch(pieces)
 
 
-def _chunk(pieces: Sequence[Text]) -> Any:
+def _batch(pieces: Sequence[Text]) -> Any:
     import pyarrow as pa
 
     files = pa.array([piece.file for piece in pieces], pa.int32())
-    contents = pa.array([piece.content for piece in pieces], pa.string())
-    return pa.RecordBatch.from_arrays([files, contents], names=["file", "content"])
+    return pa.table({"file": files, "content": pa.array([piece.content for piece in pieces], pa.string())})
 
 
 def _pieces(text: Text) -> Iterator[Text]:
     """Cut a long text at ends of lines."""
     start, content = 0, text.content
-    while len(content) - start > 2 * _PIECE_CHARACTERS:
-        end = content.find("\n", start + _PIECE_CHARACTERS)
+    while len(content) - start > _BATCH_CHARACTERS:
+        end = content.find("\n", start + _BATCH_CHARACTERS)
         if end < 0:
             break
         yield Text(text.file, content[start:end])
@@ -99,10 +100,17 @@ def _pieces(text: Text) -> Iterator[Text]:
     yield Text(text.file, content[start:] if start else content)
 
 
-def _read_batch(con: duckdb.DuckDBPyConnection, columns: Columns, decoder: OpenXJson) -> Iterator[Rows]:
-    if not columns and decoder.ignores_malformed:
-        yield con.sql(f"SELECT file FROM {_LINES}").to_arrow_table().column(0), []
-        return
+def _read_batch(
+    cursor: duckdb.DuckDBPyConnection, batch: Any, columns: Columns, decoder: OpenXJson
+) -> list[Rows]:
+    with cursor:
+        cursor.register(_CONTENTS, batch)
+        if not columns and decoder.ignores_malformed:
+            return [(cursor.sql(f"SELECT file FROM {_LINES}").to_arrow_table().column(0), [])]
+        return _read_lines(cursor, columns, decoder)
+
+
+def _read_lines(con: duckdb.DuckDBPyConnection, columns: Columns, decoder: OpenXJson) -> list[Rows]:
     keys = _Keys(con, decoder)
     spelling = {name: keys.spelled[key] for name, key in keys.wanted(columns)}
     sql = lines_sql(_LINES, columns, spelling, keys.odd_condition(columns), decoder)
@@ -113,11 +121,11 @@ def _read_batch(con: duckdb.DuckDBPyConnection, columns: Columns, decoder: OpenX
         lowered = [_lowered(plain.column(f"c{i}"), plain.column(f"k{i}")) for i in range(len(columns))]
     except InvalidJsonError:  # keys that collide make their whole line malformed
         every = con.sql(f"SELECT file, line AS odd_line FROM {_LINES}").to_arrow_table()
-        yield _decoded(every, columns, decoder)
-        return
-    yield plain.column("file"), lowered
+        return [_decoded(every, columns, decoder)]
+    rows: list[Rows] = [(plain.column("file"), lowered)]
     if odd.null_count < len(odd):
-        yield _decoded(found.filter(odd.is_valid()), columns, decoder)
+        rows.append(_decoded(found.filter(odd.is_valid()), columns, decoder))
+    return rows
 
 
 def _decoded(lines: Any, columns: Columns, decoder: OpenXJson) -> Rows:

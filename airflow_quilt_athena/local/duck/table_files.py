@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import duckdb
@@ -93,7 +94,8 @@ class FileReader:
         columns = [(source.name, source.declared) for source in wanted]
         texts = self._texts(storage, files)
         if isinstance(decoder, OpenXJson) and can_read(columns, decoder):
-            return read_texts(self._con, texts, columns, decoder)
+            own = partial(OpenXJson, storage.parameters, storage.columns)
+            return read_texts(self._con, texts, columns, own)
         return self._decoded_rows(texts, columns, decoder)
 
     def _body(self, file: DataFile) -> bytes:
