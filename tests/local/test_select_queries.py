@@ -83,6 +83,10 @@ ANSWERS: list[tuple[str, Rows]] = [
     ("SELECT sum(d) FROM (VALUES INTERVAL '1' HOUR, INTERVAL '30' MINUTE) AS t(d)", [("0 01:30:00.000",)]),
     ("SELECT max(t) FROM (VALUES TIMESTAMP '2020-01-01 00:00:00 UTC', TIMESTAMP '2020-01-01 01:00:00 +02:00') AS x(t)",
      [("2020-01-01 00:00:00.000 UTC",)]),
+    ("SELECT try(sum(x) / 0), try_cast(max(y) AS integer), coalesce(try(1 / count(*)), -1) FROM (VALUES (1, 'a')) AS t(x, y)",
+     [(None, None, "1")]),
+    ("SELECT try(sum(x) OVER () / 0), try(CAST((SELECT 'a') AS integer)), try(random() * 0) FROM (VALUES 1) AS t(x)",
+     [(None, None, "0.0")]),
     # windows
     (
         "SELECT x, row_number() OVER (ORDER BY x), rank() OVER (ORDER BY x), dense_rank() OVER (ORDER BY x) "

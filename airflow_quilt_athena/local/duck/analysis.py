@@ -37,13 +37,20 @@ __all__ = ["CATALOG", "Analysis", "Relation"]
 class Shared:
     """What a query and the views it reads have in common."""
 
-    catalog: Catalog
+    glue: Catalog | None
     now: dt.datetime
     system_table: SystemTable
     symbols: Symbols = field(default_factory=Symbols)
     scans: list[TableScan] = field(default_factory=list)
     definitions: list[tuple[str, Callable[[], str] | CommonTable]] = field(default_factory=list)
     tables: dict[tuple[str, str], Table | None] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> Catalog:
+        """Glue, as the query's caller sees it."""
+        if self.glue is None:
+            raise QueryFailed("GENERIC_INTERNAL_ERROR: a query without a catalog named a table", category=1)
+        return self.glue
 
 
 @dataclass(slots=True)

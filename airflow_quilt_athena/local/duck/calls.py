@@ -147,7 +147,8 @@ def _resolve(
         it,
     )
     sql = signature.body(call) if callable(signature.body) else _filled(signature.body, call)
-    return made_from(sql, result, *converted, **({"volatile": True} if signature.volatile else {}))
+    changes: dict[str, Any] = {"volatile": True, "opaque": (sql,)} if signature.volatile else {}
+    return made_from(sql, result, *converted, **changes)
 
 
 def _filled(template: str, call: Call) -> str:
@@ -233,7 +234,7 @@ def _aggregate_or_window(
         sql, result, parts = _marked(it, name, signatures, nodes, node, over="")
     finally:
         it.inside_aggregate = False
-    return made_from(sql, result, *parts, aggregate=True, ungrouped=())
+    return made_from(sql, result, *parts, aggregate=True, ungrouped=(), opaque=(sql,))
 
 
 def _window(it: Expressions, name: str, signatures: list[Signature], nodes: list[Any], node: Any) -> Expr:
@@ -248,9 +249,8 @@ def _window(it: Expressions, name: str, signatures: list[Signature], nodes: list
             node,
             "Cannot nest window functions or row pattern measures inside window function arguments",
         )
-    return made_from(
-        sql, result, *inner, *parts, window=True, partitioned_by=frozenset(partition).intersection(*nested)
-    )
+    keys = frozenset(partition).intersection(*nested)
+    return made_from(sql, result, *inner, *parts, window=True, partitioned_by=keys, opaque=(sql,))
 
 
 def _marked(
@@ -340,4 +340,4 @@ def listagg(it: Expressions, node: Any) -> Expr:
     order = ", ".join(it.sort_key(item, key) for item, key in zip(node.sortItem(), keys, strict=True))
     distinct = "DISTINCT " if node.setQuantifier() and node.setQuantifier().DISTINCT() else ""
     sql = f"string_agg({distinct}{value.sql}, {separator} ORDER BY {order})"
-    return made_from(sql, VARCHAR, value, *keys, aggregate=True, ungrouped=())
+    return made_from(sql, VARCHAR, value, *keys, aggregate=True, ungrouped=(), opaque=(sql,))

@@ -44,18 +44,26 @@ class DuckEngine:
         return [line.rstrip() for text in texts for line in str(text).splitlines()]
 
 
-def warm() -> None:
-    """Import and build what the first query would otherwise wait for."""
-    from airflow_quilt_athena.local.duck import gate, runtime
-    from airflow_quilt_athena.local.duck.functions import registry
+_TYPICAL = """
+WITH a AS (SELECT DISTINCT x, count(*) AS n, max(l[1]) AS y FROM (VALUES (1, ARRAY['a'])) AS t(x, l)
+WHERE x IN (1, 2) AND NOT l[1] LIKE '%q' AND x IS NOT NULL GROUP BY 1)
+SELECT a.*, CAST(b.y AS varchar) AS c, CASE WHEN a.n > 1 THEN -1 ELSE a.x + 1 END,
+regexp_extract(a.y, '^s3:', 0), date_add('day', 1, DATE '2026-01-01'),
+row_number() OVER (PARTITION BY a.x ORDER BY b.y)
+FROM a JOIN (SELECT * FROM a) b ON a.x = b.x AND a.y = b.y CROSS JOIN UNNEST(ARRAY[1]) AS u(z)
+ORDER BY 1 DESC LIMIT 10
+"""
 
-    registry()
-    gate.check(
-        "WITH a AS (SELECT DISTINCT x, count(*) AS n FROM t WHERE y = 'z' AND q LIKE '%' GROUP BY 1) "
-        "SELECT a.*, CAST(b.c AS varchar) FROM a JOIN b ON a.x = b.x ORDER BY 1 DESC LIMIT 10"
-    )
+
+def warm() -> None:
+    """Import, build and learn what the first query would otherwise wait for, by running a typical one."""
+    from airflow_quilt_athena.local.duck import gate, runtime
+    from airflow_quilt_athena.local.duck.translate import translate
+
+    now = dt.datetime(2026, 1, 1)
+    translated = translate(gate.parse(_TYPICAL), catalog=None, database="default", parameters=(), now=now)
     con = runtime.cursor()
-    con.sql("SELECT 1").to_arrow_table()
+    con.sql(translated.sql).to_arrow_table()
     con.close()
 
 

@@ -10,6 +10,7 @@ from airflow_quilt_athena.local.duck import calls, literals, predicates, special
 from airflow_quilt_athena.local.duck.failures import column_not_found, failed, mismatch, unsupported
 from airflow_quilt_athena.local.duck.operators import (
     arithmetic,
+    attempt,
     comparison_key,
     concatenate,
     convert,
@@ -209,11 +210,13 @@ class Expressions:
     def _scalar_subquery(self, node: Any) -> Expr:
         relation, inner = self.subquery(node.query())
         field = predicates.only_column(relation, node)
-        return made_from(f"({relation.sql})", field.type, inner, subquery=True)
+        sql = f"({relation.sql})"
+        return made_from(sql, field.type, inner, subquery=True, opaque=(sql,))
 
     def _exists(self, node: Any) -> Expr:
         relation, inner = self.subquery(node.query())
-        return made_from(f"EXISTS ({relation.sql})", BOOLEAN, inner, subquery=True)
+        sql = f"EXISTS ({relation.sql})"
+        return made_from(sql, BOOLEAN, inner, subquery=True, opaque=(sql,))
 
     # --- values ---
 
@@ -279,9 +282,7 @@ class Expressions:
     def _cast(self, node: Any) -> Expr:
         value = self.analyze(node.expression())
         found = convert(value, literals.data_type(node.type_()), node)
-        if node.TRY_CAST():
-            return made_from(f"TRY({found.sql})", found.type, found)
-        return found
+        return attempt(found) if node.TRY_CAST() else found
 
     def _type_constructor(self, node: Any) -> Expr:
         kind = "double" if node.DOUBLE() else literals.identifier(node.identifier())
@@ -410,9 +411,8 @@ class Expressions:
                     "The arguments to GROUPING() must be expressions referenced by the GROUP BY at line 1:1",
                 )
             keys.append(self.keys[found.sql])
-        return made_from(
-            f"CAST(GROUPING({', '.join(key.sql for key in keys)}) AS BIGINT)", BIGINT, aggregate=True
-        )
+        sql = f"CAST(GROUPING({', '.join(key.sql for key in keys)}) AS BIGINT)"
+        return made_from(sql, BIGINT, aggregate=True, opaque=(sql,))
 
     def _listagg(self, node: Any) -> Expr:
         return calls.listagg(self, node)

@@ -195,6 +195,10 @@ def _regexp_replace(call: Call) -> str:
     return f"regexp_replace({call.arguments[0]}, {_pattern(call)}, {replacement}, 'g')"
 
 
+def _regexp_replace_by(call: Call) -> str:
+    raise unsupported(call.node, "A function in regexp_replace")
+
+
 def _java_replacement(written: str, call: Call) -> str:
     r"""Write Java's replacement for RE2: ``$1`` and ``\$`` become ``\1`` and ``$``."""
     result, at = "", 0
@@ -253,6 +257,7 @@ def signatures() -> list[Signature]:
         ("regexp_extract_all(varchar(x), varchar, bigint) -> array(varchar(x))", _regexp_extract_all),
         ("regexp_replace(varchar, varchar) -> varchar", _regexp_replace),
         ("regexp_replace(varchar, varchar, varchar) -> varchar", _regexp_replace),
+        ("regexp_replace(varchar, varchar, function(T,varchar)) -> varchar", _regexp_replace_by),
         ("regexp_split(varchar(x), varchar) -> array(varchar(x))", _regexp_split),
         ("regexp_count(varchar, varchar) -> bigint", _regexp_count),
         ("regexp_position(varchar, varchar) -> integer", _regexp_position),

@@ -47,7 +47,6 @@ _INTERVAL_FIELDS = {
 }
 _DATE_UNITS = ("day", "week", "month", "quarter", "year")
 _CLOCK_UNITS = ("millisecond", "second", "minute", "hour")
-_ISO_DATE = r"[0-9][0-9][0-9][0-9](-[0-9][0-9](-[0-9][0-9])?)?"
 _FROM_SECONDS = "make_timestamp(CAST(round({0} * 1000) AS BIGINT) * 1000)"
 _TABLE = f"""
 to_unixtime(timestamp) -> double := (epoch_us({{0}}) / CAST(1000000 AS DOUBLE))
@@ -195,12 +194,29 @@ def _parse_datetime(call: Call) -> str:
     return fill("CASE WHEN {0} IS NOT NULL THEN struct_pack(t := {0}, z := 'UTC') END", [value])
 
 
+_ISO_DATES = (
+    ("\\d{4}", "%Y"),
+    ("\\d{4}-\\d\\d", "%Y-%m"),
+    ("\\d{4}-\\d\\d-\\d\\d", "%Y-%m-%d"),
+    ("\\d{4}-\\d{3}", "%Y-%j"),
+)
+
+
 def _from_iso_date(call: Call) -> str:
-    unread = f"NOT regexp_full_match({{0}}, {text(_ISO_DATE)}) OR TRY_CAST({{1}} AS DATE) IS NULL"
-    bad = f"{{0}} IS NOT NULL AND ({unread})"
-    message = "concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {0}, '\"')"
-    whole = fill("{0} || '-01-01'[length({0}) - 3:]", [call.arguments[0]])
-    return fill(ensure(bad, message, "CAST({1} AS DATE)"), [call.arguments[0], whole])
+    """Return a calendar date, a year and a day of it, or a week and a day of it (``2020-W10-1``)."""
+
+    def parsed(it: str) -> str:
+        cases = "".join(
+            f" WHEN regexp_full_match({it}, {text(pattern)}) THEN try_strptime({it}, '{form}')"
+            for pattern, form in _ISO_DATES
+        )
+        week = text(r"\d{4}-W\d\d(-[1-7])?")
+        cases += f" WHEN regexp_full_match({it}, {week}) THEN try_strptime(({it} || '-1')[1:10], '%G-W%V-%u')"
+        value = f"CASE{cases} END"
+        message = f"concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {it}, '\"')"
+        return ensure(f"{it} IS NOT NULL AND {value} IS NULL", message, f"CAST({value} AS DATE)")
+
+    return let(call.arguments[0], parsed)
 
 
 _ISO_TIMESTAMP = (

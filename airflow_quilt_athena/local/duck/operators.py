@@ -18,7 +18,7 @@ from airflow_quilt_athena.local.duck.lattice import (
     orderable,
 )
 from airflow_quilt_athena.local.duck.scope import NOT_LITERAL, Expr, made_from
-from airflow_quilt_athena.local.duck.snippets import ensure, fill, let, local, zoned
+from airflow_quilt_athena.local.duck.snippets import ensure, fill, let, local, variable, zoned
 from airflow_quilt_athena.local.types import (
     BIGINT,
     BOOLEAN,
@@ -43,6 +43,22 @@ def convert(value: Expr, target: DataType, node: Any = None) -> Expr:
         raise mismatch(node, f"Cannot cast {value.type.trino} to {target.trino}") from error
     literal = value.literal if value.literal is None or sql == value.sql else NOT_LITERAL
     return made_from(sql, target, value, literal=literal)
+
+
+def attempt(value: Expr) -> Expr:
+    """``TRY``: NULL where the value cannot be had.
+
+    Parts that DuckDB's TRY may not hold, such as aggregates, are computed outside.
+    """
+    if not value.opaque:
+        return made_from(f"TRY({value.sql})", value.type, value)
+    inside, packed = value.sql, []
+    outer = variable(value.sql)
+    for number, part in enumerate(value.opaque):
+        inside = inside.replace(part, f"{outer}.p{number}")
+        packed.append(f"p{number} := {part}")
+    sql = f"list_transform([struct_pack({', '.join(packed)})], lambda {outer}: TRY({inside}))[1]"
+    return made_from(sql, value.type, value)
 
 
 def unify(values: list[Expr], node: Any, message: str) -> list[Expr]:

@@ -33,14 +33,16 @@ def _quantified(it: Expressions, left: Expr, node: Any) -> Expr:
     quantifier = node.comparisonQuantifier().getText().upper().replace("SOME", "ANY")
     relation, inner = it.subquery(node.query())
     value, selected = _against_subquery(left, relation, node)
-    return made_from(f"({value} {operator} {quantifier} ({selected}))", BOOLEAN, left, inner, subquery=True)
+    sql = f"({value} {operator} {quantifier} ({selected}))"
+    return made_from(sql, BOOLEAN, left, inner, subquery=True, opaque=(sql,))
 
 
 def _in_subquery(it: Expressions, left: Expr, node: Any) -> Expr:
     relation, inner = it.subquery(node.query())
     value, selected = _against_subquery(left, relation, node)
     word = "NOT IN" if node.NOT() else "IN"
-    return made_from(f"({value} {word} ({selected}))", BOOLEAN, left, inner, subquery=True)
+    sql = f"({value} {word} ({selected}))"
+    return made_from(sql, BOOLEAN, left, inner, subquery=True, opaque=(sql,))
 
 
 def _against_subquery(left: Expr, relation: Relation, node: Any) -> tuple[str, str]:

@@ -70,6 +70,7 @@ class Expr:
     subquery: bool = False
     volatile: bool = False
     partitioned_by: frozenset[str] | None = None  # of all its windows
+    opaque: tuple[str, ...] = ()  # its parts that DuckDB's TRY may not hold: aggregates, windows, subqueries
 
     @property
     def is_literal(self) -> bool:
@@ -93,6 +94,7 @@ def made_from(sql: str, data_type: DataType, *parts: Expr, **marks: Any) -> Expr
         "subquery": any(part.subquery for part in parts),
         "volatile": any(part.volatile for part in parts),
         "partitioned_by": frozenset.intersection(*partitions) if partitions else None,
+        "opaque": tuple(dict.fromkeys(one for part in parts for one in part.opaque)),
     }
     return Expr(sql, data_type, **(merged | marks))
 

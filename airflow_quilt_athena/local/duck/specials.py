@@ -13,6 +13,7 @@ from airflow_quilt_athena.local.duck.failures import failed, mismatch, unsupport
 from airflow_quilt_athena.local.duck.lattice import INTEGRAL, MAX_PRECISION, NUMERIC, coercible, orderable
 from airflow_quilt_athena.local.duck.operators import (
     arithmetic,
+    attempt,
     compare,
     concatenate,
     convert,
@@ -145,10 +146,7 @@ def _nullif(it: Expressions, nodes: list[Any], node: Any) -> Expr:
 
 
 def _try(it: Expressions, nodes: list[Any], node: Any) -> Expr:
-    value = it.analyze(nodes[0])
-    if value.volatile or value.aggregate or value.subquery:
-        raise unsupported(node, "TRY over an aggregate, a subquery or a function that changes by itself")
-    return made_from(f"TRY({value.sql})", value.type, value)
+    return attempt(it.analyze(nodes[0]))
 
 
 def _typeof(it: Expressions, nodes: list[Any], node: Any) -> Expr:

@@ -30,9 +30,12 @@ class Translated:
 
 
 def translate(
-    tree: Any, *, catalog: Catalog, database: str, parameters: Sequence[str], now: dt.datetime
+    tree: Any, *, catalog: Catalog | None, database: str, parameters: Sequence[str], now: dt.datetime
 ) -> Translated:
-    """Analyse a parsed query. Raises QueryFailed in Athena's words."""
+    """Analyse a parsed query. Raises QueryFailed in Athena's words.
+
+    ``catalog`` may be None for a query that names no table.
+    """
     shared = Shared(catalog, now, system_table)
     analysis = Analysis(shared, database, _parameters(shared, tree, parameters, database))
     root = analysis.query(query_of(tree), None, root=True)
