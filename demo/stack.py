@@ -46,9 +46,10 @@ class AirflowStack:
         self.log = home / "standalone.log"
         port, worker_logs, trigger_logs = free_ports(3)
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = (
-            os.environ | dict(environment) | self._settings(dags, port, worker_logs, trigger_logs)
-        )
+        # Settings of another Airflow of the user's must not reach this one.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        settings = self._settings(dags, port, worker_logs, trigger_logs)
+        self._environment = inherited | dict(environment) | settings
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=f"{self.url}/api/v2", timeout=60)
 

@@ -220,7 +220,7 @@ class _Reader:
         return self._named(word)
 
     def _named(self, word: str) -> DataType:
-        found = _SIMPLE.get(word) or _SYNONYMS.get(word)
+        found = _SIMPLE.get(word, _SYNONYMS.get(word))
         if found is None:
             raise self._error()
         return found
