@@ -213,10 +213,8 @@ class _Reader:
                 raise self._error()
             return decimal(precision, scale)
         if word in ("varchar", "char", "character"):
-            numbers = self._numbers()
-            if word == "varchar":
-                return varchar(numbers[0] if numbers else None)
-            return DataType("char", numbers or (1,))
+            length = next(iter(self._numbers()), None)
+            return varchar(length) if word == "varchar" else DataType("char", (length or 1,))
         return self._named(word)
 
     def _named(self, word: str) -> DataType:
