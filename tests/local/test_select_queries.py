@@ -85,6 +85,10 @@ ANSWERS: list[tuple[str, Rows]] = [
      [("2020-01-01 00:00:00.000 UTC",)]),
     ("SELECT try(sum(x) / 0), try_cast(max(y) AS integer), coalesce(try(1 / count(*)), -1) FROM (VALUES (1, 'a')) AS t(x, y)",
      [(None, None, "1")]),
+    ("SELECT try((x + y) * (x + y)) FROM (VALUES (2147483647, 1), (1, 2)) AS t(x, y) ORDER BY x", [("9",), (None,)]),
+    ("SELECT json_extract_scalar(j, '$.a') AS k, count(*) FROM (VALUES '{\"a\":1}', '{\"a\":1}', 'x') AS t(j) "
+     "GROUP BY json_extract_scalar(j, '$.a') ORDER BY k", [("1", "2"), (None, "1")]),
+    ("SELECT x FROM (VALUES 0, 1, 2) AS t(x) WHERE x <> 0 AND 2 / x = 2", [("1",)]),
     ("SELECT try(sum(x) OVER () / 0), try(CAST((SELECT 'a') AS integer)), try(random() * 0) FROM (VALUES 1) AS t(x)",
      [(None, None, "0.0")]),
     # windows
