@@ -12,8 +12,8 @@ from airflow_quilt_athena.local.errors import QueryFailed
 _THREADS = 2
 _MEMORY_LIMIT = "600MB"
 _MAX_EXPRESSION_DEPTH = 10_000
-# These evaluate what CASE, TRY or an earlier condition would have kept from being evaluated. Folding constants
-# makes `IF(false, 1 / 0)` fail, sharing subexpressions takes them out of TRY, and reordering filters puts
+# These evaluate what CASE, TRY or an earlier condition would have kept from it: folding constants makes
+# `IF(false, 1 / 0)` fail, sharing subexpressions takes them out of TRY, and reordering filters puts
 # `1 / x > 0` before `x <> 0`.
 _DISABLED_OPTIMIZERS = "expression_rewriter,common_subexpressions,reorder_filter"
 _lock = threading.Lock()
