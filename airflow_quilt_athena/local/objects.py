@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
-from pathlib import Path
 from typing import Any, NoReturn
 
 from airflow_quilt_athena.local.callers import ACCOUNT_ID, Caller
@@ -76,28 +74,12 @@ class CallerObjects:
 
     def read(self, bucket: str, key: str) -> bytes:
         """Read the whole body of one object."""
-        return self._read(self._judge(), bucket, key)
-
-    def _read(self, judge: _Judging, bucket: str, key: str) -> bytes:
         need = Need("s3:GetObject", s3_resource(bucket, key))
-        with _Noted(self, judge, "GetObject", bucket, key, need), self._lock:
+        with _Noted(self, self._judge(), "GetObject", bucket, key, need), self._lock:
             found = self._bucket(bucket).keys.get(key)
             if not _is_object(found):
                 self._miss(bucket, key)
             return bytes(found.value)
-
-    def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
-        """Copy the bodies of ``targets``' keys into the local files named."""
-        judge = self._judge()
-        made: set[str] = set()
-        for key, path in targets.items():
-            body = self._read(judge, bucket, key)
-            folder = os.path.dirname(path)
-            if folder not in made:
-                os.makedirs(folder, exist_ok=True)
-                made.add(folder)
-            with open(path, "wb", buffering=0) as file:
-                file.write(body)
 
     def write(self, bucket: str, key: str, body: bytes) -> None:
         """Put one object; a new version of it where the bucket keeps versions."""

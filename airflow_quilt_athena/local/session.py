@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from airflow_quilt_athena.local.errors import QueryCancelled, QueryFailed
@@ -40,10 +39,6 @@ class Objects(Protocol):
 
     def read(self, bucket: str, key: str) -> bytes:
         """Return the whole body of one object."""
-        ...
-
-    def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
-        """Copy the bodies of ``targets``' keys into the local files named (made with their parents)."""
         ...
 
     def write(self, bucket: str, key: str, body: bytes) -> None:

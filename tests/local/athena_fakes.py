@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from airflow_quilt_athena.local.athena_api import AthenaApi
@@ -49,9 +48,6 @@ class Bucket:
             return self.bodies[f"{bucket}/{key}"]
         except KeyError:
             raise QueryFailed("The specified key does not exist.") from None
-
-    def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
-        raise NotImplementedError
 
     def write(self, bucket: str, key: str, body: bytes) -> None:
         if not self.writable:

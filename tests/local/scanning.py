@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -41,9 +40,6 @@ class FakeObjects:
     def read(self, bucket: str, key: str) -> bytes:
         self.read_keys.append(key)
         return self.bodies[key]
-
-    def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
-        raise NotImplementedError
 
     def write(self, bucket: str, key: str, body: bytes) -> None:
         self.bodies[key] = body

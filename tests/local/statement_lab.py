@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -48,10 +47,6 @@ class BotoObjects:
     def read(self, bucket: str, key: str) -> bytes:
         body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
-
-    def read_many(self, bucket: str, targets: Mapping[str, Path]) -> None:
-        for key, path in targets.items():
-            path.write_bytes(self.read(bucket, key))
 
     def write(self, bucket: str, key: str, body: bytes) -> None:
         if any(part in key for part in self.refused_suffixes):
