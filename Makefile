@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SOURCES := airflow_quilt_athena example_dags demo benchmarks tests
 
 .DEFAULT_GOAL := help
 
