@@ -60,9 +60,11 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
     :param min_rows: fail, and publish nothing, when there are fewer rows.
     :param checks: by name, one SELECT each over ``{staged}``, the new rows. A check passes when its first row
         holds no NULL, false, zero or empty cell. (templated)
-    :param retain: how long the replaced files are kept: ``24h``, ``90m``, ``7d``; at least 30 minutes.
+    :param retain: how long the replaced files are kept at least: ``24h``, ``90m``, ``7d``; no less than 30
+        minutes. Nothing removes them yet.
     :param writer: how the files are written: ``auto`` or ``ctas``.
-    :param max_parallel_queries: how many slices of a result are written side by side.
+    :param max_parallel_queries: how many slices of a result may be written side by side. A static
+        partition, the only kind there is yet, is written by one query.
     :param generations_location: where new folders are made, instead of below the table's own. (templated)
     :param quilt_revisions: not supported yet.
     :param partition_format: how a date of the run becomes a partition value.
