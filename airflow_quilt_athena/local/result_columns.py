@@ -15,7 +15,7 @@ _MILLIS = (3,)
 def check_named(columns: Sequence[Column]) -> None:
     """Refuse a column without a name or with the name of another."""
     for position, column in enumerate(columns, 1):
-        if column.name.lower() in ("", f"_col{position - 1}"):
+        if not column.named:
             raise QueryFailed(
                 f"MISSING_COLUMN_NAME: line 1:1: Column name not specified at position {position}"
             )

@@ -18,6 +18,7 @@ class Column:
 
     name: str
     type: str
+    named: bool = True  # False for ``_col0`` and the like, which only stand for a name
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,6 @@ def test_properties_that_do_not_fit_are_refused_before_anything_is_written(
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"_col0": "integer"}, "Column name not specified at position 1"),
         ({"a": "integer", "A": "integer"}, "Column name 'a' specified more than once"),
         ({"a": "unknown"}, "Column type is unknown at position 1"),
         ({"a": "time(3)"}, "Unsupported Hive type: time(3)"),

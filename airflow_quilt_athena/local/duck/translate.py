@@ -45,7 +45,9 @@ def translate(
     _sink(shared, root)
     shown = ", ".join(f'CAST({one.sql} AS {one.type.duckdb}) AS "{at}"' for at, one in enumerate(fields))
     sql = f"{_definitions(shared)}SELECT {shown} FROM ({root.sql})"
-    columns = tuple(Column(one.name or f"_col{at}", one.type.trino) for at, one in enumerate(fields))
+    columns = tuple(
+        Column(one.name or f"_col{at}", one.type.trino, named=bool(one.name)) for at, one in enumerate(fields)
+    )
     reached = tuple(scan for scan in shared.scans if scan.reached)
     return Translated(sql, columns, tuple(one.type for one in fields), reached)
 
