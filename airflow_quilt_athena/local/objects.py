@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
+from functools import cache
 from typing import Any, NoReturn
 
 from airflow_quilt_athena.local.callers import ACCOUNT_ID, Caller
@@ -194,16 +195,35 @@ def _fail(status: int, code: str, message: str, about: str) -> NoReturn:
 
 
 def _backend(bucket: str) -> Any:
+    partition, account = _s3_backends().bucket_accounts.get(bucket, ("aws", ACCOUNT_ID))
+    return _backend_of(account, partition)
+
+
+# Cached, since a query asks for them at every object: moto looks its own up under a lock.
+
+
+@cache
+def _backend_of(account: str, partition: str) -> Any:
+    return _s3_backends()[account][partition]
+
+
+@cache
+def _s3_backends() -> Any:
     from moto.s3.models import s3_backends
 
-    partition, account = s3_backends.bucket_accounts.get(bucket, ("aws", ACCOUNT_ID))
-    return s3_backends[account][partition]
+    return s3_backends
+
+
+@cache
+def _object_type() -> type:
+    from moto.s3.models import FakeKey
+
+    found: type = FakeKey
+    return found
 
 
 def _is_object(entry: Any) -> bool:
-    from moto.s3.models import FakeKey
-
-    return isinstance(entry, FakeKey)
+    return isinstance(entry, _object_type())
 
 
 def _stored(entry: Any) -> StoredObject:

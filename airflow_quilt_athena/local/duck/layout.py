@@ -32,4 +32,4 @@ def data_files(objects: Objects, location: S3Uri, partition: int) -> Iterator[Da
 
 
 def _is_hidden(below: str) -> bool:
-    return any(part.startswith(("_", ".")) for part in below.split("/"))
+    return below.startswith(("_", ".")) or "/_" in below or "/." in below
