@@ -7,6 +7,9 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
 
+# What of the connection an operator or sensor takes as templates.
+AWS_TEMPLATE_FIELDS = ("aws_conn_id", "region_name", "verify")
+
 
 class QuiltAthenaHook(AthenaHook):
     """Athena as Amazon's hook gives it, and Glue, S3, IAM and STS by the same connection.

@@ -13,9 +13,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_quilt_athena.exceptions import QueryFailedError, QuiltAthenaError, RetryableError
-from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
-
-AWS_TEMPLATE_FIELDS = ("aws_conn_id", "region_name", "verify")
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 
 
 class QuiltAthenaBaseOperator(BaseOperator):

@@ -16,7 +16,8 @@ from airflow_quilt_athena.flows.bucket_views import (
     mark_views,
     plan_refresh,
 )
-from airflow_quilt_athena.operators.base import AWS_TEMPLATE_FIELDS, errors_as_airflow_sees_them
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
+from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
 
 

@@ -23,8 +23,9 @@ from airflow_quilt_athena.core.tables import FileFormat, TableName
 from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError
 from airflow_quilt_athena.flows.insert_overwrite import OverwriteResult, abandon, finish, prepare, start
 from airflow_quilt_athena.flows.staging import Staging
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, S3DataLink, push_data_link, push_query_link
-from airflow_quilt_athena.operators.base import AWS_TEMPLATE_FIELDS, errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_partition
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
 

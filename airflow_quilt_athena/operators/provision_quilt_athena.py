@@ -8,8 +8,8 @@ from typing import Any
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.flows.changes import AwsClients
 from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
-    AWS_TEMPLATE_FIELDS,
     QuiltAthenaBaseOperator,
     errors_as_airflow_sees_them,
 )

@@ -13,8 +13,9 @@ from airflow_quilt_athena.core.sql import Dialect, SqlTextError, split_statement
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.completion import start_query
 from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
-from airflow_quilt_athena.operators.base import AWS_TEMPLATE_FIELDS, errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
 
 

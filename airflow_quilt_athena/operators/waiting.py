@@ -7,23 +7,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import conf
-
 from airflow_quilt_athena.core.query_states import Decision, QueryStatus, Verdict
 from airflow_quilt_athena.flows.completion import ProgressLog, conclude, stop_queries, watch_queries
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
-from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
+from airflow_quilt_athena.triggers.athena_completion import (
+    DEFER_AFTER_SECONDS,
+    AthenaCompletionTrigger,
+    default_deferrable,
+)
 
 # Athena's own limit of a query's run is 30 minutes, and 240 at most (Service quotas, read 2026-11).
 DEFAULT_TIMEOUT = timedelta(hours=4)
-# Most queries are done by then, and cost no deferral.
-DEFER_AFTER_SECONDS = 10.0
 _BACKSTOP = timedelta(minutes=2)
-
-
-def default_deferrable() -> bool:
-    """Return what the installation says of operators that do not say themselves."""
-    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def to_seconds(duration: timedelta | float) -> float:

@@ -28,11 +28,13 @@ from airflow_quilt_athena.core.query_states import (
 )
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.completion import ProgressLog, stop_queries, watch_queries
-from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
-from airflow_quilt_athena.operators.base import AWS_TEMPLATE_FIELDS
-from airflow_quilt_athena.operators.waiting import DEFER_AFTER_SECONDS, default_deferrable
-from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
+from airflow_quilt_athena.triggers.athena_completion import (
+    DEFER_AFTER_SECONDS,
+    AthenaCompletionTrigger,
+    default_deferrable,
+)
 
 IDS_KEY = "query_execution_ids"
 

@@ -14,7 +14,7 @@ EVERYWHERE = {"exceptions", ""}
 
 ARROWS = {
     "operators": {"operators", "hooks", "triggers", "flows", "core", "links"},
-    "sensors": {"sensors", "operators", "hooks", "triggers", "flows", "core", "links"},
+    "sensors": {"sensors", "hooks", "triggers", "flows", "core", "links"},
     "triggers": {"triggers", "hooks", "flows", "core"},
     "hooks": {"hooks", "core"},
     "flows": {"flows", "core"},
