@@ -164,7 +164,6 @@ def test_views_and_tables_are_not_taken_for_each_other(lab: Lab) -> None:
             "Unsupported Hive type: timestamp(3) with time zone",
         ),
         ({"a": "unknown"}, "Column type is unknown at position 1"),
-        ({"a": "integer", "_col1": "integer"}, "Column name not specified at position 2"),
         ({"a": "integer", "A": "integer"}, "Column name 'a' specified more than once"),
     ],
 )
