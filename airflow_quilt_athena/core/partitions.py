@@ -53,19 +53,6 @@ def partition_path(names: Sequence[str], values: Sequence[str | None]) -> str:
     return "/".join(parts)
 
 
-def parse_partition_path(path: str) -> tuple[tuple[str, str | None], ...]:
-    """Read the names and values back out of ``a=1/b=x``. Raises InvalidCallError on any other folder."""
-    pairs: list[tuple[str, str | None]] = []
-    for part in path.strip("/").split("/"):
-        name, separator, value = part.partition("=")
-        if not separator or not name:
-            raise InvalidCallError(f"Not a partition folder: {part!r} in {path!r}. Expected name=value.")
-        pairs.append(
-            (unescape_value(name), None if value == HIVE_DEFAULT_PARTITION else unescape_value(value))
-        )
-    return tuple(pairs)
-
-
 def canonical_value(value: object, hive_type: str) -> str:
     """Return the one text Glue keeps for ``value`` in a partition key of ``hive_type``.
 

@@ -154,9 +154,3 @@ def split_statements(sql: str, dialect: Dialect = Dialect.TRINO) -> tuple[str, .
             statements.append("".join(t.text for t in current).strip())
         current = []
     return tuple(statements)
-
-
-def strip_comments(sql: str, dialect: Dialect = Dialect.TRINO) -> str:
-    """Return ``sql`` with each comment replaced by a space, without white space at its ends."""
-    texts = (" " if t.kind is TokenKind.COMMENT else t.text for t in tokenize(sql, dialect))
-    return "".join(texts).strip()

@@ -12,7 +12,6 @@ from airflow_quilt_athena.core.sql import (
     quote_literal,
     quote_name,
     split_statements,
-    strip_comments,
     tokenize,
 )
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -84,7 +83,3 @@ def test_a_backslash_escapes_in_hive_only() -> None:
 def test_an_open_quote_is_named_with_its_place(sql: str) -> None:
     with pytest.raises(SqlTextError, match=r"line 1:\d+ is not closed"):
         tokenize(sql)
-
-
-def test_comments_go_but_strings_that_look_like_comments_stay() -> None:
-    assert strip_comments("/* a */ SELECT '-- b' -- c") == "SELECT '-- b'"
