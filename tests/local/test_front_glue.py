@@ -186,6 +186,74 @@ def test_a_partition_needs_a_value_for_each_key(glue: Any, database: str) -> Non
     assert [p["Values"] for p in found] == [["a", "1"]]
 
 
+def test_segments_cut_the_partitions_into_parts_without_overlap(glue: Any, database: str) -> None:
+    create_table(glue, database, {"n": "int"})
+    glue.batch_create_partition(
+        DatabaseName=database, TableName="t", PartitionInputList=[partition(str(n)) for n in range(10)]
+    )
+    found = [
+        p["Values"][0]
+        for number in range(3)
+        for page in glue.get_paginator("get_partitions").paginate(
+            DatabaseName=database,
+            TableName="t",
+            Segment={"SegmentNumber": number, "TotalSegments": 3},
+            PaginationConfig={"PageSize": 2},
+        )
+        for p in page["Partitions"]
+    ]
+    assert sorted(map(int, found)) == list(range(10))
+
+
+def test_a_batch_of_reads_leaves_out_what_is_not_there(glue: Any, database: str) -> None:
+    create_table(glue, database, {"n": "int"})
+    glue.create_partition(DatabaseName=database, TableName="t", PartitionInput=partition("1"))
+    found = glue.batch_get_partition(
+        DatabaseName=database, TableName="t", PartitionsToGet=[{"Values": ["1"]}, {"Values": ["2"]}]
+    )
+    assert [p["Values"] for p in found["Partitions"]] == [["1"]]
+    assert found["UnprocessedKeys"] == []
+    assert found["Partitions"][0]["CatalogId"] == "123456789012"
+    with pytest.raises(ClientError) as error:
+        glue.batch_get_partition(DatabaseName=database, TableName="none", PartitionsToGet=[{"Values": ["1"]}])
+    assert code(error) == "EntityNotFoundException"
+
+
+def test_a_batch_of_updates_says_what_became_of_each(glue: Any, database: str) -> None:
+    create_table(glue, database, {"n": "int"})
+    for value in ("1", "2", "3"):
+        glue.create_partition(DatabaseName=database, TableName="t", PartitionInput=partition(value))
+    moved = {**partition("1"), "StorageDescriptor": {"Location": "s3://b/t/new"}}
+    entries = [("1", moved), ("2", partition("3")), ("4", partition("4")), ("3", partition("3", "x"))]
+    answer = glue.batch_update_partition(
+        DatabaseName=database,
+        TableName="t",
+        Entries=[{"PartitionValueList": [old], "PartitionInput": new} for old, new in entries],
+    )
+    errors = {e["PartitionValueList"][0]: e["ErrorDetail"]["ErrorCode"] for e in answer["Errors"]}
+    assert errors == {
+        "2": "AlreadyExistsException",
+        "3": "InvalidInputException",
+        "4": "EntityNotFoundException",
+    }
+    found = glue.get_partitions(DatabaseName=database, TableName="t")["Partitions"]
+    assert [p["Values"] for p in found] == [["1"], ["2"], ["3"]]
+    assert found[0]["StorageDescriptor"]["Location"] == "s3://b/t/new"
+
+
+def test_a_partition_that_may_not_be_renamed_stays(glue: Any, database: str) -> None:
+    create_table(glue, database, {"n": "int"})
+    for value in ("1", "2"):
+        glue.create_partition(DatabaseName=database, TableName="t", PartitionInput=partition(value))
+    with pytest.raises(ClientError) as error:
+        glue.update_partition(
+            DatabaseName=database, TableName="t", PartitionValueList=["1"], PartitionInput=partition("2")
+        )
+    assert code(error) == "AlreadyExistsException"
+    found = glue.get_partitions(DatabaseName=database, TableName="t")["Partitions"]
+    assert [p["Values"] for p in found] == [["1"], ["2"]]
+
+
 PARTITIONS = [("2026-01-01", "2"), ("2026-01-02", "10"), ("it's", "3"), ("__HIVE_DEFAULT_PARTITION__", "4")]
 
 
@@ -194,7 +262,9 @@ PARTITIONS = [("2026-01-01", "2"), ("2026-01-02", "10"), ("it's", "3"), ("__HIVE
     [
         ("", [0, 1, 2, 3]),
         ("dt = '2026-01-01'", [0]),
-        ("dt <> '2026-01-01'", [1, 2]),
+        ("dt <> '2026-01-01'", [1, 2, 3]),
+        ("dt = '__HIVE_DEFAULT_PARTITION__'", [3]),
+        ("dt <> '__HIVE_DEFAULT_PARTITION__'", [0, 1, 2]),
         ("dt='it''s'", [2]),
         ("n > 3", [1, 3]),
         ("n < 10", [0, 2, 3]),
@@ -203,14 +273,14 @@ PARTITIONS = [("2026-01-01", "2"), ("2026-01-02", "10"), ("it's", "3"), ("__HIVE
         ("(dt = '2026-01-01') OR (n = 10)", [0, 1]),
         ("dt = '2026-01-01' or dt = '2026-01-02' and n = 10", [0, 1]),
         ("dt IN ('2026-01-01', '2026-01-02')", [0, 1]),
-        ("dt NOT IN ('2026-01-01', '2026-01-02')", [2]),
+        ("dt NOT IN ('2026-01-01', '2026-01-02')", [2, 3]),
         ("NOT (dt = '2026-01-01')", [1, 2, 3]),
         ("NOT n = 10", [0, 2, 3]),
         ("n BETWEEN 3 AND 10", [1, 2, 3]),
         ("dt LIKE '2026-%-01'", [0]),
         ("dt LIKE '2026-01-0_'", [0, 1]),
-        ("dt IS NULL", [3]),
-        ("dt IS NOT NULL", [0, 1, 2]),
+        ("dt IS NULL", []),  # whatever the documentation says
+        ("dt IS NOT NULL", [0, 1, 2, 3]),
         ("(dt) = ('2026-01-01')", [0]),
         ("((dt = '2026-01-01') AND ((n = 2) OR (n = 3)))", [0]),
     ],
@@ -249,6 +319,7 @@ def _filter_table(aws: LocalAthena, glue: Any) -> str:
         ("dt == '2026-01-01'", "Unsupported expression"),
         ("nope = 1", "Invalid partition expression!"),
         ("n = 'x'", "is not a int"),
+        ("n = '__HIVE_DEFAULT_PARTITION__'", "is not a int"),
         ("n LIKE '1%'", "doesn't support operation 'LIKE'"),
     ],
 )
@@ -259,6 +330,22 @@ def test_what_glue_does_not_document_is_refused(
     with pytest.raises(ClientError, match=message) as error:
         glue.get_partitions(DatabaseName=database, TableName="t", Expression=expression)
     assert code(error) == "InvalidInputException"
+
+
+def test_a_key_named_by_a_reserved_word_is_in_no_expression(glue: Any, database: str) -> None:
+    create_table(glue, database, {"order": "string"})
+    glue.create_partition(DatabaseName=database, TableName="t", PartitionInput=partition("x"))
+    with pytest.raises(ClientError, match="Unsupported expression") as error:
+        glue.get_partitions(DatabaseName=database, TableName="t", Expression="order = 'x'")
+    assert code(error) == "InvalidInputException"
+
+
+def test_the_null_partition_of_a_number_fits_no_comparison(glue: Any, database: str) -> None:
+    create_table(glue, database, {"n": "int"})
+    for value in ("1", "__HIVE_DEFAULT_PARTITION__"):
+        glue.create_partition(DatabaseName=database, TableName="t", PartitionInput=partition(value))
+    found = glue.get_partitions(DatabaseName=database, TableName="t", Expression="n <> 5")
+    assert [p["Values"] for p in found["Partitions"]] == [["1"]]
 
 
 def test_dates_and_decimals_are_compared_by_value(glue: Any, database: str) -> None:

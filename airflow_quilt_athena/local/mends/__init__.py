@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from airflow_quilt_athena.local.identity import Identities
 from airflow_quilt_athena.local.mends.glue_limits import limit_batches
 from airflow_quilt_athena.local.mends.glue_names import fold_names
-from airflow_quilt_athena.local.mends.glue_partitions import check_value_counts, filter_partitions
+from airflow_quilt_athena.local.mends.glue_partition_reads import read_partitions
+from airflow_quilt_athena.local.mends.glue_partitions import check_renames, check_value_counts
 from airflow_quilt_athena.local.mends.glue_search import search_tables
 from airflow_quilt_athena.local.mends.glue_versions import check_version
 from airflow_quilt_athena.local.mends.iam_limits import limit_documents, protect_policies
@@ -36,8 +37,9 @@ def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
             page_lists,
             search_tables,
             check_version,
+            read_partitions,
             check_value_counts,
-            filter_partitions,
+            check_renames,
         ),
         "s3": (
             check_owner,

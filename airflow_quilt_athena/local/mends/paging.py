@@ -17,7 +17,6 @@ class _Paged(NamedTuple):
 
 _PAGED = {
     "GetDatabases": _Paged("DatabaseList", 100),
-    "GetPartitions": _Paged("Partitions", 1000),
     "GetTables": _Paged("TableList", 100),
     "GetTableVersions": _Paged("TableVersions", 100),
     "SearchTables": _Paged("TableList", 100),
@@ -30,14 +29,8 @@ def page_lists(request: Request, forward: Forward) -> Answer:
     if paged is None:
         return forward(request)
     document = request.json()
-    size = document.pop("MaxResults", None) or paged.most
-    if size > paged.most:
-        raise AwsError(
-            "ValidationException",
-            f"1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: "
-            f"Member must have value less than or equal to {paged.most}",
-        )
-    start = _read_token(document.pop("NextToken", None))
+    size = page_size(document.pop("MaxResults", None), paged.most)
+    start = read_token(document.pop("NextToken", None))
     answer = forward(request.with_json(document))
     if answer.status != 200:
         return answer
@@ -50,11 +43,28 @@ def page_lists(request: Request, forward: Forward) -> Answer:
 
 def _page(items: Sequence[Any], start: int, size: int) -> tuple[Sequence[Any], str | None]:
     end = start + size
-    token = base64.urlsafe_b64encode(str(end).encode()).decode() if end < len(items) else None
-    return items[start:end], token
+    return items[start:end], page_token(end) if end < len(items) else None
 
 
-def _read_token(token: str | None) -> int:
+def page_size(asked: int | None, most: int) -> int:
+    """Give the size of a page; refuse one that is too large."""
+    size = asked or most
+    if size > most:
+        raise AwsError(
+            "ValidationException",
+            f"1 validation error detected: Value '{size}' at 'maxResults' failed to satisfy constraint: "
+            f"Member must have value less than or equal to {most}",
+        )
+    return size
+
+
+def page_token(start: int) -> str:
+    """Make the token of the page that starts there."""
+    return base64.urlsafe_b64encode(str(start).encode()).decode()
+
+
+def read_token(token: str | None) -> int:
+    """Tell where a token's page starts; without a token, at the beginning."""
     if not token:
         return 0
     try:

@@ -2,6 +2,10 @@
 
 Operators: ``=  <>  >  <  >=  <=  AND  OR  NOT  IN  BETWEEN  LIKE  IS NULL`` (Glue web API, GetPartitions,
 read 2026-11). What is not in that list is refused.
+
+NULL: ``IS NULL`` finds nothing and ``IS NOT NULL`` everything, whatever the documentation says
+(trinodb/trino issue 13150, aws/aws-sdk issue 670). The NULL partition of a text key is found by its name,
+``= '__HIVE_DEFAULT_PARTITION__'``, which for other types is refused.
 """
 
 from __future__ import annotations
@@ -30,6 +34,18 @@ _COMPARE = {
 }
 _WHOLE = frozenset({"tinyint", "smallint", "int", "integer", "bigint", "long"})
 _TEXT = frozenset({"string", "char", "varchar"})
+# Glue reads expressions by JSqlParser, which takes none of these for a key's name
+# (trinodb/trino, GlueExpressionUtil, read 2026-11).
+_RESERVED = frozenset(
+    {
+        "as", "by", "do", "is", "in", "or", "on", "all", "and", "any", "key", "not", "set", "asc", "top",
+        "end", "desc", "into", "null", "like", "drop", "join", "left", "from", "open", "case", "when",
+        "then", "else", "some", "full", "with", "table", "where", "using", "union", "group", "begin",
+        "index", "inner", "limit", "outer", "order", "right", "delete", "create", "select", "offset",
+        "exists", "having", "insert", "update", "values", "escape", "primary", "natural", "replace",
+        "between", "truncate", "distinct", "intersect",
+    }
+)  # fmt: skip
 
 
 class FilterError(ValueError):
@@ -145,6 +161,8 @@ class _Parser:
         if self._next >= len(self._tokens) or self._tokens[self._next][0] != "word":
             raise self._error()
         name = self._tokens[self._next][1].lower()
+        if name in _RESERVED:
+            raise self._error()
         if name not in self._keys:
             raise FilterError("Invalid partition expression!")
         self._next += 1
@@ -154,13 +172,14 @@ class _Parser:
         if self._take("IS"):
             negated = self._take("NOT")
             self._need("NULL")
-            return lambda values: (values[index] == HIVE_NULL) != negated
+            return lambda _: negated
         negated = self._take("NOT")
         fits = self._comparison(kind)
+        is_text = _is_text(kind)
 
         def test(values: Sequence[str]) -> bool:
             text = values[index]
-            return text != HIVE_NULL and fits(read_value(text, kind)) != negated
+            return (is_text or text != HIVE_NULL) and fits(read_value(text, kind)) != negated
 
         return test
 
@@ -189,7 +208,7 @@ class _Parser:
         return lambda value: value in wanted
 
     def _likeness(self, kind: str) -> Callable[[Any], bool]:
-        if kind.lower().partition("(")[0] not in _TEXT:
+        if not _is_text(kind):
             raise FilterError(f"{kind.capitalize()} data type doesn't support operation 'LIKE'")
         text = str(self._literal("string"))
         parts = [{"%": ".*", "_": "."}.get(c, re.escape(c)) for c in text]
@@ -208,6 +227,10 @@ class _Parser:
             raise self._error()
         self._next += 1
         return read_value(text[1:-1].replace("''", "'") if token_kind == "string" else text, kind)
+
+
+def _is_text(hive_type: str) -> bool:
+    return hive_type.lower().partition("(")[0].strip() in _TEXT
 
 
 def _negate(test: Test) -> Test:
