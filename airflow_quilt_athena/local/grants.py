@@ -107,6 +107,8 @@ def _s3_needs(request: Request) -> Iterator[Need]:
     yield Need(f"s3:{action}", resource, context)
     if request.operation == "GetObjectAttributes":
         yield Need("s3:GetObject", resource, context)
+    if request.headers.get("if-match", "*") != "*" and action in ("PutObject", "DeleteObject"):
+        yield Need("s3:GetObject", resource, context)  # to learn of an ETag is to read
     if request.operation in ("CopyObject", "UploadPartCopy"):
         yield _copy_source_need(request)
     if "x-amz-tagging" in request.headers:
@@ -122,6 +124,9 @@ def _s3_context(request: Request) -> dict[str, tuple[str, ...]]:
             context[f"s3:{name.lower()}"] = (request.query[name],)
     if request.operation in ("ListObjects", "ListObjectsV2", "ListObjectVersions"):
         context.setdefault("s3:prefix", ("",))
+    for name in ("if-match", "if-none-match"):
+        if name in request.headers:
+            context[f"s3:{name}"] = (request.headers[name],)
     for name, value in request.headers.items():
         if name.startswith("x-amz-") and not name.startswith("x-amz-meta-"):
             context[f"s3:{name}"] = (value,)

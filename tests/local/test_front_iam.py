@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -178,6 +179,61 @@ def test_of_many_keys_those_are_deleted_that_may_be(strict: LocalAthena, bucket:
     assert [o["Key"] for o in left] == ["secret/a"]
     none = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "secret/a"}]})
     assert [e["Key"] for e in none["Errors"]] == ["secret/a"]
+
+
+def test_a_condition_on_an_etag_asks_for_leave_to_read(
+    strict: LocalAthena, bucket: str, unique: Unique
+) -> None:
+    etag = strict.client("s3").head_object(Bucket=bucket, Key="open/a")["ETag"]
+    writer = Person(strict, unique("u"), allow(["s3:PutObject", "s3:DeleteObject"])).client("s3")
+    writer.put_object(Bucket=bucket, Key="open/new", Body=b"", IfNoneMatch="*")
+    for call in (writer.put_object, writer.delete_object):
+        with pytest.raises(ClientError, match="s3:GetObject"):
+            call(Bucket=bucket, Key="open/a", IfMatch=etag)
+    deletes = [{"Key": "open/a", "ETag": etag}, {"Key": "open/b"}]
+    answer = writer.delete_objects(Bucket=bucket, Delete={"Objects": deletes})
+    assert [(e["Key"], e["Code"]) for e in answer["Errors"]] == [("open/a", "AccessDenied")]
+    reader = Person(strict, unique("r"), allow(["s3:GetObject", "s3:DeleteObject"])).client("s3")
+    reader.delete_object(Bucket=bucket, Key="open/a", IfMatch=etag)
+
+
+def test_a_policy_may_ask_for_conditional_writes(strict: LocalAthena, bucket: str, unique: Unique) -> None:
+    only_new = allow("s3:PutObject", StringEquals={"s3:if-none-match": "*"})
+    writer = Person(strict, unique("u"), only_new).client("s3")
+    writer.put_object(Bucket=bucket, Key="open/new", Body=b"", IfNoneMatch="*")
+    with pytest.raises(ClientError, match="s3:PutObject"):
+        writer.put_object(Bucket=bucket, Key="open/other", Body=b"")
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("BatchCreatePartition", {"PartitionInputList": [{"Values": ["2"]}]}),
+        (
+            "BatchUpdatePartition",
+            {"Entries": [{"PartitionValueList": ["1"], "PartitionInput": {"Values": ["1"]}}]},
+        ),
+        ("BatchDeletePartition", {"PartitionsToDelete": [{"Values": ["1"]}]}),
+        ("BatchGetPartition", {"PartitionsToGet": [{"Values": ["1"]}]}),
+        ("GetPartitions", {"Expression": "k = '1'"}),
+        ("UpdatePartition", {"PartitionValueList": ["1"], "PartitionInput": {"Values": ["1"]}}),
+    ],
+)
+def test_each_call_on_partitions_is_judged_under_its_own_name(
+    strict: LocalAthena, unique: Unique, operation: str, arguments: dict[str, Any]
+) -> None:
+    glue, database = strict.client("glue"), unique("db")
+    glue.create_database(DatabaseInput={"Name": database})
+    for name in ("t", "other"):
+        keys = [{"Name": "k", "Type": "string"}]
+        glue.create_table(DatabaseName=database, TableInput={"Name": name, "PartitionKeys": keys})
+        glue.create_partition(DatabaseName=database, TableName=name, PartitionInput={"Values": ["1"]})
+    resources = [f"{GLUE}:catalog", f"{GLUE}:database/{database}", f"{GLUE}:table/{database}/t"]
+    theirs = Person(strict, unique("u"), allow(f"glue:{operation}", resources)).client("glue")
+    call = getattr(theirs, re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())
+    assert not call(DatabaseName=database, TableName="t", **arguments).get("Errors")
+    with pytest.raises(ClientError, match=f"not authorized to perform: glue:{operation}"):
+        call(DatabaseName=database, TableName="other", **arguments)
 
 
 def test_groups_managed_policies_and_their_default_version_count(

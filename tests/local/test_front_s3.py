@@ -8,6 +8,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -103,6 +104,55 @@ def test_of_many_writers_over_one_etag_one_wins(s3: Any, bucket: str) -> None:
     assert sorted(ends) == ["PreconditionFailed"] * 23 + ["won"]
 
 
+def test_of_many_deleters_of_one_etag_one_wins(s3: Any, bucket: str) -> None:
+    etag = s3.put_object(Bucket=bucket, Key="k", Body=b"old")["ETag"]
+
+    def delete(_: int) -> str:
+        try:
+            s3.delete_object(Bucket=bucket, Key="k", IfMatch=etag)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "won"
+
+    with ThreadPoolExecutor(16) as pool:
+        ends = list(pool.map(delete, range(16)))
+    assert sorted(ends) == ["NoSuchKey"] * 15 + ["won"]
+
+
+def test_a_delete_may_ask_for_what_is_there(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    with pytest.raises(ClientError) as error:
+        s3.delete_object(Bucket=bucket, Key="k", IfMatch='"nope"')
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 412
+    s3.delete_object(Bucket=bucket, Key="k", IfMatch="*")
+    with pytest.raises(ClientError) as error:
+        s3.delete_object(Bucket=bucket, Key="k", IfMatch="*")
+    assert code(error) == "NoSuchKey"
+
+
+def test_each_of_many_deletes_may_ask_for_what_is_there(s3: Any, bucket: str) -> None:
+    keys = ["a b/ü", "k=%2F", "other", "any", "plain"]
+    etags = {key: s3.put_object(Bucket=bucket, Key=key, Body=key.encode())["ETag"] for key in keys}
+    etags |= {"other": '"nope"', "any": "*", "gone": "*"}
+    wanted = [{"Key": key, "ETag": etag} for key, etag in etags.items() if key != "plain"]
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [*wanted, {"Key": "plain"}]})
+    assert {(e["Key"], e["Code"]) for e in answer["Errors"]} == {
+        ("other", "PreconditionFailed"),
+        ("gone", "PreconditionFailed"),
+    }
+    assert [o["Key"] for o in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["other"]
+
+
+def test_every_answer_and_every_object_is_dated_by_one_clock(s3: Any, bucket: str) -> None:
+    written = s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    told = parsedate_to_datetime(written["ResponseMetadata"]["HTTPHeaders"]["date"])
+    modified = s3.head_object(Bucket=bucket, Key="k")["LastModified"]
+    assert 0 <= (told - modified).total_seconds() <= 1
+    with pytest.raises(ClientError) as error:
+        s3.get_object(Bucket=bucket, Key="gone")
+    assert "date" in error.value.response["ResponseMetadata"]["HTTPHeaders"]
+
+
 def test_a_copy_may_ask_that_nothing_be_there(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="source", Body=b"new")
     copy = {"Bucket": bucket, "Key": "target", "CopySource": {"Bucket": bucket, "Key": "source"}}
@@ -135,6 +185,15 @@ def test_a_new_bucket_is_encrypted_by_s3(s3: Any, bucket: str) -> None:
     kms = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]}
     s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=kms)
     assert algorithm() == "aws:kms"
+
+
+def test_every_object_tells_how_it_is_encrypted(s3: Any, bucket: str) -> None:
+    assert s3.put_object(Bucket=bucket, Key="plain", Body=b"")["ServerSideEncryption"] == "AES256"
+    assert s3.head_object(Bucket=bucket, Key="plain")["ServerSideEncryption"] == "AES256"
+    key = "arn:aws:kms:us-east-1:123456789012:key/k"
+    s3.put_object(Bucket=bucket, Key="own", Body=b"", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+    found = s3.head_object(Bucket=bucket, Key="own")
+    assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", key)
 
 
 def test_a_policy_that_denies_plain_http_denies_nobody_here(s3: Any, bucket: str) -> None:

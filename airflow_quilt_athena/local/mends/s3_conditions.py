@@ -1,6 +1,6 @@
-"""Conditional writes that moto does not check: CopyObject's, and CompleteMultipartUpload's If-Match.
+"""Conditional calls that moto does not check: CopyObject's, CompleteMultipartUpload's, DeleteObject's ``*``.
 
-PutObject's and DeleteObject's are moto's own. What is checked stays true until it is done: S3's calls are
+PutObject's are moto's own. What is checked stays true until it is done: S3's calls are
 answered one at a time.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 from airflow_quilt_athena.local.mends.calling import head_object
 from airflow_quilt_athena.local.wire import Answer, AwsError, Forward, Request
 
-_CHECKED = frozenset({"CopyObject", "CompleteMultipartUpload"})
+_CHECKED = frozenset({"CopyObject", "CompleteMultipartUpload", "DeleteObject"})
 
 
 def check_conditions(request: Request, forward: Forward) -> Answer:
-    """Refuse to write over an object that is there, or is not the one expected."""
+    """Refuse to write over, or to delete, an object that is there, or is not the one expected."""
     if_match = request.headers.get("if-match")
     if_none_match = request.headers.get("if-none-match")
     if request.operation not in _CHECKED or (if_match is None and if_none_match is None):

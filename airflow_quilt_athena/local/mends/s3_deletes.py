@@ -1,18 +1,26 @@
-"""DeleteObjects: at most 1,000 keys, each of which the caller must be allowed to delete."""
+"""DeleteObjects: at most 1,000 keys, each judged by itself: may the caller delete it, is it the one expected.
+
+moto deletes whatever it is told to, also where an object's ETag is given and is another.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
-from airflow_quilt_athena.local.grants import delete_needs
+from airflow_quilt_athena.local.grants import Need, delete_needs, s3_resource
 from airflow_quilt_athena.local.identity import Identities
+from airflow_quilt_athena.local.mends.calling import head_object
 from airflow_quilt_athena.local.wire import Answer, AwsError, Forward, Mend, Request
 
 MAX_DELETED_KEYS = 1000
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _MALFORMED = "The XML you provided was not well-formed or did not validate against our published schema"
+_NOT_EXPECTED = "At least one of the pre-conditions you specified did not hold"
+
+_Refused = tuple[ElementTree.Element, str, str]  # an entry, and the code and message of what became of it
 
 
 def build_delete_check(identities: Identities) -> Mend:
@@ -26,22 +34,52 @@ def build_delete_check(identities: Identities) -> Mend:
         nodes = [node for node in root if node.tag == "Object"]
         if len(nodes) > MAX_DELETED_KEYS:
             raise AwsError("MalformedXML", _MALFORMED)
-        needs = delete_needs(request.bucket, [(_text(n, "Key") or "", _text(n, "VersionId")) for n in nodes])
-        denied = [
-            (node, reason)
-            for node, need in zip(nodes, needs, strict=True)
-            if (reason := identities.refusal(request.caller, need, by_athena=request.by_athena))
+        refused = _denied(identities, request, nodes)
+        kept = {id(node) for node, _, _ in refused}
+        refused += [
+            (node, "PreconditionFailed", _NOT_EXPECTED)
+            for node in nodes
+            if id(node) not in kept and not _is_expected(request, forward, node)
         ]
-        if not denied:
+        if not refused:
             return forward(request)
-        for node, _ in denied:
+        for node, _, _ in refused:
             root.remove(node)
-        if len(denied) == len(nodes):
-            return _answer(ElementTree.Element("DeleteResult", xmlns=_NAMESPACE), denied)
+        if len(refused) == len(nodes):
+            return _answer(ElementTree.Element("DeleteResult", xmlns=_NAMESPACE), refused)
         answer = forward(replace(request, body=ElementTree.tostring(root)))
-        return _answer(_parse(answer.body), denied) if answer.status == 200 else answer
+        return _answer(_parse(answer.body), refused) if answer.status == 200 else answer
 
     return check_deletes
+
+
+def _denied(identities: Identities, request: Request, nodes: Sequence[ElementTree.Element]) -> list[_Refused]:
+    """Find the objects that the caller may not delete, or may not know the ETag of."""
+    named = [(_text(node, "Key") or "", _text(node, "VersionId")) for node in nodes]
+    denied = []
+    for node, need in zip(nodes, delete_needs(request.bucket, named), strict=True):
+        needs = [need]
+        if _text(node, "ETag") not in (None, "*"):
+            needs.append(Need("s3:GetObject", s3_resource(request.bucket, _text(node, "Key") or "")))
+        reasons = (identities.refusal(request.caller, n, by_athena=request.by_athena) for n in needs)
+        reason = next(filter(None, reasons), None)
+        if reason is not None:
+            denied.append((node, "AccessDenied", reason))
+    return denied
+
+
+def _is_expected(request: Request, forward: Forward, node: ElementTree.Element) -> bool:
+    """Whether an object is the one its entry's ETag names; ``*`` is any."""
+    expected = _text(node, "ETag")
+    if expected is None:
+        return True
+    key = _text(node, "Key") or ""
+    path = f"/{request.bucket}/{quote(key)}"
+    # WSGI: the bytes of a path, each as the character of that number
+    environ = {**request.environ, "PATH_INFO": unquote(path, "latin-1")}
+    found = head_object(replace(request, key=key, path=path, environ=environ), forward)
+    etag = (found.header("etag") or "").strip('"') if found.status == 200 else None
+    return etag is not None and expected.strip('"') in ("*", etag)
 
 
 def _parse(body: bytes) -> ElementTree.Element:
@@ -60,9 +98,9 @@ def _text(node: ElementTree.Element, name: str) -> str | None:
     return next((child.text for child in node if child.tag == name), None)
 
 
-def _answer(result: ElementTree.Element, denied: Sequence[tuple[ElementTree.Element, str]]) -> Answer:
-    for node, reason in denied:
+def _answer(result: ElementTree.Element, refused: Sequence[_Refused]) -> Answer:
+    for node, code, message in refused:
         error = ElementTree.SubElement(result, "Error")
-        for name, text in (("Key", _text(node, "Key")), ("Code", "AccessDenied"), ("Message", reason)):
+        for name, text in (("Key", _text(node, "Key")), ("Code", code), ("Message", message)):
             ElementTree.SubElement(error, name).text = text
     return Answer(200, (("Content-Type", "application/xml"),), ElementTree.tostring(result))
