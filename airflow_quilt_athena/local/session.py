@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from airflow_quilt_athena.local.errors import QueryCancelled, QueryFailed
+
+_INTERRUPT_EVERY_SECONDS = 0.02
 
 Row = tuple[str | None, ...]
 
@@ -87,20 +91,33 @@ class Session:
                 f"Query cancelled! : Bytes scanned limit was exceeded (limit {self.scan_cutoff_bytes} bytes)"
             )
 
-    def on_cancel(self, interrupt: Callable[[], object]) -> None:
-        """Have ``interrupt`` called when the query is stopped; at once if it already was."""
+    @contextmanager
+    def interruptible(self, interrupt: Callable[[], object]) -> Iterator[None]:
+        """Have ``interrupt`` called while the block runs, if the query is stopped."""
         with self._lock:
             self._interrupts.append(interrupt)
-        if self.cancelled.is_set():
-            interrupt()
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._interrupts.remove(interrupt)
 
     def cancel(self) -> None:
         """Stop the query: interrupts what it runs in."""
-        self.cancelled.set()
-        with self._lock:
-            interrupts = tuple(self._interrupts)
-        for interrupt in interrupts:
-            interrupt()
+        if not self.cancelled.is_set():
+            self.cancelled.set()
+            threading.Thread(target=self._interrupt, name="interrupt", daemon=True).start()
+
+    def _interrupt(self) -> None:
+        """Interrupt until it is heard: an engine that is about to start its work does not hear it."""
+        while True:
+            with self._lock:
+                if not self._interrupts:
+                    return
+                for interrupt in self._interrupts:
+                    interrupt()
+            time.sleep(_INTERRUPT_EVERY_SECONDS)
 
     def check(self) -> None:
         """Raise QueryCancelled when the query was stopped: call it between steps."""

@@ -97,11 +97,11 @@ def _run(sql: str, translated: Translated, session: Session) -> Any:
     ]
     con = runtime.cursor()
     try:
-        session.on_cancel(con.interrupt)
-        if requests:
-            Scanner().bind(con, requests, session)
-        session.check()
-        return con.sql(sql).to_arrow_table()
+        with session.interruptible(con.interrupt):
+            if requests:
+                Scanner().bind(con, requests, session)
+            session.check()
+            return con.sql(sql).to_arrow_table()
     except duckdb.Error as error:
         session.check()
         raise runtime.failure(error) from error
