@@ -106,6 +106,7 @@ def _publish(
     places: Mapping[tuple[str, ...], S3Uri],
 ) -> None:
     statement.session.check()
+    statement.session.check_late()
     try:
         statement.catalog.create_table(database, table_input)
     except EntityExists as error:  # somebody was quicker

@@ -133,7 +133,7 @@ def write_pieces(
     for piece in pieces:
         session.check()
         uri = locate(piece.values).folder / (_file_name(query, piece.bucket) + encoding.suffix)
-        session.clients.objects.write(uri.bucket, uri.key, encode(_stored(piece.rows), encoding))
+        session.write_file(uri.bucket, uri.key, encode(_stored(piece.rows), encoding))
         written.append(uri)
     return tuple(written)
 

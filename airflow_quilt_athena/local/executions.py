@@ -121,9 +121,9 @@ class Execution:
         """End well."""
         self._end(QueryState.SUCCEEDED, outputs=outputs)
 
-    def fail(self, error: QueryFailed) -> None:
+    def fail(self, error: QueryFailed, outputs: Outputs | None = None) -> None:
         """End FAILED."""
-        self._end(QueryState.FAILED, reason=error.reason, error=error)
+        self._end(QueryState.FAILED, reason=error.reason, error=error, outputs=outputs)
 
     def cancel(self, reason: str) -> None:
         """End CANCELLED."""

@@ -76,6 +76,7 @@ def _append(
         if table.partition_keys:
             created.append(partition_input(table, piece.values, str(places[piece.values])))
     written = write_pieces(pieces, places.__getitem__, encoding, statement.session, datetime.now(UTC))
+    statement.session.check_late()
     # Two queries may find the same partition missing; both wrote to its natural place.
     statement.catalog.create_partitions(table, created, existing_ok=True)
     return Outcome("DML", "INSERT", update_count=count, manifest=tuple(str(uri) for uri in written))

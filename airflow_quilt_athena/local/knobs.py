@@ -20,7 +20,8 @@ class Fault:
     ``call`` is a pattern over call names (``glue:UpdatePartition``, ``s3:*``) or ``athena:query``, which
     makes a query end FAILED with ``error`` (and ``message``) as its reason.
     ``when``: ``before`` nothing is done; ``after`` the work is done and an error answered; ``lost`` the work
-    is done and the client's connection is closed without an answer.
+    is done and the client's connection is closed without an answer. A query that fails ``after`` (or
+    ``lost``) has written its files, which stay, and made neither its table nor new partitions in Glue.
     """
 
     call: str

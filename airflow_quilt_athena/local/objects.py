@@ -16,8 +16,8 @@ from airflow_quilt_athena.local.calls import Call, CallLog
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.grants import Need, list_need, s3_resource
 from airflow_quilt_athena.local.identity import Identities
-from airflow_quilt_athena.local.knobs import Knobs
-from airflow_quilt_athena.local.session import StoredObject
+from airflow_quilt_athena.local.knobs import Fault, Knobs
+from airflow_quilt_athena.local.session import Encryption, StoredObject
 
 _Judging = Callable[[Need], str | None]  # why a need is not met; None when it is
 
@@ -82,13 +82,14 @@ class CallerObjects:
                 self._miss(bucket, key)
             return bytes(found.value)
 
-    def write(self, bucket: str, key: str, body: bytes) -> None:
+    def write(self, bucket: str, key: str, body: bytes, encryption: Encryption | None = None) -> None:
         """Put one object; a new version of it where the bucket keeps versions."""
         need = Need("s3:PutObject", s3_resource(bucket, key))
         with _Noted(self, self._judge(), "PutObject", bucket, key, need), self._lock:
             self._bucket(bucket)
             self._index.forget(bucket)
-            written = _backend(bucket).put_object(bucket, key, body)
+            how = {"encryption": encryption.algorithm, "kms_key_id": encryption.kms_key} if encryption else {}
+            written = _backend(bucket).put_object(bucket, key, body, **how)
             written.set_metadata({"Content-Type": "application/octet-stream"})
             _ = written.etag  # computed now, under the lock: moto does it lazily and without one
 
@@ -122,7 +123,7 @@ class CallerObjects:
 class _Noted:
     """One call of a query to S3: refused, made to fail, or done; and noted in the log."""
 
-    __slots__ = ("_call", "_judge", "_need", "_objects", "_started")
+    __slots__ = ("_call", "_judge", "_late", "_need", "_objects", "_started")
 
     def __init__(
         self, objects: CallerObjects, judge: _Judging, operation: str, bucket: str, key: str, need: Need
@@ -131,6 +132,7 @@ class _Noted:
         self._judge = judge
         self._call = (operation, f"{bucket}/{key}" if key else bucket)
         self._need = need
+        self._late: Fault | None = None  # what the call is to fail with once it has acted
         self._started = 0.0
 
     def __enter__(self) -> None:
@@ -142,6 +144,12 @@ class _Noted:
             raise
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is None and self._late is not None:
+            try:
+                self._fail_by(self._late)
+            except QueryFailed as late:
+                self._note(late)
+                raise
         self._note(error)
 
     def _refuse(self) -> None:
@@ -150,8 +158,12 @@ class _Noted:
         if reason is not None:
             _fail(403, "AccessDenied", "Access Denied", reason)
         fault = objects._knobs.take_fault(f"s3:{operation}", detail, by_athena=True)
-        if fault is not None:
-            _fail(fault.status, fault.error, fault.message or "Injected fault.", f"s3://{detail}")
+        if fault is not None and fault.when == "before":
+            self._fail_by(fault)
+        self._late = fault
+
+    def _fail_by(self, fault: Fault) -> NoReturn:
+        _fail(fault.status, fault.error, fault.message or "Injected fault.", f"s3://{self._call[1]}")
 
     def _note(self, error: BaseException | None) -> None:
         operation, detail = self._call

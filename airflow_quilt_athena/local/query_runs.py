@@ -28,11 +28,12 @@ from airflow_quilt_athena.local.results import (
     encode_text,
     has_header,
 )
-from airflow_quilt_athena.local.session import Clients, Outcome, ScanCutoff, Session
+from airflow_quilt_athena.local.session import Clients, Encryption, Outcome, ScanCutoff, Session
 from airflow_quilt_athena.local.submissions import StatementRunner
 
 DEFAULT_REUSE_MINUTES = 60
 SYSTEM_CATEGORY, ENGINE_ERROR = 1, 200
+_ALGORITHMS = {"SSE_S3": "AES256", "SSE_KMS": "aws:kms"}
 
 
 class QueryFault(Protocol):
@@ -60,7 +61,7 @@ class QueryFault(Protocol):
 
     @property
     def when(self) -> str:
-        """``before`` the statement runs; otherwise after its work is done, which then stays."""
+        """``before`` the statement runs; otherwise once its files are written, which then stay."""
         ...
 
 
@@ -139,6 +140,7 @@ class QueryRuns:
             parameters=submission.parameters,
             enforced=submission.enforced,
             scan_cutoff_bytes=submission.scan_cutoff_bytes,
+            encryption=_encryption(submission),
         )
         execution.attach(session)
         return session
@@ -146,7 +148,7 @@ class QueryRuns:
     def _work(self, execution: Execution, session: Session) -> Outputs:
         submission = execution.submission
         self._check_output(submission, session)
-        fault = self._turn_knobs(submission, session)
+        self._turn_knobs(submission, session)
         session.check()
         if submission.refusal is not None:
             raise submission.refusal
@@ -154,20 +156,21 @@ class QueryRuns:
         if reused is not None:
             return reused
         outcome = self._execute(submission, session)
-        if fault is not None:
-            raise _failure_of(fault)
+        session.check_late()
         execution.engine_done()
         return self._write(submission, session, outcome)
 
-    def _turn_knobs(self, submission: Submission, session: Session) -> QueryFault | None:
-        """Wait and fail as tests ask; return the failure that is due once the work is done."""
+    def _turn_knobs(self, submission: Submission, session: Session) -> None:
+        """Wait and fail as tests ask; a failure that is due once files are written is left to the session."""
         if self._knobs is None:
-            return None
+            return
         session.cancelled.wait(self._knobs.query_latency())
         fault = self._knobs.query_fault(submission.query)
-        if fault is not None and fault.when == "before":
+        if fault is None:
+            return
+        if fault.when == "before":
             raise _failure_of(fault)
-        return fault
+        session.late_failure = _failure_of(fault)
 
     def _execute(self, submission: Submission, session: Session) -> Outcome:
         command = parse_command(submission.query)
@@ -236,14 +239,35 @@ class QueryRuns:
 
     def _fail(self, execution: Execution, error: Exception, session: Session | None) -> None:
         failure = _as_failure(error)
-        place = execution.submission.place
-        if session is not None and place.is_text and execution.submission.substatement_type != "EXPLAIN":
-            # Athena leaves the reason of a failed DDL statement where its result would be.
-            try:
-                _put(session, place.output, failure.reason.encode())
-            except QueryFailed as unwritten:
-                print(f"{execution.id}: {unwritten.reason}", file=sys.stderr)  # the first reason counts
-        execution.fail(failure)
+        outputs = Outputs()
+        try:
+            if session is not None:
+                outputs.manifest = _leave_behind(execution.submission, session, failure)
+        except QueryFailed as unwritten:
+            print(f"{execution.id}: {unwritten.reason}", file=sys.stderr)  # the first reason counts
+        execution.fail(failure, outputs)
+
+
+def _leave_behind(submission: Submission, session: Session, failure: QueryFailed) -> S3Uri | None:
+    """Write what Athena leaves of a failed query; return the manifest, if there is one.
+
+    The reason of a DDL statement stands where its result would be. The data files that a query wrote, or
+    was about to, are in its manifest, so that they can be found and deleted.
+    """
+    place = submission.place
+    if place.is_text and submission.substatement_type != "EXPLAIN":
+        _put(session, place.output, failure.reason.encode())
+    if not session.files:
+        return None
+    _put(session, place.manifest, encode_manifest(session.files))
+    return place.manifest
+
+
+def _encryption(submission: Submission) -> Encryption | None:
+    """Tell how S3 is to encrypt the query's files. CSE_KMS, Athena's own encryption, is not acted out."""
+    wish = submission.result_configuration.get("EncryptionConfiguration") or {}
+    algorithm = _ALGORITHMS.get(wish.get("EncryptionOption", ""))
+    return None if algorithm is None else Encryption(algorithm, wish.get("KmsKey"))
 
 
 def _as_failure(error: Exception) -> QueryFailed:
@@ -261,7 +285,7 @@ def _as_failure(error: Exception) -> QueryFailed:
 
 def _put(session: Session, target: S3Uri, body: bytes) -> None:
     try:
-        session.clients.objects.write(target.bucket, target.key, body)
+        session.clients.objects.write(target.bucket, target.key, body, session.encryption)
     except QueryFailed as error:
         raise _no_access(target, error.reason) from error
 

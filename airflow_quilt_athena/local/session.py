@@ -35,6 +35,14 @@ class StoredObject:
     last_modified: float
 
 
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """How S3 is to encrypt what it is given."""
+
+    algorithm: str  # AES256 or aws:kms
+    kms_key: str | None = None
+
+
 class Objects(Protocol):
     """S3 as the query's caller may use it. Refusals raise QueryFailed with S3's reason."""
 
@@ -46,8 +54,8 @@ class Objects(Protocol):
         """Return the whole body of one object."""
         ...
 
-    def write(self, bucket: str, key: str, body: bytes) -> None:
-        """Put one object."""
+    def write(self, bucket: str, key: str, body: bytes, encryption: Encryption | None = None) -> None:
+        """Put one object; without ``encryption`` it is encrypted as its bucket says."""
         ...
 
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
@@ -76,6 +84,9 @@ class Session:
     parameters: tuple[str, ...] = ()  # execution parameters: SQL literals, as sent
     enforced: bool = False  # the workgroup enforces its configuration
     scan_cutoff_bytes: int | None = None
+    encryption: Encryption | None = None  # of all the query writes
+    late_failure: QueryFailed | None = None  # what the query is to fail with once its files are written
+    files: list[str] = field(default_factory=list)  # s3 URIs of the data files it wrote, or was about to
     scanned_bytes: int = 0
     cancelled: threading.Event = field(default_factory=threading.Event)
     _interrupts: list[Callable[[], object]] = field(default_factory=list)
@@ -90,6 +101,16 @@ class Session:
             raise ScanCutoff(
                 f"Query cancelled! : Bytes scanned limit was exceeded (limit {self.scan_cutoff_bytes} bytes)"
             )
+
+    def write_file(self, bucket: str, key: str, body: bytes) -> None:
+        """Write one data file, and remember it also when that fails."""
+        self.files.append(f"s3://{bucket}/{key}")
+        self.clients.objects.write(bucket, key, body, self.encryption)
+
+    def check_late(self) -> None:
+        """Raise the failure a test asked for. Call it when all files are written, before Glue is changed."""
+        if self.late_failure is not None:
+            raise self.late_failure
 
     @contextmanager
     def interruptible(self, interrupt: Callable[[], object]) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_quilt_athena.local.athena_api import AthenaApi
 from airflow_quilt_athena.local.errors import ApiError, QueryFailed
-from airflow_quilt_athena.local.session import Clients, Column, Outcome, Session, StoredObject
+from airflow_quilt_athena.local.session import Clients, Column, Encryption, Outcome, Session, StoredObject
 
 OUTPUT = "s3://results/athena"
 
@@ -49,7 +49,7 @@ class Bucket:
         except KeyError:
             raise QueryFailed("The specified key does not exist.") from None
 
-    def write(self, bucket: str, key: str, body: bytes) -> None:
+    def write(self, bucket: str, key: str, body: bytes, encryption: Encryption | None = None) -> None:
         if not self.writable:
             raise QueryFailed("Access Denied")
         self.bodies[f"{bucket}/{key}"] = body

@@ -39,10 +39,10 @@ class Runner:
         self, sql: str, *, database: str | None = None, parameters: Sequence[str] = (), **arguments: Any
     ) -> Answer:
         """Run a statement to its end, whatever that is."""
+        arguments.setdefault("ResultConfiguration", {"OutputLocation": f"s3://{self.bucket}/results/"})
         query_id = self.athena.start_query_execution(
             QueryString=sql,
             QueryExecutionContext={"Database": database or self.database, "Catalog": "awsdatacatalog"},
-            ResultConfiguration={"OutputLocation": f"s3://{self.bucket}/results/"},
             **({"ExecutionParameters": list(parameters)} if parameters else {}),
             **arguments,
         )["QueryExecutionId"]

@@ -11,7 +11,7 @@ import duckdb
 from airflow_quilt_athena.local.catalog import parse_table
 from airflow_quilt_athena.local.duck.scans import Scanner, ScanRequest
 from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.session import Clients, Session, StoredObject
+from airflow_quilt_athena.local.session import Clients, Encryption, Session, StoredObject
 
 OPENX = "org.openx.data.jsonserde.JsonSerDe"
 HIVE_JSON = "org.apache.hive.hcatalog.data.JsonSerDe"
@@ -41,7 +41,7 @@ class FakeObjects:
         self.read_keys.append(key)
         return self.bodies[key]
 
-    def write(self, bucket: str, key: str, body: bytes) -> None:
+    def write(self, bucket: str, key: str, body: bytes, encryption: Encryption | None = None) -> None:
         self.bodies[key] = body
 
     def delete(self, bucket: str, keys: Iterable[str]) -> None:

@@ -18,6 +18,7 @@ from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.session import (
     Clients,
     Column,
+    Encryption,
     Outcome,
     QueryResult,
     Session,
@@ -48,7 +49,7 @@ class BotoObjects:
         body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
 
-    def write(self, bucket: str, key: str, body: bytes) -> None:
+    def write(self, bucket: str, key: str, body: bytes, encryption: Encryption | None = None) -> None:
         if any(part in key for part in self.refused_suffixes):
             raise QueryFailed(f"Access Denied: s3://{bucket}/{key}")
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from airflow_quilt_athena.local import LocalAthena
+from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.local import Fault, LocalAthena
+from airflow_quilt_athena.local.knobs import When
 from tests.local.athena_runner import Runner
 
 pytestmark = pytest.mark.integration
@@ -90,6 +92,72 @@ def test_a_view_tells_the_types_its_query_has(lake: Runner) -> None:
     assert lake.rows("SELECT * FROM v") == [("2", "1.50", "2026-01-02", "[1, 2]")]
     lake.ok("DROP TABLE t")
     assert "v" in lake.fails("SELECT * FROM v")
+
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/k"
+KMS = {"EncryptionOption": "SSE_KMS", "KmsKey": KEY}
+
+
+@pytest.mark.parametrize("enforced", [False, True])
+def test_all_a_query_writes_is_encrypted_as_its_call_says_unless_the_workgroup_does(
+    lake: Runner, unique: Callable[[str], str], enforced: bool
+) -> None:
+    results = {"OutputLocation": f"s3://{lake.bucket}/wg/"}
+    lake.athena.create_work_group(
+        Name=unique("wg"),
+        Configuration={"ResultConfiguration": results, "EnforceWorkGroupConfiguration": enforced},
+    )
+    sql = "CREATE TABLE t WITH (partitioned_by = ARRAY['k']) AS SELECT 1 AS a, 'x' AS k"
+    execution = lake.ok(sql, WorkGroup=unique("wg"), ResultConfiguration={"EncryptionConfiguration": KMS})
+    told = execution.execution["ResultConfiguration"].get("EncryptionConfiguration")
+    heads = [lake.s3.head_object(Bucket=lake.bucket, Key=key) for key in lake.keys("wg/")]
+    assert len(heads) == 3  # the data, the manifest, the metadata
+    found = {(head["ServerSideEncryption"], head.get("SSEKMSKeyId")) for head in heads}
+    assert (told, found) == ((None, {("AES256", None)}) if enforced else (KMS, {("aws:kms", KEY)}))
+
+
+@pytest.fixture
+def faulty(aws: LocalAthena) -> Iterator[LocalAthena]:
+    """The shared server; afterwards all goes well again."""
+    yield aws
+    aws.set_faults()
+
+
+def test_a_query_may_fail_after_it_wrote_its_files(lake: Runner, faulty: LocalAthena) -> None:
+    lake.ok(
+        "CREATE EXTERNAL TABLE old (a int) PARTITIONED BY (k string) STORED AS PARQUET "
+        f"LOCATION 's3://{lake.bucket}/old/'"
+    )
+    for sql in (
+        f"CREATE TABLE new WITH (external_location = 's3://{lake.bucket}/new/', "
+        "partitioned_by = ARRAY['k']) AS SELECT a, k FROM (VALUES (1, 'x'), (2, 'y')) AS v(a, k)",
+        "INSERT INTO old VALUES (1, 'x')",
+        f"UNLOAD (SELECT 1 AS a) TO 's3://{lake.bucket}/unloaded/' WITH (format = 'JSON')",
+    ):
+        faulty.set_faults(Fault("athena:query", "GENERIC_INTERNAL_ERROR", message="boom", when="after"))
+        answer = lake.run(sql)
+        assert (answer.state, answer.reason) == ("FAILED", "GENERIC_INTERNAL_ERROR: boom")
+        manifest = S3Uri.parse(answer.execution["Statistics"]["DataManifestLocation"])
+        listed = lake.s3.get_object(Bucket=manifest.bucket, Key=manifest.key)["Body"].read().decode().split()
+        folder = S3Uri.parse(listed[0]).key.partition("/")[0]
+        assert [S3Uri.parse(uri).key for uri in listed] == lake.keys(f"{folder}/")
+    assert lake.rows("SHOW TABLES") == [("old",)]
+    assert lake.rows("SHOW PARTITIONS old") == []
+
+
+@pytest.mark.parametrize(("when", "written"), [("before", 1), ("after", 2)])
+def test_a_query_may_fail_half_way(lake: Runner, faulty: LocalAthena, when: When, written: int) -> None:
+    faulty.set_faults(Fault("s3:PutObject", by_athena=True, skip=1, matching="/half/", when=when))
+    answer = lake.run(
+        f"CREATE TABLE t WITH (external_location = 's3://{lake.bucket}/half/', "
+        "partitioned_by = ARRAY['k']) AS SELECT a, k FROM (VALUES (1, 'x'), (2, 'y'), (3, 'z')) AS v(a, k)"
+    )
+    assert answer.state == "FAILED"
+    assert len(lake.keys("half/")) == written
+    manifest = S3Uri.parse(answer.execution["Statistics"]["DataManifestLocation"])
+    body = lake.s3.get_object(Bucket=manifest.bucket, Key=manifest.key)["Body"].read()
+    assert len(body.split()) == 2  # what it wrote, and what it was about to write
+    assert lake.rows("SHOW TABLES") == []
 
 
 def test_a_ctas_that_is_stopped_leaves_no_table(lake: Runner) -> None:
