@@ -68,6 +68,14 @@ def test_names_are_folded_to_lower_case_but_those_of_struct_fields(glue: Any, un
     assert glue.get_tables(DatabaseName=name)["TableList"] == []
 
 
+def test_no_catalog_is_offered_but_the_callers_own(glue: Any, database: str) -> None:
+    create_table(glue, database, {})
+    assert glue.get_table(CatalogId="123456789012", DatabaseName=database, Name="t")
+    with pytest.raises(ClientError) as error:
+        glue.get_table(CatalogId="999999999999", DatabaseName=database, Name="t")
+    assert code(error) == "AccessDeniedException"
+
+
 def test_an_update_planned_on_an_older_version_is_refused(glue: Any, database: str) -> None:
     create_table(glue, database, {})
     version = glue.get_table(DatabaseName=database, Name="t")["Table"]["VersionId"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from airflow_quilt_athena.local.identity import Identities
+from airflow_quilt_athena.local.mends.glue_catalogs import check_catalog
 from airflow_quilt_athena.local.mends.glue_limits import limit_batches
 from airflow_quilt_athena.local.mends.glue_names import fold_names
 from airflow_quilt_athena.local.mends.glue_partition_reads import read_partitions
@@ -32,6 +33,7 @@ def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
     """Give the mends of each service, the outermost first."""
     return {
         "glue": (
+            check_catalog,
             limit_batches,
             fold_names,
             page_lists,
