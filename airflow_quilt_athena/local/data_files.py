@@ -11,9 +11,11 @@ from typing import Any
 from airflow_quilt_athena.core.partitions import HIVE_DEFAULT_PARTITION
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.local.bucketing import bucket_numbers
+from airflow_quilt_athena.local.data_type import DataType
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.formats import Encoding, encode
 from airflow_quilt_athena.local.line_formats import scalar_texts
+from airflow_quilt_athena.local.printing import render_column
 from airflow_quilt_athena.local.session import Session
 from airflow_quilt_athena.local.statement import USER_ERROR
 
@@ -71,9 +73,24 @@ class _PartitionKey:
         encoded = whole.dictionary_encode(null_encoding="encode")
         self.indices = encoded.indices.cast(pa.int64())
         # An empty text names no folder: Hive writes it as NULL.
-        self.texts = [text or HIVE_DEFAULT_PARTITION for text in scalar_texts(encoded.dictionary)]
+        self.texts = [text or HIVE_DEFAULT_PARTITION for text in _value_texts(encoded.dictionary)]
         for text in self.texts:
             _refuse_unprintable(text)
+
+
+def _value_texts(column: Any) -> list[str | None]:
+    """Return values as Trino names partitions by them: ``1.5`` of 1.50, ``1.0E10``, ``0.1`` of a real.
+
+    As its ``HiveWriteUtils.toPartitionValue`` does, except that ``char`` values are not padded.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_decimal(column.type):
+        return [None if value is None else f"{value.normalize():f}" for value in column.to_pylist()]
+    if pa.types.is_floating(column.type):
+        kind = DataType("real" if pa.types.is_float32(column.type) else "double")
+        return render_column(column, kind)
+    return scalar_texts(column)
 
 
 def _refuse_unprintable(text: str) -> None:

@@ -44,7 +44,7 @@ STORAGE: Mapping[FileFormat, Storage] = MappingProxyType(
 # read 2026-11).
 COMPRESSIONS: Mapping[FileFormat, tuple[str, ...]] = MappingProxyType(
     {
-        FileFormat.PARQUET: ("GZIP", "SNAPPY", "ZSTD", "LZ4", "NONE"),
+        FileFormat.PARQUET: ("GZIP", "SNAPPY", "ZSTD", "NONE"),
         FileFormat.ORC: ("ZLIB", "SNAPPY", "ZSTD", "LZ4", "NONE"),
         **dict.fromkeys(_OF_LINES, tuple(LINE_SUFFIXES)),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import zlib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -20,7 +19,6 @@ LINE_SUFFIXES: Mapping[str, str] = MappingProxyType(
         "SNAPPY": ".snappy",
         "LZ4": ".lz4",
         "BZIP2": ".bz2",
-        "DEFLATE": ".deflate",
         "NONE": "",
     }
 )
@@ -57,6 +55,5 @@ _COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
     "SNAPPY": _hadoop_blocks("snappy"),
     "LZ4": _hadoop_blocks("lz4_raw"),
     "BZIP2": bz2.compress,
-    "DEFLATE": zlib.compress,
     "NONE": bytes,
 }

@@ -1,4 +1,4 @@
-"""UNLOAD: a query's rows as files in an empty place; no table."""
+"""UNLOAD: a query's rows as files in an empty place, or in partitions; no table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def unload(statement: Statement) -> Outcome:
     columns = statement.engine.describe(query, session)
     check_distinct(columns)
     check_layout(columns, written_types(columns), properties.layout)
-    refuse_occupied(statement, location, f"unload_{session.query_execution_id.replace('-', '_')}")
+    if not properties.layout.keys:  # into partitions it writes beside what is there (user guide, "UNLOAD")
+        refuse_occupied(statement, location, f"unload_{session.query_execution_id.replace('-', '_')}")
     rows = statement.engine.query(query, session).table
     rows = rows.rename_columns([column.name.lower() for column in columns])
     base, keys = S3Uri.parse(location), properties.layout.keys

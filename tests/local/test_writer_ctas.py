@@ -89,12 +89,18 @@ def test_partition_values_of_every_type_read_as_hive_writes_them(lab: Lab) -> No
 
     columns = {
         "n": "integer", "i": "bigint", "b": "boolean", "d": "date", "e": "decimal(5,2)", "t": "timestamp(3)",
-        "f": "double",
+        "f": "double", "r": "real",
     }  # fmt: skip
-    row = (1, -7, True, date(2026, 1, 2), Decimal("1.50"), datetime(2026, 1, 2, 3, 4, 5), 0.5)
-    lab.engine.learn("SELECT 1", columns, [row])
-    lab.run("CREATE TABLE t WITH (partitioned_by=ARRAY['i','b','d','e','t','f']) AS SELECT 1")
-    assert list(lab.partitions("t")) == [("-7", "true", "2026-01-02", "1.50", "2026-01-02 03:04:05", "0.5")]
+    rows: list[tuple[Any, ...]] = [
+        (1, -7, True, date(2026, 1, 2), Decimal("1.50"), datetime(2026, 1, 2, 3, 4, 5), 1e10, 0.1),
+        (2, 0, False, date(1969, 1, 2), Decimal("0.00"), datetime(2026, 1, 2, 3, 4, 5, 120_000), 0.5, 1e-9),
+    ]
+    lab.engine.learn("SELECT 1", columns, rows)
+    lab.run("CREATE TABLE t WITH (partitioned_by=ARRAY['i','b','d','e','t','f','r']) AS SELECT 1")
+    assert set(lab.partitions("t")) == {
+        ("-7", "true", "2026-01-02", "1.5", "2026-01-02 03:04:05", "1.0E10", "0.1"),
+        ("0", "false", "1969-01-02", "0", "2026-01-02 03:04:05.12", "0.5", "1.0E-9"),
+    }
 
 
 @pytest.mark.parametrize("value", ["łąka", "tab\tbed", "a\nb"])

@@ -243,6 +243,14 @@ def test_an_unload_writes_files_into_an_empty_place_and_no_table(lab: Lab) -> No
         lab.run("UNLOAD (SELECT 1) TO 's3://lab/u' WITH (format='ORC')")
 
 
+def test_an_unload_into_partitions_writes_beside_what_is_there(lab: Lab) -> None:
+    """As Athena's documentation of UNLOAD says: a second run doubles the rows."""
+    lab.engine.learn("SELECT 1", {"id": "integer", "dt": "varchar"}, [(1, "x")])
+    for _ in range(2):
+        lab.run("UNLOAD (SELECT 1) TO 's3://lab/u/' WITH (format='ORC', partitioned_by=ARRAY['dt'])")
+    assert len(lab.keys("u/dt=x/")) == 2
+
+
 def test_unloaded_text_has_the_delimiter_asked_for(lab: Lab) -> None:
     lab.engine.learn("SELECT 1", {"id": "integer", "name": "varchar"}, [(1, "x"), (2, None)])
     outcome = lab.run(
@@ -264,6 +272,18 @@ def test_unloaded_text_has_the_delimiter_asked_for(lab: Lab) -> None:
         (
             "UNLOAD (SELECT 1) TO 's3://lab/u/' WITH (format='ORC', bucket_count=1)",
             "'bucket_count' does not exist",
+        ),
+        (
+            "UNLOAD (SELECT 1) TO 's3://lab/u/' WITH (format='PARQUET', compression='LZ4')",
+            "Compression 'LZ4' is not supported for format PARQUET",
+        ),
+        (
+            "UNLOAD (SELECT 1) TO 's3://lab/u/' WITH (format='JSON', compression='DEFLATE')",
+            "Compression 'DEFLATE' is not supported for format JSON",
+        ),
+        (
+            "UNLOAD (SELECT 1) TO 's3://lab/u/' WITH (format='ORC', compression_level=3)",
+            "compression_level 3 does not fit",
         ),
         ("UNLOAD (SELECT 1) TO 'u' WITH (format='ORC')", "not a valid file system URI"),
         ("UNLOAD SELECT 1 TO 's3://lab/u/' WITH (format='ORC')", "mismatched input 'SELECT'"),

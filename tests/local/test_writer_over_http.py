@@ -116,6 +116,27 @@ def test_all_a_query_writes_is_encrypted_as_its_call_says_unless_the_workgroup_d
     assert (told, found) == ((None, {("AES256", None)}) if enforced else (KMS, {("aws:kms", KEY)}))
 
 
+def test_an_enforcing_workgroup_places_tables_and_leaves_unloads_where_they_are_sent(
+    lake: Runner, unique: Callable[[str], str]
+) -> None:
+    lake.athena.create_work_group(
+        Name=unique("wg"),
+        Configuration={"ResultConfiguration": {"OutputLocation": f"s3://{lake.bucket}/wg/"}},
+    )
+    made = lake.ok("CREATE TABLE t AS SELECT 1 AS a WITH NO DATA", WorkGroup=unique("wg"))
+    table = lake.glue.get_table(DatabaseName=lake.database, Name="t")["Table"]
+    place = f"s3://{lake.bucket}/wg/tables/{made.execution['QueryExecutionId']}"
+    assert table["StorageDescriptor"]["Location"] == place
+    lake.ok(
+        f"UNLOAD (SELECT 1 AS a, DATE '2026-01-02' AS dt) TO 's3://{lake.bucket}/out/' "
+        "WITH (format = 'TEXTFILE', compression = 'ZSTD', compression_level = 3, field_delimiter = '|', "
+        "partitioned_by = ARRAY['dt'])",
+        WorkGroup=unique("wg"),
+    )
+    (key,) = lake.keys("out/")
+    assert key.startswith("out/dt=2026-01-02/")
+
+
 @pytest.fixture
 def faulty(aws: LocalAthena) -> Iterator[LocalAthena]:
     """The shared server; afterwards all goes well again."""
