@@ -26,6 +26,8 @@ def get_provider_info() -> dict[str, Any]:
             "operators.ctas_insert_overwrite",
             "operators.provision_quilt_athena",
             "operators.quilt_athena_query",
+            "operators.rollback_partitions",
+            "operators.sweep_generations",
         ),
         "sensors": _modules("sensors.athena_completion"),
         "hooks": _modules("hooks.quilt_athena"),

@@ -1,4 +1,4 @@
-"""Text of the CTAS that stages a result, for Trino. Returns text; runs nothing.
+"""Text of the statements that stage a result, for Trino. Returns text; runs nothing.
 
 The staging query coerces the result to the table's columns with nothing but what the engine does by
 itself: a typed row that is never there, UNION ALL the query's columns by name. The engine then either finds
@@ -8,7 +8,8 @@ temporary table's schema tells, before anything is published. A CAST would round
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from airflow_quilt_athena.core.hive_types import parse_hive_type
 from airflow_quilt_athena.core.s3 import S3Uri
@@ -20,7 +21,7 @@ from airflow_quilt_athena.core.sql import (
     split_statements,
     tokenize,
 )
-from airflow_quilt_athena.core.tables import Columns, FileFormat, TableName
+from airflow_quilt_athena.core.tables import Bucketing, Columns, FileFormat, TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 RESULT = '"quilt_result"'
@@ -42,25 +43,96 @@ def parse_query(sql: str) -> str:
     return query
 
 
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How rows become files."""
+
+    file_format: FileFormat
+    compression: str | None = None  # None: the engine's default for the format
+    compression_level: int | None = None
+    field_delimiter: str | None = None  # of TEXTFILE
+
+    def properties(self, compression_name: str) -> dict[str, str]:
+        """Return the properties of a WITH clause, as SQL."""
+        texts = {"format": self.file_format.value}
+        if self.compression:
+            texts[compression_name] = self.compression.upper()
+        if self.field_delimiter is not None:
+            texts["field_delimiter"] = self.field_delimiter
+        properties = {name: quote_literal(value, Dialect.TRINO) for name, value in texts.items()}
+        if self.compression_level is not None:
+            properties["compression_level"] = str(self.compression_level)
+        return properties
+
+
 def build_ctas(
     temporary: TableName,
     query: str,
+    encoding: Encoding,
     *,
     location: S3Uri,
-    file_format: FileFormat,
-    compression: str | None = None,
-    field_delimiter: str | None = None,
+    partitioned_by: Sequence[str] = (),
+    bucketing: Bucketing | None = None,
 ) -> str:
     """Return the CTAS that writes ``query`` to the empty folder ``location``."""
-    properties = {"format": file_format.value, "external_location": str(location.folder)}
-    if compression:
-        properties["write_compression"] = compression.upper()
-    if field_delimiter is not None:
-        properties["field_delimiter"] = field_delimiter
-    lines = ",\n".join(
-        f"  {name} = {quote_literal(value, Dialect.TRINO)}" for name, value in properties.items()
+    properties = encoding.properties("write_compression")
+    properties["external_location"] = quote_literal(str(location.folder), Dialect.TRINO)
+    if partitioned_by:
+        properties["partitioned_by"] = _array(partitioned_by)
+    properties |= _bucket_properties(bucketing)
+    return f"CREATE TABLE {temporary.trino}\nWITH {_with(properties)}\nAS\n{query}"
+
+
+def build_description(
+    temporary: TableName, query: str, encoding: Encoding, bucketing: Bucketing | None = None
+) -> str:
+    """Return a CTAS that makes a table with the columns of ``query``, and writes nothing."""
+    properties = encoding.properties("write_compression") | _bucket_properties(bucketing)
+    # The new line ends a comment that the query may end with.
+    return f"CREATE TABLE {temporary.trino}\nWITH {_with(properties)}\nAS\n{query}\nWITH NO DATA"
+
+
+def build_unload(
+    query: str, encoding: Encoding, *, location: S3Uri, partitioned_by: Sequence[str] = ()
+) -> str:
+    """Return the UNLOAD that writes ``query`` to the empty folder ``location``."""
+    properties = encoding.properties("compression")
+    if partitioned_by:
+        properties["partitioned_by"] = _array(partitioned_by)
+    place = quote_literal(str(location.folder), Dialect.TRINO)
+    return f"UNLOAD (\n{query}\n)\nTO {place}\nWITH {_with(properties)}"
+
+
+def _bucket_properties(bucketing: Bucketing | None) -> dict[str, str]:
+    if bucketing is None:
+        return {}
+    return {"bucketed_by": _array(bucketing.columns), "bucket_count": str(bucketing.count)}
+
+
+def _with(properties: Mapping[str, str]) -> str:
+    lines = ",\n".join(f"  {name} = {value}" for name, value in properties.items())
+    return f"(\n{lines}\n)"
+
+
+def _array(names: Sequence[str]) -> str:
+    return f"ARRAY[{', '.join(quote_literal(name, Dialect.TRINO) for name in names)}]"
+
+
+def build_guarded_query(query: str, keys: Columns) -> str:
+    """Return ``query``, refused by the engine when its result has one of ``keys``, which have values given.
+
+    A name that only the guard has is clear; one that the result has as well is ambiguous.
+    """
+    if not keys:
+        return query
+    names = ", ".join(_quote(name) for name, _ in keys)
+    ones = ", ".join("1" for _ in keys)
+    clear = " AND ".join(f"{_quote(name)} = 1" for name, _ in keys)
+    return (
+        f"WITH {RESULT} AS (\n{query}\n)\n"
+        f'SELECT {RESULT}.*\nFROM {RESULT} CROSS JOIN (VALUES ({ones})) AS "quilt_guard" ({names})\n'
+        f"WHERE {clear}"
     )
-    return f"CREATE TABLE {temporary.trino}\nWITH (\n{lines}\n)\nAS\n{query}"
 
 
 def build_coerced_query(query: str, columns: Columns) -> str:
@@ -83,8 +155,10 @@ def build_coerced_query(query: str, columns: Columns) -> str:
     )
 
 
-def build_text_guard(query: str, columns: Columns, *, field_delimiter: str) -> str:
+def build_text_guard(query: str, columns: Columns, keys: Columns, *, field_delimiter: str) -> str:
     r"""Return ``query`` made to fail on strings that a TEXTFILE table would read back as something else.
+
+    ``keys`` come last in the result and are no part of the files.
 
     Such a table knows no quoting: a delimiter or a line break inside a value moves what follows to the next
     field or row, and the text ``\N`` is read as NULL. The failing CAST names the value.
@@ -96,15 +170,18 @@ def build_text_guard(query: str, columns: Columns, *, field_delimiter: str) -> s
         [f"strpos({{0}}, chr({ord(mark)})) > 0" for mark in dict.fromkeys((field_delimiter, "\n", "\r"))]
         + [r"{0} = '\N'"]
     )
-    selected = ",\n  ".join(
-        _guarded(_quote(name), bad) if _is_text(hive_type) else _quote(name) for name, hive_type in columns
-    )
+    guarded = [_guarded(name, hive_type, bad) for name, hive_type in columns]
+    selected = ",\n  ".join([*guarded, *(_quote(name) for name, _ in keys)])
     return f"SELECT\n  {selected}\nFROM (\n{query}\n)"
 
 
-def _guarded(quoted: str, bad: str) -> str:
-    refusal = f"CAST(CAST('cannot be kept in a TEXTFILE table: ' || {quoted} AS bigint) AS varchar)"
-    return f"CASE WHEN {bad.format(quoted)} THEN {refusal} ELSE {quoted} END AS {quoted}"
+def _guarded(name: str, hive_type: str, bad: str) -> str:
+    quoted = _quote(name)
+    if not _is_text(hive_type):
+        return quoted
+    refusal = f"CAST('cannot be kept in a TEXTFILE table: ' || {quoted} AS bigint)"
+    typed = f"CAST(CAST({refusal} AS varchar) AS {parse_hive_type(hive_type).trino})"
+    return f"CASE WHEN {bad.format(quoted)} THEN {typed} ELSE {quoted} END AS {quoted}"
 
 
 def _is_text(hive_type: str) -> bool:

@@ -13,6 +13,8 @@ from enum import Enum
 
 from airflow_quilt_athena.exceptions import InvalidCallError
 
+MAX_QUERY_BYTES = 262_144  # Athena API Reference, "StartQueryExecution", read 2026-11
+
 
 class Dialect(Enum):
     """The two languages of Athena engine version 3."""

@@ -12,6 +12,7 @@ from airflow_quilt_athena.core.sql import Dialect, quote_name
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 BASE_PARAMETER = "quilt_athena.base"
+GENERATIONS_FOLDER = ".generations"
 
 Columns = tuple[tuple[str, str], ...]  # (name, Hive type), in order
 
@@ -63,23 +64,25 @@ _HARMLESS_SERDE_PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class TableName:
-    """A table of the account's own Glue catalog, in Glue's lower case."""
+    """A table of a Glue catalog, in Glue's lower case."""
 
     database: str
     table: str
+    catalog_id: str | None = None  # the account whose Glue catalog it is in; None is the caller's own
 
     @classmethod
-    def parse(cls, text: str, default_database: str) -> TableName:
+    def parse(cls, text: str, default_database: str, catalog_id: str | None = None) -> TableName:
         """Read ``table`` or ``database.table``."""
         parts = text.strip().split(".")
         if len(parts) > 2:
             raise InvalidCallError(
-                f"Table {text!r} names a catalog. Expected table or database.table of the account's own."
+                f"Table {text!r} names a catalog. Expected table or database.table; catalog_id names another "
+                "account's catalog."
             )
         if not all(parts):
             raise InvalidCallError(f"Not a table's name: {text!r}. Expected table or database.table.")
         database, table = parts if len(parts) == 2 else (default_database, parts[0])
-        return cls(database.lower(), table.lower())
+        return cls(database.lower(), table.lower(), catalog_id)
 
     def __str__(self) -> str:
         return f"{self.database}.{self.table}"
@@ -88,6 +91,14 @@ class TableName:
     def trino(self) -> str:
         """The quoted name, for a SELECT or a CTAS."""
         return quote_name(self.database, self.table, Dialect.TRINO)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucketing:
+    """Rows with one value in ``columns`` lie in one of ``count`` files of a partition."""
+
+    columns: tuple[str, ...]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,24 +144,32 @@ class Table:
             return S3Uri.parse(recorded).folder
         if self.location is None:
             raise InvalidCallError(f"Table {self.name} has no location.")
-        return self.location.folder
+        # A table without keys lies in a generation; a tool that dropped the parameter must not make us nest.
+        outside, inside, _ = self.location.folder.key.partition(f"/{GENERATIONS_FOLDER}/")
+        return S3Uri(self.location.bucket, f"{outside}/") if inside else self.location.folder
 
     @property
-    def is_bucketed(self) -> bool:
-        """Whether rows are spread over buckets by hash."""
-        return bool(self._descriptor.get("BucketColumns"))
+    def bucketing(self) -> Bucketing | None:
+        """How rows are spread over files by hash, if they are."""
+        columns = tuple(name.lower() for name in self._descriptor.get("BucketColumns") or ())
+        return Bucketing(columns, int(self._descriptor["NumberOfBuckets"])) if columns else None
+
+    @property
+    def is_governed(self) -> bool:
+        """Whether AWS Lake Formation decides who may use it."""
+        return bool(self.raw.get("IsRegisteredWithLakeFormation"))
 
     @property
     def _descriptor(self) -> Mapping[str, Any]:
         return self.raw.get("StorageDescriptor") or {}
 
 
-def parse_table(raw: Mapping[str, Any]) -> Table:
-    """Read the ``Table`` of a GetTable response."""
+def parse_table(raw: Mapping[str, Any], catalog_id: str | None = None) -> Table:
+    """Read the ``Table`` of a GetTable response, made with ``catalog_id``."""
     descriptor = raw.get("StorageDescriptor") or {}
     location = descriptor.get("Location")
     return Table(
-        name=TableName(raw["DatabaseName"].lower(), raw["Name"].lower()),
+        name=TableName(raw["DatabaseName"].lower(), raw["Name"].lower(), catalog_id),
         columns=_columns(descriptor.get("Columns")),
         partition_keys=_columns(raw.get("PartitionKeys")),
         location=S3Uri.parse(location) if location else None,
@@ -191,7 +210,15 @@ def _kind_problem(table: Table) -> str | None:
             "its partitions are projected (projection.enabled), so Athena ignores what Glue says of them. "
             "Turn projection off and register the partitions first."
         )
-    return "it is bucketed, which is not supported." if table.is_bucketed else None
+    if table.bucketing and (
+        table.raw["StorageDescriptor"].get("SortColumns") or _is_bucketed_by_spark(table)
+    ):
+        return "its buckets are sorted or Spark's, which a CTAS does not write."
+    return None
+
+
+def _is_bucketed_by_spark(table: Table) -> bool:
+    return table.parameters.get("bucketing_format", "").lower() == "spark"
 
 
 def _place_problem(table: Table) -> str | None:

@@ -56,8 +56,8 @@ def is_throttling(error: ClientError) -> bool:
 
 
 def is_passing(error: ClientError) -> bool:
-    """Whether the same call may be answered when made again: throttled, or AWS's own trouble."""
-    return is_throttling(error) or _status(error) >= 500
+    """Whether the same call may be answered when made again: throttled, overtaken, or AWS's own trouble."""
+    return is_throttling(error) or error_code(error) == "ConditionalRequestConflict" or _status(error) >= 500
 
 
 def is_access(error: ClientError) -> bool:

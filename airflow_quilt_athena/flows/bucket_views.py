@@ -200,7 +200,7 @@ def _put_table(glue: GlueClient, database: str, definition: TableDefinition, raw
     for _ in range(_MAX_TRIES):
         if raw is None:
             marked = build_table_input(definition, {CREATED_BY_PARAMETER: CREATED_BY})
-            if create_table(glue, database, marked):
+            if create_table(glue, TableName(database, definition.name), marked):
                 return
         else:
             refuse_foreign_table(definition, raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 
@@ -73,3 +74,56 @@ class GlueClient(Protocol):
     def update_partition(self, **request: Any) -> dict[str, Any]:
         """Replace a partition's definition."""
         ...
+
+    def get_tables(self, **request: Any) -> dict[str, Any]:
+        """Return a page of tables."""
+        ...
+
+    def batch_get_partition(self, **request: Any) -> dict[str, Any]:
+        """Return up to 1,000 partitions."""
+        ...
+
+    def batch_create_partition(self, **request: Any) -> dict[str, Any]:
+        """Create up to 100 partitions, one by one."""
+        ...
+
+    def batch_update_partition(self, **request: Any) -> dict[str, Any]:
+        """Replace the definitions of up to 100 partitions, one by one."""
+        ...
+
+    def batch_delete_partition(self, **request: Any) -> dict[str, Any]:
+        """Delete up to 25 partitions, one by one; their files stay."""
+        ...
+
+
+class S3Client(Protocol):
+    """What the journal and the clean-up ask of ``boto3.client("s3")``."""
+
+    def put_object(self, **request: Any) -> dict[str, Any]:
+        """Write an object."""
+        ...
+
+    def get_object(self, **request: Any) -> dict[str, Any]:
+        """Read an object."""
+        ...
+
+    def delete_object(self, **request: Any) -> dict[str, Any]:
+        """Delete an object."""
+        ...
+
+    def delete_objects(self, **request: Any) -> dict[str, Any]:
+        """Delete up to 1,000 objects."""
+        ...
+
+    def list_objects_v2(self, **request: Any) -> dict[str, Any]:
+        """Return a page of keys."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LakeClients:
+    """The clients that writing to tables takes."""
+
+    athena: AthenaClient
+    glue: GlueClient
+    s3: S3Client

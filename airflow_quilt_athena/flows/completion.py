@@ -26,6 +26,7 @@ from airflow_quilt_athena.core.query_states import (
     parse_status,
     poll_delay,
 )
+from airflow_quilt_athena.core.sql import MAX_QUERY_BYTES
 from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
 from airflow_quilt_athena.flows.aws_errors import NO_ANSWER
 from airflow_quilt_athena.flows.clients import AthenaClient
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 OnProgress = Callable[[Sequence[QueryStatus], float], object]
 
 # Athena API Reference, read 2026-11.
-MAX_QUERY_BYTES = 262_144
 MAX_IDS_PER_BATCH = 50
 _TOKEN_LENGTHS = range(32, 129)
 
@@ -53,6 +53,7 @@ def start_query(
     parameters: Sequence[str] = (),
     catalog: str | None = None,
     reuse_results_minutes: int | None = None,
+    kms_key_arn: str | None = None,
     timeout_seconds: float = _START_PATIENCE_SECONDS,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
@@ -63,6 +64,7 @@ def start_query(
         query started then, so the token makes starting safe to repeat. Without one a fresh one is made.
     :param parameters: execution parameters: SQL literals for the query's question marks.
     :param reuse_results_minutes: take the answer of an equal query not older than this.
+    :param kms_key_arn: the key that encrypts what the query writes; None leaves it to workgroup and bucket.
     """
     _refuse_unsendable(sql, token)
     context = {"Database": database, "Catalog": catalog}
@@ -78,6 +80,9 @@ def start_query(
     if reuse_results_minutes is not None:
         by_age = {"Enabled": True, "MaxAgeInMinutes": reuse_results_minutes}
         request["ResultReuseConfiguration"] = {"ResultReuseByAgeConfiguration": by_age}
+    if kms_key_arn is not None:
+        encryption = {"EncryptionOption": "SSE_KMS", "KmsKey": kms_key_arn}
+        request["ResultConfiguration"] = {"EncryptionConfiguration": encryption}
     deadline = Deadline.after(timeout_seconds, sleep=sleep, clock=clock)
     response = deadline.call(
         lambda: athena.start_query_execution(**request), f"start an Athena query in workgroup {workgroup}"

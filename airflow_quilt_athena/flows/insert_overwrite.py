@@ -1,49 +1,53 @@
-"""Insert overwrite of one partition: look → write → audit → publish → clean. Knows no Airflow.
+"""Insert overwrite: look → write → audit → publish → clean. Knows no Airflow.
 
-The result is staged in a fresh folder by a CTAS, checked there, and one Glue write then points the partition
-at it. No query and no delete touches live data: whatever fails, and wherever, the old rows stay as they were.
+The result is staged in a fresh folder, checked there, and Glue then points the partitions at it. No query and
+no delete touches live data: whatever fails, and wherever, the old rows stay as they were.
 
-``prepare`` may be repeated with the same attempt, so waiting may happen in another process:
-prepare → start → (wait) → finish, or abandon when the query failed.
+An ``Overwrite`` works in steps that end where queries have to be waited for, so that the waiting may happen
+elsewhere. All that it needs to go on is in the journal: opened again with the same task key, by whichever
+process, it joins the queries that run and finishes what was begun.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
-from airflow_quilt_athena.core.attempts import Attempt
-from airflow_quilt_athena.core.overwrite import (
-    OnEmpty,
-    OverwriteRequest,
-    PublishedPartition,
-    estimate_dollars,
-)
-from airflow_quilt_athena.core.query_states import QueryStatus
+from airflow_quilt_athena.core.changes import Staged
+from airflow_quilt_athena.core.definitions import build_table_input
+from airflow_quilt_athena.core.journal import Change, Entry, State
+from airflow_quilt_athena.core.overwrite import MIN_RETAIN, OnFailedAudit, OverwriteRequest, estimate_dollars
+from airflow_quilt_athena.core.selection import Values
+from airflow_quilt_athena.core.staging import Plan, Seen, Statements, plan_overwrite
+from airflow_quilt_athena.core.tables import Table, refuse_unwritable
 from airflow_quilt_athena.exceptions import (
     AuditFailedError,
+    InvalidCallError,
+    ManualActionError,
     QueryFailedError,
     QuiltAthenaError,
     RetryableError,
 )
 from airflow_quilt_athena.flows import glue as catalog
-from airflow_quilt_athena.flows.clients import AthenaClient, GlueClient
-from airflow_quilt_athena.flows.completion import OnProgress, start_query, wait_for_queries
-from airflow_quilt_athena.flows.publishing import (
-    Auditor,
-    ensure_table,
-    kept,
-    publish_partition,
-    refuse_few_rows,
-    refuse_misfits,
-)
-from airflow_quilt_athena.flows.staging import Staging, explain_failure, prepare
+from airflow_quilt_athena.flows.attempting import abort_attempt, begin_attempt, resume_attempt
+from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.completion import OnProgress, wait_for_queries
+from airflow_quilt_athena.flows.journal import Journal
+from airflow_quilt_athena.flows.looking import look
+from airflow_quilt_athena.flows.misfits import explain_failure, refuse_misfits
+from airflow_quilt_athena.flows.publishing import Publisher
+from airflow_quilt_athena.flows.staging import StagedResultGone, Stager
+from airflow_quilt_athena.flows.sweeping import sweep_replaced
+from airflow_quilt_athena.flows.tidying import empty_folder, tidy
 
-__all__ = ["OverwriteResult", "abandon", "finish", "insert_overwrite", "prepare", "start"]
+__all__ = ["Overwrite", "OverwriteResult", "insert_overwrite"]
 
 log = logging.getLogger(__name__)
+
+PUBLISHED, SKIPPED = "published", "skipped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,152 +55,251 @@ class OverwriteResult:
     """What an overwrite did. ``outcome`` is ``published``, or ``skipped`` for an empty result told to be."""
 
     query_execution_ids: tuple[str, ...]
-    state: str
     outcome: str
     rows: int
     bytes_scanned: int
     table: str
-    partitions: tuple[PublishedPartition, ...]
+    keys: tuple[str, ...]
+    changes: tuple[Change, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values, for an XCom or an asset event."""
         return {
             "query_execution_ids": list(self.query_execution_ids),
-            "state": self.state,
+            "state": "SUCCEEDED",
             "outcome": self.outcome,
             "rows": self.rows,
             "bytes_scanned": self.bytes_scanned,
             "estimated_cost_usd": estimate_dollars(self.bytes_scanned),
             "table": self.table,
-            "partitions": [partition.as_dict() for partition in self.partitions],
+            "partitions": [self._partition(change) for change in self.changes],
+        }
+
+    def _partition(self, change: Change) -> dict[str, Any]:
+        return {
+            "values": dict(zip(self.keys, change.values, strict=True)),
+            "action": change.action.value,
+            "rows": change.rows,
+            "location": change.location,
+            "generation": change.generation,
+            "previous_location": change.previous_location,
+            "previous_generation": change.previous_generation,
         }
 
 
-def start(athena: AthenaClient, staging: Staging) -> str:
-    """Start the statement that stages and return its query execution id. Safe to repeat for one attempt."""
-    return start_query(
-        athena,
-        staging.sql,
-        database=staging.request.database,
-        workgroup=staging.request.workgroup,
-        token=staging.token,
-    )
+class Overwrite:
+    """One overwrite, planned and begun or joined.
 
-
-def finish(
-    athena: AthenaClient,
-    glue: GlueClient,
-    staging: Staging,
-    status: QueryStatus,
-    *,
-    timeout_seconds: float,
-    now: datetime,
-) -> OverwriteResult:
-    """Audit and publish what ``status``'s query staged, and remove the temporary table.
-
-    :raises AuditFailedError: when a check does not pass; nothing is published then.
-    :raises InvalidCallError: when the result's columns are not the table's; nothing is published then.
+    :param task_key: names the work; the same over retries, another when it is to be done again.
+    :param attempt: the name of the attempt's journal entry, to go on with that one and no other.
+    :raises InvalidCallError: for everything that can be known to fail, before anything is written.
     """
-    try:
-        return _finish(athena, glue, staging, status, timeout_seconds=timeout_seconds, now=now)
-    finally:
-        _drop_temporary(glue, staging)
 
+    def __init__(
+        self,
+        clients: LakeClients,
+        request: OverwriteRequest,
+        task_key: str,
+        *,
+        seen: Seen | None = None,
+        attempt: str | None = None,
+    ) -> None:
+        self._clients = clients
+        self._task_key = task_key
+        self.plan: Plan = plan_overwrite(seen or look(clients, request), request)
+        self._journal = Journal(clients.s3, self.plan.base, kms_key_arn=request.kms_key_arn)
+        self._begin(attempt)
 
-def _finish(
-    athena: AthenaClient,
-    glue: GlueClient,
-    staging: Staging,
-    status: QueryStatus,
-    *,
-    timeout_seconds: float,
-    now: datetime,
-) -> OverwriteResult:
-    query_execution_id = status.query_execution_id
-    auditor = Auditor(athena, staging, timeout_seconds, [query_execution_id])
-    rows = auditor.count_rows(query_execution_id)
-    staged = catalog.observe_table(glue, staging.temporary)
-    if staged is None:
-        raise RetryableError(
-            f"Query {query_execution_id} succeeded, but its table {staging.temporary} is gone: another "
-            f"attempt, or a sweep, took it. {kept(staging)} Run the task again."
+    def _begin(self, attempt: str | None = None) -> None:
+        if attempt is None:
+            entry = begin_attempt(self._clients.athena, self._journal, self.plan, self._task_key)
+        else:
+            entry = resume_attempt(self._journal, attempt)
+        self._stager = Stager(self._clients, self._journal, self.plan, entry)
+
+    @property
+    def attempt(self) -> str:
+        """The name of the journal entry."""
+        return self._stager.entry.name
+
+    @property
+    def statements(self) -> Statements:
+        """The statements of the attempt."""
+        return Statements(self.plan, self._stager.entry.attempt)
+
+    @property
+    def sql(self) -> str:
+        """The statement that stages the result, as it is sent."""
+        return self.statements.stage(self.plan.expected_columns or ())
+
+    def steps(self) -> Generator[tuple[str, ...], None, OverwriteResult]:
+        """Work; yield the ids of queries to wait for, return what was done."""
+        entry = self._stager.entry
+        if entry.state is State.PUBLISHING:
+            if entry.fingerprint == self.plan.request.fingerprint:
+                return self._publish(entry, _staged_by(entry))
+            # What was left half done was asked for otherwise: it is finished, and then the work begins.
+            self._publisher(self.plan.table).roll_forward(entry)
+            self._begin()
+        publish = yield from self._stager.stage()
+        if not publish:
+            self._end("skipped: no rows", timedelta(0))
+            return self._result(self._stager.entry, SKIPPED)
+        return self._publish(self._stager.entry, self._stager.staged)
+
+    def abandon(self, error: QuiltAthenaError) -> QuiltAthenaError:
+        """End the attempt when ``error`` says that it cannot succeed; return the error to raise.
+
+        After any other error the attempt stays as it is: whoever comes next goes on with it.
+        """
+        if isinstance(error, AuditFailedError):
+            return self._give_up_audit(error)
+        if isinstance(error, QueryFailedError):
+            explained = explain_failure(self._clients.athena, self.plan, self.statements, error)
+            self._end(error.reason or str(error), MIN_RETAIN)
+            return explained or error
+        if isinstance(error, InvalidCallError | ManualActionError):
+            self._end(str(error), MIN_RETAIN)
+        return RetryableError(str(error)) if isinstance(error, StagedResultGone) else error
+
+    def _give_up_audit(self, error: AuditFailedError) -> AuditFailedError:
+        keeps = self.plan.request.on_failed_audit is OnFailedAudit.KEEP
+        folder = self.statements.folder
+        self._end(str(error), self.plan.request.retain if keeps else timedelta(0))
+        if keeps:
+            files = f"the new files were kept, unpublished, at {folder}"
+        else:
+            empty_folder(self._journal, folder)
+            files = "the new files were dropped"
+        return AuditFailedError(f"{error}\nThe old data is as it was; {files}.")
+
+    def _end(self, reason: str, keep: timedelta) -> None:
+        entry = self._stager.entry
+        if entry.state is State.PUBLISHING:
+            return  # partitions may point at it
+        tidy(self._clients.glue, self._journal, entry)
+        self._stager.entry = abort_attempt(
+            self._clients.athena, self._journal, entry, reason[:2000], keep=keep
         )
-    refuse_misfits(staging, staged)
-    publish = _audit(auditor, staging, rows)
-    partitions: tuple[PublishedPartition, ...] = ()
-    if publish:
-        table = ensure_table(glue, staging, staged)
-        published = publish_partition(
-            glue, table, staging, query_execution_id=query_execution_id, rows=rows, now=now
+
+    # -------------------------------------------------------------------------------------------- publish
+
+    def _publish(self, entry: Entry, staged: dict[Values, Staged]) -> OverwriteResult:
+        publisher = self._publisher(self._ensure_table(entry))
+        entry = publisher.conclude(publisher.publish(entry, staged))
+        for change in entry.changes[:_MOST_LOGGED]:
+            log.info("%s %s: %s rows at %s", change.action.value, change.values, change.rows, change.location)
+        sweep_replaced(self._clients, self._journal, publisher.name, entry)
+        return self._result(entry, PUBLISHED)
+
+    def _publisher(self, table: Table | None) -> Publisher:
+        definition = None
+        if table is None and self._stager.template is not None:
+            definition = self._definition(self._stager.template)
+        return Publisher(
+            self._clients.glue,
+            self._journal,
+            self.plan.request.table,
+            table,
+            self.plan.selection,
+            definition,
         )
-        log.info(
-            "Partition %s of %s: %s, %s rows.", staging.partition, table.name, published.action.value, rows
+
+    def _ensure_table(self, entry: Entry) -> Table | None:
+        """Return the table to publish in; None for one without keys, which is made by pointing it."""
+        plan, glue = self.plan, self._clients.glue
+        if plan.table is not None:
+            return plan.table if plan.selection.is_unpartitioned else catalog.record_base(glue, plan.table)
+        template = self._stager.template or self._find_template(entry)
+        self._stager.template = template
+        if plan.selection.is_unpartitioned:
+            return None
+        created = catalog.create_table(glue, plan.request.table, self._definition(template))
+        table = catalog.observe_table(glue, plan.request.table)
+        if table is None:
+            raise RetryableError(f"Table {plan.request.table} vanished right after it was created.")
+        if created:
+            log.info("Created table %s at %s.", table.name, table.base)
+            return table
+        # Another run created it first: what was planned for a new table must fit the one there now is.
+        refuse_unwritable(table)
+        refuse_misfits(replace(plan, table=table), template)
+        if (table.partition_keys, table.base) != (plan.selection.keys, plan.base):
+            raise InvalidCallError(
+                f"Table {table.name} was created meanwhile, at {table.base} with keys "
+                f"{table.partition_keys}; expected {plan.base} and {plan.selection.keys}."
+            )
+        return catalog.record_base(glue, table)
+
+    def _find_template(self, entry: Entry) -> Table:
+        """Return a temporary table such as the new one is to be, when another process had it made."""
+        for role in ("define", "describe", "stage"):
+            if entry.query_id(role) is not None:
+                table = catalog.observe_table(self._clients.glue, self.statements.table(role))
+                if table is not None:
+                    return table
+        raise ManualActionError(
+            f"Table {entry.table} is gone, and so is what attempt {entry.attempt.name} knew of its columns. "
+            f"Its rows are at {entry.folder}. Clear the task to run the query again."
         )
-        partitions = (published,)
-    return OverwriteResult(
-        tuple(auditor.query_execution_ids),
-        status.state.value,
-        "published" if publish else "skipped",
-        rows,
-        status.bytes_scanned,
-        str(staging.request.table),
-        partitions,
-    )
 
-
-def _audit(auditor: Auditor, staging: Staging, rows: int) -> bool:
-    """Whether to publish. Raises AuditFailedError when the staged rows must not be seen."""
-    on_empty = staging.request.on_empty
-    if rows == 0 and on_empty is OnEmpty.SKIP:
-        log.info("The query gave no rows: partition %s stays as it was.", staging.partition)
-        return False
-    if rows == 0 and on_empty is OnEmpty.FAIL:
-        raise AuditFailedError(
-            f"The query gave no rows for {staging.partition} of table {staging.request.table}, and "
-            f'on_empty is "fail". {kept(staging)}'
+    def _definition(self, template: Table) -> dict[str, Any]:
+        plan = self.plan
+        return build_table_input(
+            plan.request, template, plan.selection.keys, plan.base, plan.encoding.file_format
         )
-    refuse_few_rows(staging, rows)
-    auditor.run_checks()
-    return True
+
+    def _result(self, entry: Entry, outcome: str) -> OverwriteResult:
+        return OverwriteResult(
+            tuple(query.query_execution_id for query in entry.queries),
+            outcome,
+            entry.rows or 0,
+            entry.bytes_scanned or self._stager.bytes_scanned,
+            entry.table,
+            tuple(name for name, _ in self.plan.selection.keys),
+            entry.changes,
+        )
 
 
-def abandon(
-    athena: AthenaClient, glue: GlueClient, staging: Staging, error: QueryFailedError
-) -> QuiltAthenaError:
-    """Clean up after a query that did not succeed; return the error to raise, as telling as can be."""
-    _drop_temporary(glue, staging)
-    return explain_failure(athena, staging, error) or error
+_MOST_LOGGED = 20
+
+
+def _staged_by(entry: Entry) -> dict[Values, Staged]:
+    return {
+        change.values: Staged(change.location, change.rows or 0)
+        for change in entry.changes
+        if change.location is not None
+    }
 
 
 def insert_overwrite(
-    athena: AthenaClient,
-    glue: GlueClient,
+    clients: LakeClients,
     request: OverwriteRequest,
-    attempt: Attempt,
+    task_key: str,
     *,
     timeout_seconds: float,
     poll_interval_seconds: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> OverwriteResult:
-    """Overwrite one partition, from looking to cleaning, in this process."""
-    staging = prepare(athena, glue, request, attempt)
-    query_execution_id = start(athena, staging)
-    try:
-        (status,) = wait_for_queries(
-            athena,
-            (query_execution_id,),
-            timeout_seconds=timeout_seconds,
-            poll_interval_seconds=poll_interval_seconds,
-            on_progress=on_progress,
-        )
-    except QueryFailedError as error:
-        raise abandon(athena, glue, staging, error) from error
-    return finish(athena, glue, staging, status, timeout_seconds=timeout_seconds, now=datetime.now(UTC))
+    """Overwrite, from looking to cleaning, in this process.
 
-
-def _drop_temporary(glue: GlueClient, staging: Staging) -> None:
+    :param timeout_seconds: how long each wait for queries may take.
+    """
+    overwrite = Overwrite(clients, request, task_key)
+    steps = overwrite.steps()
     try:
-        catalog.delete_table(glue, staging.temporary)
+        while True:
+            try:
+                query_execution_ids = next(steps)
+            except StopIteration as done:
+                result: OverwriteResult = done.value
+                return result
+            wait_for_queries(
+                clients.athena,
+                query_execution_ids,
+                timeout_seconds=timeout_seconds,
+                poll_interval_seconds=poll_interval_seconds,
+                on_progress=on_progress,
+            )
     except QuiltAthenaError as error:
-        # The work is done, or its own error is on its way: a leftover definition must not hide either.
-        log.warning("Temporary table %s could not be removed: %s", staging.temporary, error)
+        raise overwrite.abandon(error) from error

@@ -1,157 +1,247 @@
-"""The second half of an insert overwrite: audit what was staged, and point the partition at it."""
+"""Point partitions at what was staged, or back at what they had; go on where somebody else left off.
+
+The journal says what is to become of each partition before Glue is touched. One partition flips in one call.
+A set flips under the table's lease, is read back, and mended, before anybody is told that it is done.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
 
-from airflow_quilt_athena.core.ctas import check_passes, render_check
-from airflow_quilt_athena.core.overwrite import (
-    Action,
-    PublishedPartition,
-    WriteFacts,
-    build_partition_input,
-    build_table_input,
+from airflow_quilt_athena.core.changes import (
+    Staged,
+    is_superseded_by,
     location_of,
-    refuse_keys_as_columns,
+    plan_changes,
+    plan_roll_forward,
 )
-from airflow_quilt_athena.core.tables import Table, refuse_unwritable
-from airflow_quilt_athena.exceptions import AuditFailedError, InvalidCallError, RetryableError
+from airflow_quilt_athena.core.definitions import WriteFacts, build_partition_input, build_repointed_table
+from airflow_quilt_athena.core.journal import Change, Entry, Kind, State
+from airflow_quilt_athena.core.overwrite import Partition
+from airflow_quilt_athena.core.selection import Selection, Values, parse_partitions
+from airflow_quilt_athena.core.tables import Table, TableName, parse_table
+from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
 from airflow_quilt_athena.flows import glue as catalog
-from airflow_quilt_athena.flows.clients import AthenaClient, GlueClient
-from airflow_quilt_athena.flows.completion import run_query
-from airflow_quilt_athena.flows.query_results import read_rows, read_update_count
-from airflow_quilt_athena.flows.staging import Staging, refuse_unlike_columns
+from airflow_quilt_athena.flows.clients import GlueClient
+from airflow_quilt_athena.flows.journal import Journal
+from airflow_quilt_athena.flows.lease import Lease
+from airflow_quilt_athena.flows.tidying import tidy
 
 log = logging.getLogger(__name__)
 
-_MAX_TRIES_TO_PUBLISH = 5
+_MAX_TRIES = 5
+
+Result = TypeVar("Result")
+Partitions = Partition | Sequence[Partition]
+Current = Mapping[Values, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Auditor:
-    """Runs the queries of an audit and remembers their ids and what they scanned."""
+class Publisher:
+    """Publishes in one table. ``selection`` is what the attempt may change.
 
-    athena: AthenaClient
-    staging: Staging
-    timeout_seconds: float
-    query_execution_ids: list[str]
-
-    def count_rows(self, query_execution_id: str) -> int:
-        """Return how many rows were staged: as Athena counted them, or counted again where it did not."""
-        count = read_update_count(self.athena, query_execution_id)
-        if count is not None:
-            return count
-        rows = self._ask(f"SELECT count(*) FROM {self.staging.temporary.trino}")
-        return int(rows[0][0] or 0)
-
-    def run_checks(self) -> None:
-        """Run the user's checks against the staged rows. Raises AuditFailedError for the first that fails."""
-        for name, check in self.staging.request.checks.items():
-            rows = self._ask(render_check(check, self.staging.temporary))
-            if not check_passes(rows):
-                answer = rows[0] if rows else "no row"
-                raise AuditFailedError(
-                    f"Check {name!r} did not pass: it answered {answer}. {kept(self.staging)}\n"
-                    f"The check: {check}"
-                )
-            log.info("Check %r passed.", name)
-
-    def _ask(self, sql: str) -> list[tuple[str | None, ...]]:
-        request = self.staging.request
-        status = run_query(
-            self.athena,
-            sql,
-            database=request.database,
-            workgroup=request.workgroup,
-            timeout_seconds=self.timeout_seconds,
-            on_start=self.query_execution_ids.append,
-        )
-        return read_rows(self.athena, status.query_execution_id, max_rows=1)[1]
-
-
-def kept(staging: Staging) -> str:
-    """Say, for an error, what became of old and new data."""
-    return f"The old data is as it was; the new files were kept, unpublished, at {staging.generation}."
-
-
-def refuse_few_rows(staging: Staging, rows: int) -> None:
-    """Raise AuditFailedError when fewer rows were staged than the call asks for."""
-    wanted = staging.request.min_rows
-    if wanted is not None and rows < wanted:
-        raise AuditFailedError(
-            f"The query gave {rows} rows for {staging.partition} of table {staging.request.table}; at least "
-            f"{wanted} were wanted (min_rows). {kept(staging)}"
-        )
-
-
-def refuse_misfits(staging: Staging, staged: Table) -> None:
-    """Raise InvalidCallError when the staged columns are not such as the table has, or may have."""
-    if staging.table is not None:
-        refuse_unlike_columns(staging.table, staged)
-    else:
-        refuse_keys_as_columns(staged, staging.keys)
-
-
-def ensure_table(glue: GlueClient, staging: Staging, staged: Table) -> Table:
-    """Return the table to publish in: created from the staged result when there was none."""
-    if staging.table is not None:
-        return catalog.record_base(glue, staging.table)
-    request = staging.request
-    definition = build_table_input(request, staged, staging.keys, staging.base, staging.file_format)
-    created = catalog.create_table(glue, request.table.database, definition)
-    table = catalog.observe_table(glue, request.table)
-    if table is None:
-        raise RetryableError(f"Table {request.table} vanished right after it was created.")
-    if created:
-        log.info("Created table %s at %s.", table.name, table.base)
-        return table
-    # Another run created it first: what was planned for a new table must fit the one there now is.
-    refuse_unwritable(table)
-    refuse_unlike_columns(table, staged)
-    if (table.partition_keys, table.base) != (staging.keys, staging.base):
-        raise InvalidCallError(
-            f"Table {table.name} was created meanwhile, at {table.base} with keys {table.partition_keys}; "
-            f"expected {staging.base} and {staging.keys}."
-        )
-    return catalog.record_base(glue, table)
-
-
-def publish_partition(
-    glue: GlueClient, table: Table, staging: Staging, *, query_execution_id: str, rows: int, now: datetime
-) -> PublishedPartition:
-    """Create the partition, or point it at the new generation; in one step that readers see whole.
-
-    Looks before it acts again: a create whose answer was lost has happened.
+    A table without keys may not be there yet: then ``definition`` is what to create, and ``table`` None.
     """
-    facts = WriteFacts(query_execution_id, rows, staging.attempt.task_key, now)
-    for _ in range(_MAX_TRIES_TO_PUBLISH):
-        previous = catalog.observe_partition(glue, table, staging.values)
-        partition = build_partition_input(
-            table,
-            staging.values if previous is None else tuple(previous["Values"]),
-            staging.generation,
-            attempt=staging.attempt,
-            facts=facts,
-            previous=previous,
-        )
-        change = catalog.create_partition if previous is None else catalog.update_partition
-        if change(glue, table, partition) or _is_published(glue, table, staging):
-            action = Action.CREATED if previous is None else Action.REPLACED
-            return PublishedPartition(
-                staging.partition,
-                str(staging.generation),
-                staging.attempt.name,
-                location_of(previous),
-                action,
+
+    glue: GlueClient
+    journal: Journal
+    name: TableName
+    table: Table | None
+    selection: Selection
+    definition: Mapping[str, Any] | None = None
+
+    def publish(self, entry: Entry, staged: Mapping[Values, Staged]) -> Entry:
+        """Publish what was staged, by its partitions' identities; return the entry as it then is.
+
+        May be called again for an attempt that was left half published: what has flipped stays so.
+        """
+        if self.selection.is_set:
+            return self.under_lease(entry, lambda lease: self._publish(entry, staged, lease))
+        return self._publish(entry, staged, None)
+
+    def under_lease(self, entry: Entry, work: Callable[[Lease], Result]) -> Result:
+        """Do ``work`` while nobody else publishes a set in this table."""
+        with Lease(self.journal, entry.name) as lease:
+            if lease.left_by:
+                self._take_over(lease.left_by)
+            return work(lease)
+
+    def _publish(self, entry: Entry, staged: Mapping[Values, Staged], lease: Lease | None) -> Entry:
+        current = self._observe(staged)
+        changes = self._plan(entry, staged, current)
+        todo = {c.values for c in changes if location_of(current.get(c.values)) != c.location}
+        entry = self._announce(entry, changes)
+        for _ in range(_MAX_TRIES):
+            refused = self.apply(entry, todo, lease)
+            if not refused and lease is None:
+                return entry
+            current = self._observe(staged)
+            todo = {v for v in refused if location_of(current.get(v)) != staged[v].location}
+            todo |= {change.values for change in plan_roll_forward(entry.changes, current)}
+            if not todo:
+                return entry
+            # Somebody else was there between our look and our call; what they did is now what was before.
+            anew = {change.values: change for change in self._plan(entry, staged, current)}
+            changes = tuple(
+                anew.get(change.values, change) if change.values in todo else change
+                for change in entry.changes
             )
-    raise RetryableError(
-        f"Partition {staging.partition} of table {table.name} is being created and removed by others without "
-        f"pause. {kept(staging)} Run the task again."
-    )
+            entry = self._announce(entry, changes)
+        raise RetryableError(
+            f"{self.selection.title} of table {self.name} is being changed by others without pause. The "
+            f"new files are at {entry.folder}. Run the task again."
+        )
+
+    def _observe(self, staged: Mapping[Values, Staged]) -> Current:
+        if self.selection.is_unpartitioned:
+            return self._observe_table()
+        return catalog.observe_partitions(self.glue, self._partitioned, self.selection, sorted(staged))
+
+    def _observe_table(self) -> Current:
+        table = catalog.observe_table(self.glue, self.name)
+        if table is None and self.definition is None:
+            raise RetryableError(f"Table {self.name} vanished while it was being written to.")
+        return {} if table is None else {(): table.raw}
+
+    @property
+    def _partitioned(self) -> Table:
+        if self.table is None:
+            raise RetryableError(f"Table {self.name} vanished while it was being written to.")
+        return self.table
+
+    def _plan(self, entry: Entry, staged: Mapping[Values, Staged], current: Current) -> tuple[Change, ...]:
+        return plan_changes(
+            self.selection,
+            staged,
+            current,
+            attempt=entry.attempt,
+            base=self.journal.base,
+            known=entry.changes,
+        )
+
+    def _announce(self, entry: Entry, changes: tuple[Change, ...]) -> Entry:
+        now = self.journal.clock.now()
+        return self.journal.advance(entry, state=State.PUBLISHING, changes=changes, published_at=now)
+
+    def apply(self, entry: Entry, todo: Iterable[Values], lease: Lease | None) -> set[Values]:
+        """Make the changes of these partitions; return those that were not as they had been looked at.
+
+        Partitions that go are last: a reader of the set then misses nothing that is still to come.
+        """
+        wanted = set(todo)
+        changes = [change for change in entry.changes if change.values in wanted]
+        if lease is not None:
+            lease.half_done = bool(changes)
+        if self.selection.is_unpartitioned:
+            return {change.values for change in changes if not self._repoint_table(entry, change)}
+        table, facts = self._partitioned, WriteFacts.of(entry)
+        renew = lease.renew if lease is not None else _no_lease
+        inputs = {
+            change.values: build_partition_input(table, change, facts)
+            for change in changes
+            if change.location is not None
+        }
+        created = [inputs[change.values] for change in changes if change.previous is None]
+        replaced = [inputs[c.values] for c in changes if c.previous is not None and c.location is not None]
+        removed = [c.previous["Values"] for c in changes if c.previous is not None and c.location is None]
+        refused = catalog.create_partitions(self.glue, table, created, renew)
+        refused |= catalog.update_partitions(self.glue, table, replaced, renew)
+        catalog.delete_partitions(self.glue, table, removed, renew)
+        return refused
+
+    def _repoint_table(self, entry: Entry, change: Change) -> bool:
+        """Compare and swap: False when the table is no longer where it was looked at."""
+        table = catalog.observe_table(self.glue, self.name)
+        facts = WriteFacts.of(entry)
+        if table is None and self.definition is not None:
+            new = parse_table({**self.definition, "DatabaseName": self.name.database})
+            return catalog.create_table(self.glue, self.name, build_repointed_table(new, change, facts))
+        if table is None or location_of(table.raw) != change.previous_location:
+            return table is not None and location_of(table.raw) == change.location
+        return catalog.update_table(self.glue, table, build_repointed_table(table, change, facts))
+
+    def _take_over(self, name: str) -> None:
+        """Finish what the last holder of the lease left, unless all of it is about to be replaced."""
+        left = self.journal.read(name)
+        if left is None or left.state is not State.PUBLISHING:
+            return
+        if left.kind is Kind.OVERWRITE and is_superseded_by(self.selection, left):
+            keep_until = self.journal.clock.now() + timedelta(seconds=left.retain_seconds)
+            reason = "left half published, and replaced by the next overwrite of the same partitions"
+            self.journal.advance(left, state=State.ABORTED, keep_until=keep_until, reason=reason)
+            log.warning("Attempt %s was left half published; this overwrite replaces it.", left.attempt.name)
+            return
+        self.roll_forward(left)
+
+    def roll_forward(self, left: Entry) -> Entry:
+        """Finish what another attempt left half published; partitions written since stay as they are."""
+        done = self.roll_changes(left)
+        log.warning(
+            "Attempt %s was left half published: rolled %d of %d partitions forward.",
+            left.attempt.name,
+            done,
+            len(left.changes),
+        )
+        return self.conclude(left)
+
+    def roll_changes(self, entry: Entry, lease: Lease | None = None) -> int:
+        """Make those of an entry's changes that have not been made, read them back; return how many."""
+        publisher = replace(self, selection=selection_of_any(self.table))
+        values = [change.values for change in entry.changes]
+        rolled: set[Values] = set()
+        for _ in range(_MAX_TRIES):
+            current = publisher.observe_these(values)
+            todo = [change.values for change in plan_roll_forward(entry.changes, current)]
+            if not todo:
+                return len(rolled)
+            publisher.apply(entry, todo, lease)
+            rolled |= set(todo)
+        raise RetryableError(
+            f"Partitions of table {self.name} are being changed by others without pause, and attempt "
+            f"{entry.attempt.name} is not all published. Run the task again."
+        )
+
+    def observe_these(self, values: Sequence[Values]) -> Current:
+        """Return these partitions as Glue has them now; the table itself, when it has no keys."""
+        if self.selection.is_unpartitioned:
+            return self._observe_table()
+        return catalog.observe_partitions(self.glue, self._partitioned, selection_of_any(self.table), values)
+
+    def conclude(self, entry: Entry) -> Entry:
+        """Remove what only served staging, let go of what a rollback claimed, mark the entry published."""
+        tidied = tidy(self.glue, self.journal, entry)
+        self.release(entry)
+        return self.journal.advance(entry, state=State.PUBLISHED, untidy=not tidied)
+
+    def release(self, rollback: Entry) -> None:
+        """Let go of the entries that a rollback held on to while it pointed back at their files."""
+        for owner in self.journal.read_all(rollback.claims).values():
+            if owner.claimed_by == rollback.name:
+                self.journal.advance(owner, state=State.PUBLISHED, claimed_by=None)
 
 
-def _is_published(glue: GlueClient, table: Table, staging: Staging) -> bool:
-    location = location_of(catalog.observe_partition(glue, table, staging.values))
-    return location == str(staging.generation)
+def choose(table: Table, partitions: Partitions | None) -> Callable[[Values], bool] | None:
+    """Return whether a partition is meant, by its values; None when all are.
+
+    :raises InvalidCallError: when a partition does not fit the table's keys.
+    """
+    if partitions is None:
+        return None
+    if not table.partition_keys:
+        raise InvalidCallError(f"Table {table.name} has no partition keys; leave partitions out.")
+    selections = parse_partitions(table.partition_keys, partitions)
+    return lambda values: any(selection.covers(values) for selection in selections)
+
+
+def selection_of_any(table: Table | None) -> Selection:
+    """Return the selection of whichever partitions are named; of the table itself, when it has no keys."""
+    keys = table.partition_keys if table is not None else ()
+    return Selection(keys, {}, removes=not keys)
+
+
+def _no_lease() -> None:
+    """One partition flips without a lease."""

@@ -1,193 +1,266 @@
-"""The first half of an insert overwrite: look, refuse what cannot work, write the text that stages."""
+"""Stage a result and audit it: queries started, waited for and read, one phase after the other.
+
+Each phase is safe to repeat. A query is started with a token of its own, so that starting it twice is
+starting it once, and its id is in the journal before it is waited for.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+import logging
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 
-from airflow_quilt_athena.core.attempts import Attempt
-from airflow_quilt_athena.core.ctas import (
-    DEFAULT_TEXT_DELIMITER,
-    build_coerced_query,
-    build_ctas,
-    build_description_query,
-    build_text_guard,
-    parse_query,
-    render_check,
-)
-from airflow_quilt_athena.core.overwrite import (
-    OverwriteRequest,
-    plan_format,
-    plan_generation,
-    plan_keys,
-    plan_values,
-    refuse_other_location,
-)
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.schema import differences, name_differences
-from airflow_quilt_athena.core.tables import Columns, FileFormat, Table, TableName, refuse_unwritable
-from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError
+from airflow_quilt_athena.core.changes import Staged
+from airflow_quilt_athena.core.ctas import check_passes
+from airflow_quilt_athena.core.journal import UNFINISHED, Entry, Found, Query, State
+from airflow_quilt_athena.core.overwrite import OnEmpty
+from airflow_quilt_athena.core.query_states import PENDING, UNSUCCESSFUL, QueryStatus, build_failure
+from airflow_quilt_athena.core.selection import Values
+from airflow_quilt_athena.core.slices import cut_slices, find_places, parse_found
+from airflow_quilt_athena.core.staging import Plan, Statements, slice_role
+from airflow_quilt_athena.core.tables import Table, table_input
+from airflow_quilt_athena.exceptions import AuditFailedError, ManualActionError
 from airflow_quilt_athena.flows import glue as catalog
-from airflow_quilt_athena.flows.clients import AthenaClient, GlueClient
-from airflow_quilt_athena.flows.completion import MAX_QUERY_BYTES, run_query
+from airflow_quilt_athena.flows.batches import in_batches
+from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.completion import observe_queries, start_query
+from airflow_quilt_athena.flows.journal import Journal, JournalConflict
+from airflow_quilt_athena.flows.misfits import refuse_misfits
+from airflow_quilt_athena.flows.objects import list_objects
 from airflow_quilt_athena.flows.patience import ask
-from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.flows.query_results import read_rows, read_update_count
 
-_DESCRIBE_TIMEOUT_SECONDS = 120.0
+log = logging.getLogger(__name__)
 
-# Trino's words when a statement's columns do not fit together.
-_ABOUT_COLUMNS = re.compile(
-    r"COLUMN_NOT_FOUND|cannot be resolved|TYPE_MISMATCH|incompatible types|different number of|is ambiguous"
-    r"|AMBIGUOUS_NAME|DUPLICATE_COLUMN_NAME|MISSING_COLUMN|Incorrect timestamp precision|Anonymous row type",
-    re.IGNORECASE,
-)
+# Yields the ids of queries that have to be done before it goes on.
+Steps = Generator[tuple[str, ...], None, None]
 
 
-@dataclass(frozen=True, slots=True)
-class Staging:
-    """What is about to be staged, and where."""
+class StagedResultGone(ManualActionError):
+    """The files or the table of a query that succeeded are not there."""
 
-    request: OverwriteRequest
-    attempt: Attempt
-    table: Table | None  # None: to be created from the result
-    keys: Columns
-    values: tuple[str, ...]
-    base: S3Uri
-    generation: S3Uri
-    temporary: TableName
-    file_format: FileFormat
-    sql: str = field(repr=False)
 
-    @property
-    def partition(self) -> dict[str, str]:
-        """The partition's values by key."""
-        return {name: value for (name, _), value in zip(self.keys, self.values, strict=True)}
+class Stager:
+    """The staging of one attempt. ``entry`` is its journal entry as it now is."""
+
+    def __init__(self, clients: LakeClients, journal: Journal, plan: Plan, entry: Entry) -> None:
+        self._clients = clients
+        self._journal = journal
+        self._plan = plan
+        self._statements = Statements(plan, entry.attempt)
+        self._statuses: dict[str, QueryStatus] = {}
+        self._columns = plan.expected_columns or ()
+        self.entry = entry
+        self.staged: dict[Values, Staged] = {}
+        self.template: Table | None = None  # a table such as a new one is to be
 
     @property
-    def token(self) -> str:
-        """The client request token of the statement."""
-        return self.attempt.token(self.sql)
+    def query_execution_ids(self) -> tuple[str, ...]:
+        """All queries of the attempt, in the order they were started."""
+        return tuple(query.query_execution_id for query in self.entry.queries)
 
+    @property
+    def bytes_scanned(self) -> int:
+        """What all of them scanned."""
+        return sum(status.bytes_scanned for status in self._statuses.values())
 
-def prepare(athena: AthenaClient, glue: GlueClient, request: OverwriteRequest, attempt: Attempt) -> Staging:
-    """Look at workgroup and table and return what to stage. Changes nothing.
+    def stage(self) -> Generator[tuple[str, ...], None, bool]:
+        """Stage and audit; return whether there is something to publish.
 
-    :raises InvalidCallError: for everything that can be known to fail, before anything is written.
-    """
-    query = parse_query(request.query)
-    temporary = attempt.temporary_table(request.table.database)
-    for check in request.checks.values():
-        render_check(check, temporary)
-    _refuse_enforcing(athena, request.workgroup)
-    table = catalog.observe_table(glue, request.table)
-    if table is not None:
-        refuse_unwritable(table)
-        refuse_other_location(table, request.location)
-    keys = plan_keys(table, request)
-    values = plan_values(keys, request.partition)
-    base = table.base if table is not None else _new_base(glue, request)
-    generation = plan_generation(base, keys, values, attempt, request.generations_location)
-    file_format = plan_format(table, request)
-    sql = _build_sql(query, table, request, temporary, generation, file_format)
-    return Staging(request, attempt, table, keys, values, base, generation, temporary, file_format, sql)
+        :raises QueryFailedError: when a query failed.
+        :raises InvalidCallError: when the result's columns or partition values do not fit.
+        :raises AuditFailedError: when a check does not pass.
+        """
+        yield from self._describe()
+        yield from self._write_rows()
+        yield from self._count_rows()
+        if not self._refuse_few_rows():
+            return False
+        yield from self._run_checks()
+        if self._plan.selection.is_set:
+            yield from self._write_slices()
+        else:
+            location = str(self._statements.folder)
+            self.staged = {self._plan.selection.values: Staged(location, self.entry.rows or 0)}
+        self.entry = replace(self.entry, bytes_scanned=self.bytes_scanned)
+        return True
 
+    # -------------------------------------------------------------------------------------------- phases
 
-def _refuse_enforcing(athena: AthenaClient, workgroup: str) -> None:
-    response = ask(lambda: athena.get_work_group(WorkGroup=workgroup), f"read Athena workgroup {workgroup}")
-    described = response["WorkGroup"]
-    if described.get("State") == "DISABLED":
-        raise InvalidCallError(f"Athena workgroup {workgroup} is disabled.")
-    if (described.get("Configuration") or {}).get("EnforceWorkGroupConfiguration"):
-        raise InvalidCallError(
-            f"Athena workgroup {workgroup} enforces its result location, so that a CTAS may not choose its "
-            "own. Turn EnforceWorkGroupConfiguration off or use another workgroup; writing by UNLOAD, which "
-            "such a workgroup allows, comes with a later version."
+    def _describe(self) -> Steps:
+        if not self._plan.describes:
+            return
+        yield from self._run({"describe": self._statements.describe()})
+        self.template = self._accept(self._observe("describe"))
+
+    def _write_rows(self) -> Steps:
+        yield from self._run({"stage": self._statements.stage(self._columns)})
+        if self._plan.unloads:
+            self._point_at_rows(self._observe("describe"))
+        else:
+            staged = self._accept(self._observe("stage"))
+            self.template = self.template or staged
+
+    def _accept(self, table: Table) -> Table:
+        refuse_misfits(self._plan, table)
+        self._columns = table.columns
+        return table
+
+    def _point_at_rows(self, described: Table) -> None:
+        """Make the table that an UNLOAD does not make, for counts and checks."""
+        name = self._statements.table("stage")
+        definition = {**table_input(described), "Name": name.table}
+        place = str(self._statements.rows_place)
+        definition["StorageDescriptor"] = {**definition["StorageDescriptor"], "Location": place}
+        catalog.create_table(self._clients.glue, name, definition)
+
+    def _count_rows(self) -> Steps:
+        if self._plan.selection.is_set:
+            yield from self._run({"count": self._statements.count()})
+            if self.entry.found is None:
+                found = parse_found(self._plan.selection.dynamic, self._answer("count"))
+                rows = sum(partition.rows for partition in found)
+                # Written down with the slices' queries; until then the answer can be read again.
+                self.entry = replace(self.entry, state=State.STAGED, found=found, rows=rows)
+            return
+        written = read_update_count(self._clients.athena, self._statuses["stage"].query_execution_id)
+        if written is None:  # Athena does not promise it for UNLOAD
+            yield from self._run({"rows": self._statements.rows()})
+            written = int(self._answer("rows", max_rows=1)[0][0] or 0)
+        self.entry = replace(self.entry, rows=written)
+
+    def _refuse_few_rows(self) -> bool:
+        request, rows = self._plan.request, self.entry.rows or 0
+        what = f"{self._plan.selection.title} of table {request.table}"
+        if rows == 0 and request.on_empty is OnEmpty.SKIP:
+            log.info("The query gave no rows: %s stays as it was.", what)
+            return False
+        if rows == 0 and request.on_empty is OnEmpty.FAIL:
+            raise AuditFailedError(f'The query gave no rows for {what}, and on_empty is "fail".')
+        if request.min_rows is not None and rows < request.min_rows:
+            raise AuditFailedError(
+                f"The query gave {rows} rows for {what}; at least {request.min_rows} were wanted (min_rows)."
+            )
+        return True
+
+    def _run_checks(self) -> Steps:
+        checks = {f"check:{name}": self._statements.check(name) for name in self._plan.request.checks}
+        yield from self._run(checks)
+        for role, sql in checks.items():
+            rows, name = self._answer(role, max_rows=1), role.removeprefix("check:")
+            if not check_passes(rows):
+                answer = rows[0] if rows else "no row"
+                raise AuditFailedError(
+                    f"Check {name!r} did not pass: it answered {answer}.\nThe check: {sql}"
+                )
+            log.info("Check %r passed.", name)
+
+    def _write_slices(self) -> Steps:
+        plan, statements = self._plan, self._statements
+        if plan.table is None:
+            yield from self._run({"define": statements.define(self._columns)})
+            self.template = self._observe("define")
+        slices = cut_slices(plan.selection.dynamic, self.entry.found or (), plan.bucketing)
+        yield from self._run(
+            {
+                slice_role(number): statements.slice(number, part, self._columns)
+                for number, part in enumerate(slices, start=1)
+            }
         )
+        keys = [listed.key for listed in list_objects(self._clients.s3, statements.folder)] if slices else []
+        for number, part in enumerate(slices, start=1):
+            self._accept_slice(number, part, keys)
 
-
-def _new_base(glue: GlueClient, request: OverwriteRequest) -> S3Uri:
-    base = request.location or catalog.observe_default_location(glue, request.table)
-    if not base.key.strip("/"):
-        raise InvalidCallError(
-            f"Table {request.table} would lie at the root of a bucket ({base}). Expected a folder of its own."
+    def _accept_slice(self, number: int, part: Sequence[Found], keys: Sequence[str]) -> None:
+        """Take over a slice's partitions, after making sure that it holds what was counted."""
+        root = self._statements.slice_place(number)
+        written = read_update_count(
+            self._clients.athena, self._statuses[slice_role(number)].query_execution_id
         )
-    return base.folder
+        below = [key for key in keys if key.startswith(root.key)]
+        places = find_places(root, self._plan.selection.dynamic, below)
+        counted = sum(partition.rows for partition in part)
+        if {partition.values for partition in part} != places.keys() or written not in {None, counted}:
+            raise ManualActionError(
+                f"Slice {root} has {written} rows in the partitions {sorted(places)}; the staged rows have "
+                f"{counted} in {[partition.values for partition in part]}. Nothing was published."
+            )
+        for partition in part:
+            values = self._plan.selection.complete(partition.values)
+            self.staged[values] = Staged(str(places[partition.values]), partition.rows)
 
+    # ------------------------------------------------------------------------------------------- queries
 
-def _build_sql(
-    query: str,
-    table: Table | None,
-    request: OverwriteRequest,
-    temporary: TableName,
-    generation: S3Uri,
-    file_format: FileFormat,
-) -> str:
-    compression = request.compression or (table.compression if table else None)
-    delimiter = None
-    if table is not None:
-        delimiter = table.serde_parameters.get("field.delim")
-        query = build_coerced_query(query, table.columns)
-        if file_format is FileFormat.TEXTFILE:
-            mark = delimiter or DEFAULT_TEXT_DELIMITER
-            query = build_text_guard(query, table.columns, field_delimiter=mark)
-    sql = build_ctas(
-        temporary,
-        query,
-        location=generation,
-        file_format=file_format,
-        compression=compression,
-        field_delimiter=delimiter if file_format is FileFormat.TEXTFILE else None,
-    )
-    size_bytes = len(sql.encode())
-    if size_bytes > MAX_QUERY_BYTES:
-        raise InvalidCallError(
-            f"The query is {size_bytes:,} bytes long as it would be sent; Athena takes {MAX_QUERY_BYTES:,}."
-        )
-    return sql
+    def _run(self, statements: Mapping[str, str]) -> Steps:
+        """Run statements side by side, as many at a time as the call allows."""
+        for roles in in_batches(list(statements), self._plan.request.max_parallel_queries):
+            if self._start({role: statements[role] for role in roles}):
+                yield self._ids(roles)
+            while self._look(roles):
+                yield self._ids(roles)
 
+    def _ids(self, roles: Sequence[str]) -> tuple[str, ...]:
+        return tuple(filter(None, map(self.entry.query_id, roles)))
 
-def refuse_unlike_columns(table: Table, staged: Table) -> None:
-    """Raise InvalidCallError when the staged columns are not the table's, showing each difference."""
-    found = differences(table.columns, staged.columns)
-    if found:
-        raise InvalidCallError(_unlike(table, found))
+    def _start(self, statements: Mapping[str, str]) -> bool:
+        """Start what has not been started; tell whether there was anything."""
+        missing = [role for role in statements if self.entry.query_id(role) is None]
+        started: list[Query] = []
+        try:
+            for role in missing:
+                started.append(Query(role, self._start_one(statements[role])))
+        finally:
+            if started:  # also when one could not be started: the others are running
+                state = State.SUBMITTED if self.entry.state is State.INTENDED else self.entry.state
+                self._advance(state=state, queries=(*self.entry.queries, *started))
+        return bool(missing)
 
-
-def explain_failure(
-    athena: AthenaClient, staging: Staging, error: QueryFailedError
-) -> InvalidCallError | None:
-    """Return the difference between result and table when that is why the statement failed, else None.
-
-    The engine names one column at most; a second query, of the result's columns alone, finds them all.
-    """
-    if staging.table is None or not _ABOUT_COLUMNS.search(error.reason):
-        return None
-    request = staging.request
-    query = build_description_query(parse_query(request.query))
-    try:
-        status = run_query(
-            athena,
-            query,
+    def _start_one(self, sql: str) -> str:
+        request = self._plan.request
+        return start_query(
+            self._clients.athena,
+            sql,
             database=request.database,
             workgroup=request.workgroup,
-            timeout_seconds=_DESCRIBE_TIMEOUT_SECONDS,
+            token=self.entry.attempt.token(sql),
+            kms_key_arn=request.kms_key_arn,
         )
-    except QueryFailedError:
-        return None  # the user's own query fails by itself, and the first error says why
-    names, _ = read_rows(athena, status.query_execution_id, max_rows=0)
-    found = name_differences(staging.table.columns, names)
-    keys = [name for name, _ in staging.keys if name in {name.lower() for name in names}]
-    if keys:
-        found = (*found, f"{', '.join(keys)}: a partition key with a value given; leave it out of the query")
-    if not found:
-        found = (f"types that the engine does not bring together: {error.reason}",)
-    return InvalidCallError(f"{_unlike(staging.table, found)}\n{error}")
 
+    def _look(self, roles: Sequence[str]) -> bool:
+        """Tell whether any of the queries still runs. Raises QueryFailedError for those that failed."""
+        waiting = [role for role in roles if role not in self._statuses]
+        if not waiting:
+            return False
+        athena, ids = self._clients.athena, self._ids(waiting)
+        statuses = ask(lambda: observe_queries(athena, ids), f"look at Athena query {', '.join(ids)}")
+        failed = [status for status in statuses if status.state in UNSUCCESSFUL]
+        if failed:
+            raise build_failure(failed, region=athena.meta.region_name)
+        done = {role: s for role, s in zip(waiting, statuses, strict=True) if s.state not in PENDING}
+        self._statuses |= done
+        return len(done) < len(waiting)
 
-def _unlike(table: Table, found: tuple[str, ...]) -> str:
-    columns = ", ".join(f"{name} {hive_type}" for name, hive_type in table.columns)
-    lines = "".join(f"\n  - {line}" for line in found)
-    return (
-        f"The result does not fit table {table.name}; nothing was published. Columns are matched by name, "
-        f"and no value is cast.{lines}\nThe table has: {columns}."
-    )
+    def _answer(self, role: str, max_rows: int = sys.maxsize) -> list[tuple[str | None, ...]]:
+        query_execution_id = self._statuses[role].query_execution_id
+        return read_rows(self._clients.athena, query_execution_id, max_rows=max_rows)[1]
+
+    def _observe(self, role: str) -> Table:
+        name = self._statements.table(role)
+        table = catalog.observe_table(self._clients.glue, name)
+        if table is None:
+            raise StagedResultGone(
+                f"Query {self.entry.query_id(role)} succeeded, but its table {name} is gone: a sweep, or "
+                "somebody, took it. Nothing was published. Run the task again."
+            )
+        return table
+
+    def _advance(self, **changes: object) -> None:
+        try:
+            self.entry = self._journal.advance(self.entry, **changes)
+        except JournalConflict as conflict:
+            # A worker thought lost goes on with the same attempt: what it started is what we would start.
+            found = conflict.found
+            if found is None or found.attempt != self.entry.attempt or found.state not in UNFINISHED:
+                raise
+            self.entry = self._journal.advance(found, **changes)

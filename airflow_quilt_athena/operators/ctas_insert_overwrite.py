@@ -1,78 +1,96 @@
-"""Replace a partition of an Athena table with the result of a query."""
+"""Replace partitions of an Athena table with the result of a query."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from enum import Enum
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 
-from airflow_quilt_athena.core.attempts import Attempt
 from airflow_quilt_athena.core.overwrite import (
     OnEmpty,
+    OnFailedAudit,
     OverwriteRequest,
+    Replace,
+    Writer,
     parse_partitioned_by,
     parse_retain,
 )
-from airflow_quilt_athena.core.query_states import QueryStatus
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.tables import FileFormat, TableName
-from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError
-from airflow_quilt_athena.flows.insert_overwrite import OverwriteResult, abandon, finish, prepare, start
-from airflow_quilt_athena.flows.staging import Staging
+from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
+from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.insert_overwrite import SKIPPED, Overwrite, OverwriteResult
+from airflow_quilt_athena.flows.looking import look
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, S3DataLink, push_data_link, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.lake import lake_clients, parse_choice, task_key_of
 from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_partition
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
 
-Choice = TypeVar("Choice", bound=Enum)
-
 
 class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
-    """Overwrite one partition of a Hive table on Athena with a query's result.
+    """Overwrite partitions of a Hive table on Athena, or a table without partitions, with a query's result.
 
-    The result is written to a new folder, checked there, and one Glue write points the partition at it.
-    Readers see the old rows or the new ones, whole. A run that fails or is killed leaves the old rows, and
-    running again ends in the same state.
+    The result is written to a new folder and checked there; Glue then points the partitions at it, each in
+    one step. Readers see the old rows or the new ones, whole. A run that fails or is killed leaves the old
+    rows, and running again ends in the same state: a retry joins the queries that its lost worker left
+    running.
 
     Columns are matched by name. Nothing is cast but by the engine itself; missing, extra and unlike columns
     are refused with the difference shown. A table that does not exist is made from the first result.
 
-    :param query: one SELECT, or the name of a ``.sql`` file. Partition keys are left out of it. (templated)
+    A set of partitions changes one by one, each whole, and is complete when the task succeeds. Such a set may
+    have more than 100 partitions: the query runs once, and slices of its result are written side by side.
+
+    :param query: one SELECT, or the name of a ``.sql`` file. Keys with a value given are left out of it; the
+        others are columns of it. It may read what it replaces. (templated)
     :param table: ``table``, or ``database.table``. (templated)
-    :param partition: a value for each partition key, as a mapping, or the value of the only key. None takes
+    :param partition: a value for each partition key, as a mapping, or the value of the only key. Keys that a
+        mapping leaves out are taken from the result, and partitions of the given ones that the result does
+        not have are removed. ``{}`` replaces the partitions that the result has, and removes none. None takes
         the run's: its partition key, partition date, ``partition`` in its configuration, the start of its
-        data interval or its logical date. (templated)
-    :param replace: what is replaced: ``partitions``.
+        data interval or its logical date. A table without keys is replaced whole. (templated)
+    :param replace: ``partitions``, or ``table``: with ``partition={}``, partitions that the result does not
+        have are removed.
     :param database: where names in the query without a database are looked up. (templated)
-    :param workgroup: the Athena workgroup; it must not enforce its result location. (templated)
+    :param workgroup: the Athena workgroup. (templated)
     :param partitioned_by: the partition keys of a table to be made: names, for strings, or a mapping from
         name to Hive type.
     :param location: where a table to be made lies; without one, in its database's location. (templated)
     :param file_format: PARQUET, ORC, JSON or TEXTFILE; None is the table's, and PARQUET for a new one.
     :param compression: e.g. SNAPPY, ZSTD, GZIP; None is what the table says, or the engine's default.
+    :param compression_level: of ZSTD, 1 to 22; None is what the table says, or the engine's default.
+    :param bucketed_by: the bucket columns of a table to be made.
+    :param bucket_count: the number of its buckets.
+    :param table_comment: the comment of a table to be made.
+    :param column_comments: comments of its columns, by name.
     :param table_properties: properties of a table to be made.
-    :param on_empty: what a result without rows does: ``publish`` empties the partition, ``skip`` leaves it
+    :param on_empty: what a result without rows does: ``publish`` empties what is replaced, ``skip`` leaves it
         and skips the task, ``fail`` leaves it and fails the task.
     :param min_rows: fail, and publish nothing, when there are fewer rows.
     :param checks: by name, one SELECT each over ``{staged}``, the new rows. A check passes when its first row
         holds no NULL, false, zero or empty cell. (templated)
-    :param retain: how long the replaced files are kept at least: ``24h``, ``90m``, ``7d``; no less than 30
-        minutes. Nothing removes them yet.
-    :param writer: how the files are written: ``auto`` or ``ctas``.
-    :param max_parallel_queries: how many slices of a result may be written side by side. A static
-        partition, the only kind there is yet, is written by one query.
+    :param on_failed_audit: what becomes of new rows that did not pass: ``keep`` for ``retain``, or ``drop``.
+    :param retain: how long the replaced files are kept at least, to be read to the end or gone back to:
+        ``24h``, ``90m``, ``7d``; no less than 30 minutes. A later overwrite of the same partitions removes
+        them, or ``SweepGenerationsOperator``.
+    :param writer: the statement that writes: ``ctas``, ``unload``, or ``auto``: UNLOAD where the workgroup
+        enforces its result location, CTAS elsewhere.
+    :param max_parallel_queries: how many queries of this task may run side by side.
     :param generations_location: where new folders are made, instead of below the table's own. (templated)
+    :param catalog_id: the account whose Glue catalog the table is in; None is the caller's own. Temporary
+        tables are made in ``database``, of the caller's own catalog. (templated)
+    :param kms_key_arn: the key that encrypts what is written; None leaves it to workgroup and bucket.
+        (templated)
     :param quilt_revisions: not supported yet.
     :param partition_format: how a date of the run becomes a partition value.
 
     Its XCom: ``query_execution_ids``, ``state``, ``outcome`` (published or skipped), ``rows``,
-    ``bytes_scanned``, ``estimated_cost_usd``, ``table`` and ``partitions``, for each its values, location,
-    generation, previous location and action. Asset events of its outlets carry the same.
+    ``bytes_scanned``, ``estimated_cost_usd``, ``table`` and ``partitions``, for each its values, action
+    (created, replaced, removed), rows, location, generation, and the previous ones of both. Asset events of
+    its outlets carry the same.
 
     .. code-block:: python
 
@@ -95,6 +113,8 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         "location",
         "checks",
         "generations_location",
+        "catalog_id",
+        "kms_key_arn",
         "quilt_revisions",
         *AWS_TEMPLATE_FIELDS,
     )
@@ -121,14 +141,22 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         location: str | None = None,
         file_format: str | None = None,
         compression: str | None = None,
+        compression_level: int | None = None,
+        bucketed_by: Sequence[str] = (),
+        bucket_count: int | None = None,
+        table_comment: str | None = None,
+        column_comments: Mapping[str, str] | None = None,
         table_properties: Mapping[str, str] | None = None,
         on_empty: str = "publish",
         min_rows: int | None = None,
         checks: Mapping[str, str] | None = None,
+        on_failed_audit: str = "keep",
         retain: str = "24h",
         writer: str = "auto",
         max_parallel_queries: int = 5,
         generations_location: str | None = None,
+        catalog_id: str | None = None,
+        kms_key_arn: str | None = None,
         quilt_revisions: Mapping[str, Any] | None = None,
         partition_format: str = "%Y-%m-%d",
         **kwargs: Any,
@@ -144,115 +172,120 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         self.location = location
         self.file_format = file_format
         self.compression = compression
+        self.compression_level = compression_level
+        self.bucketed_by = bucketed_by
+        self.bucket_count = bucket_count
+        self.table_comment = table_comment
+        self.column_comments = column_comments
         self.table_properties = table_properties
         self.on_empty = on_empty
         self.min_rows = min_rows
         self.checks = checks
+        self.on_failed_audit = on_failed_audit
         self.retain = retain
         self.writer = writer
         self.max_parallel_queries = max_parallel_queries
         self.generations_location = generations_location
+        self.catalog_id = catalog_id
+        self.kms_key_arn = kms_key_arn
         self.quilt_revisions = quilt_revisions
         self.partition_format = partition_format
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Overwrite the partition."""
+        """Overwrite, or go on with what an earlier try of this task began."""
         with errors_as_airflow_sees_them():
-            self._refuse_what_is_not_there()
-            partition = resolve_partition(self.partition, context, date_format=self.partition_format)
-            submission = uuid.uuid4().hex[:8]
-            staging = self._prepare(context, partition, submission)
-            self._log_statement(staging)
-            query_execution_id = start(self.hook.client("athena"), staging)
-            self._running = [query_execution_id]
-            self._push_links(context, staging, query_execution_id)
-            statuses = self._wait_or_abandon(
-                staging,
-                lambda: self.wait(
-                    [query_execution_id],
-                    deadline=self.find_deadline(context),
-                    carry={"partition": partition, "submission": submission},
-                ),
-            )
-            return self._finish(context, staging, statuses)
+            request = self._request({})
+            seen = look(self._clients, request)
+            # A table without keys has no partition that a run could be of.
+            if self.partition is not None or seen.table is None or seen.table.partition_keys:
+                partition = resolve_partition(self.partition, context, date_format=self.partition_format)
+                request = self._request(partition)
+            overwrite = Overwrite(self._clients, request, task_key_of(context["ti"]), seen=seen)
+            self._log_statement(overwrite)
+            return self._go_on(context, overwrite)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
-        """Go on when the query that was deferred for is done."""
+        """Go on when the queries that were deferred for are done."""
         with errors_as_airflow_sees_them():
-            staging = self._prepare(context, event["carry"]["partition"], event["carry"]["submission"])
-            statuses = self._wait_or_abandon(staging, lambda: self.resume_wait(event))
-            return self._finish(context, staging, statuses)
+            carry = event["carry"]
+            request = self._request(carry["partition"])
+            overwrite = Overwrite(
+                self._clients, request, task_key_of(context["ti"]), attempt=carry["attempt"]
+            )
+            return self._go_on(context, overwrite, event)
 
-    def _refuse_what_is_not_there(self) -> None:
-        unsupported = {
-            f'replace="{self.replace}"': self.replace != "partitions",
-            f'writer="{self.writer}"': self.writer not in {"auto", "ctas"},
-            "quilt_revisions": self.quilt_revisions is not None,
-            "partition={}, partitions as found in the result,": self.partition == {},
-        }
-        for what, asked in unsupported.items():
-            if asked:
-                raise InvalidCallError(f"{what} is not supported. Nothing was written.")
-        parse_retain(self.retain)
+    def _go_on(
+        self, context: Any, overwrite: Overwrite, event: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Work, and wait in between; may defer, and then never returns."""
+        self.query = overwrite.sql
+        carry = {"partition": overwrite.plan.request.partition, "attempt": overwrite.attempt}
+        try:
+            if event is not None:
+                self.resume_wait(event)
+            steps = overwrite.steps()
+            while True:
+                try:
+                    query_execution_ids = next(steps)
+                except StopIteration as done:
+                    return self._report(context, done.value)
+                self._push_links(context, overwrite, query_execution_ids[0])
+                self.wait(query_execution_ids, deadline=self.find_deadline(context), carry=carry)
+        except QuiltAthenaError as error:
+            raise overwrite.abandon(error) from error
+
+    @property
+    def _clients(self) -> LakeClients:
+        return lake_clients(self.hook)
 
     def _request(self, partition: Partition) -> OverwriteRequest:
+        if self.quilt_revisions is not None:
+            raise InvalidCallError("quilt_revisions is not supported. Nothing was written.")
         return OverwriteRequest(
             query=self.query,
-            table=TableName.parse(self.table, self.database),
+            table=TableName.parse(self.table, self.database, self.catalog_id),
             partition=partition,
             database=self.database,
             workgroup=self.workgroup,
+            replace=parse_choice(Replace, "replace", self.replace),
             partitioned_by=parse_partitioned_by(self.partitioned_by),
             location=_uri(self.location),
-            file_format=_choice(FileFormat, "file_format", self.file_format and self.file_format.upper()),
+            file_format=parse_choice(FileFormat, "file_format", self.file_format.upper())
+            if self.file_format
+            else None,
             compression=self.compression,
+            compression_level=self.compression_level,
+            bucketed_by=tuple(self.bucketed_by),
+            bucket_count=self.bucket_count,
+            table_comment=self.table_comment,
+            column_comments=dict(self.column_comments or {}),
             table_properties=dict(self.table_properties or {}),
-            on_empty=_choice(OnEmpty, "on_empty", self.on_empty) or OnEmpty.PUBLISH,
+            on_empty=parse_choice(OnEmpty, "on_empty", self.on_empty),
             min_rows=self.min_rows,
             checks=dict(self.checks or {}),
+            on_failed_audit=parse_choice(OnFailedAudit, "on_failed_audit", self.on_failed_audit),
+            retain=parse_retain(self.retain),
+            writer=parse_choice(Writer, "writer", self.writer),
+            max_parallel_queries=self.max_parallel_queries,
             generations_location=_uri(self.generations_location),
+            catalog_id=self.catalog_id,
+            kms_key_arn=self.kms_key_arn,
         )
 
-    def _prepare(self, context: Any, partition: Partition, submission: str) -> Staging:
-        attempt = Attempt(_task_key(context["ti"]), submission)
-        athena, glue = self.hook.client("athena"), self.hook.client("glue")
-        return prepare(athena, glue, self._request(partition), attempt)
-
-    def _log_statement(self, staging: Staging) -> None:
-        table, generation = staging.request.table, staging.generation
-        self.log.info("Overwriting %s of %s, staged at %s", staging.partition, table, generation)
-        self.log.info("::group::SQL as sent\n%s", staging.sql)
+    def _log_statement(self, overwrite: Overwrite) -> None:
+        plan, folder = overwrite.plan, overwrite.statements.folder
+        self.log.info("Overwriting %s of %s, staged at %s", plan.selection.title, plan.request.table, folder)
+        self.log.info("::group::SQL as sent\n%s", overwrite.sql)
         self.log.info("::endgroup::")
 
-    def _push_links(self, context: Any, staging: Staging, query_execution_id: str) -> None:
+    def _push_links(self, context: Any, overwrite: Overwrite, query_execution_id: str) -> None:
         region = self.hook.client("athena").meta.region_name
         push_query_link(context, region, query_execution_id)
-        push_data_link(context, region, staging.generation)
-
-    def _wait_or_abandon(
-        self, staging: Staging, wait: Callable[[], tuple[QueryStatus, ...]]
-    ) -> tuple[QueryStatus, ...]:
-        try:
-            return wait()
-        except QueryFailedError as error:
-            self.query = staging.sql
-            raise abandon(self.hook.client("athena"), self.hook.client("glue"), staging, error) from error
-
-    def _finish(self, context: Any, staging: Staging, statuses: Sequence[QueryStatus]) -> dict[str, Any]:
-        self.query = staging.sql
-        result = finish(
-            self.hook.client("athena"),
-            self.hook.client("glue"),
-            staging,
-            statuses[0],
-            timeout_seconds=self.timeout_seconds,
-            now=datetime.now(UTC),
-        )
-        return self._report(context, result)
+        push_data_link(context, region, overwrite.statements.folder)
 
     def _report(self, context: Any, result: OverwriteResult) -> dict[str, Any]:
         facts = result.as_dict()
-        if result.outcome == "skipped":
+        if result.outcome == SKIPPED:
             # A skipped task returns nothing; what it found is worth an XCom all the same.
             context["ti"].xcom_push(key="return_value", value=facts)
             raise AirflowSkipException(f"The query gave no rows; {result.table} stays as it was.")
@@ -262,20 +295,5 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         return facts
 
 
-def _task_key(ti: Any) -> str:
-    # max_tries rises when a task is cleared, and not when it is retried.
-    return f"{ti.dag_id}/{ti.task_id}/{ti.map_index}/{ti.run_id}/{ti.max_tries}"
-
-
 def _uri(text: str | None) -> S3Uri | None:
     return S3Uri.parse(text) if text else None
-
-
-def _choice(choices: type[Choice], name: str, value: str | None) -> Choice | None:
-    if value is None:
-        return None
-    try:
-        return choices(value)
-    except ValueError as error:
-        known = ", ".join(str(choice.value) for choice in choices)
-        raise InvalidCallError(f"{name} is {value!r}. Expected one of {known}.") from error

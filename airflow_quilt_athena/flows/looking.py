@@ -1,0 +1,39 @@
+"""The first step of an insert overwrite: look at workgroup and table. Changes nothing."""
+
+from __future__ import annotations
+
+import logging
+
+from airflow_quilt_athena.core.overwrite import OverwriteRequest
+from airflow_quilt_athena.core.staging import Seen
+from airflow_quilt_athena.exceptions import InvalidCallError
+from airflow_quilt_athena.flows import glue as catalog
+from airflow_quilt_athena.flows.clients import AthenaClient, LakeClients
+from airflow_quilt_athena.flows.patience import ask
+
+log = logging.getLogger(__name__)
+
+
+def look(clients: LakeClients, request: OverwriteRequest) -> Seen:
+    """Return what an overwrite is planned from. Raises InvalidCallError for a workgroup that is disabled."""
+    enforced = _is_enforced(clients.athena, request.workgroup)
+    table = catalog.observe_table(clients.glue, request.table)
+    if table is not None:
+        if table.is_governed:
+            log.info(
+                "Table %s is registered with Lake Formation: the caller needs SELECT, INSERT and ALTER on "
+                "it, CREATE_TABLE on the database of its temporary tables, and DATA_LOCATION_ACCESS on %s.",
+                table.name,
+                request.generations_location or table.base,
+            )
+        return Seen(table, None, enforced)
+    default = None if request.location else catalog.observe_default_location(clients.glue, request.table)
+    return Seen(None, default, enforced)
+
+
+def _is_enforced(athena: AthenaClient, workgroup: str) -> bool:
+    response = ask(lambda: athena.get_work_group(WorkGroup=workgroup), f"read Athena workgroup {workgroup}")
+    described = response["WorkGroup"]
+    if described.get("State") == "DISABLED":
+        raise InvalidCallError(f"Athena workgroup {workgroup} is disabled.")
+    return bool((described.get("Configuration") or {}).get("EnforceWorkGroupConfiguration"))

@@ -1,0 +1,141 @@
+"""Objects in S3: read, listed, deleted; written under a condition. Raises ours for boto3's errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.flows.batches import in_batches
+from airflow_quilt_athena.flows.clients import S3Client
+from airflow_quilt_athena.flows.patience import ask, ask_unless
+
+log = logging.getLogger(__name__)
+
+MAX_KEYS_PER_DELETE = 1000  # Amazon S3 API Reference, "DeleteObjects", read 2026-11
+
+_GONE = frozenset({"NoSuchKey", "404"})
+_UNMET = frozenset({"PreconditionFailed", "412"})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing tells of it."""
+
+    key: str
+    modified_at: datetime
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An object that was read, by the clock of S3."""
+
+    body: bytes
+    etag: str
+    age: timedelta
+
+
+class S3Clock:
+    """The time as S3 has it: workers' clocks differ, and are compared with times that S3 gave."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the time, as exact as the last answer told it: to the second."""
+        return datetime.now(UTC) + self._ahead
+
+    def learn(self, response: dict[str, Any]) -> datetime:
+        """Take the time from an answer's Date header, and return it."""
+        text = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        if text:
+            told = parsedate_to_datetime(text)
+            self._ahead = told - datetime.now(UTC)
+            return told
+        return self.now()
+
+
+def read_object(s3: S3Client, place: S3Uri, clock: S3Clock) -> Read | None:
+    """Return an object, or None when there is none."""
+    response = ask_unless(
+        _GONE, lambda: s3.get_object(Bucket=place.bucket, Key=place.key), f"read {place} from S3"
+    )
+    if response is None:
+        return None
+    now = clock.learn(response)
+    return Read(response["Body"].read(), response["ETag"], now - response["LastModified"])
+
+
+def write_object(
+    s3: S3Client,
+    place: S3Uri,
+    body: bytes,
+    clock: S3Clock,
+    *,
+    replaces: str | None = None,
+    kms_key_arn: str | None = None,
+) -> str | None:
+    """Write an object where there is none, or where the one with ETag ``replaces`` is; return the new ETag.
+
+    None when the condition does not hold, which is also so when an earlier try landed and its answer was
+    lost.
+    """
+    request: dict[str, Any] = {"Bucket": place.bucket, "Key": place.key, "Body": body}
+    request |= {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
+    if kms_key_arn:
+        request |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_arn}
+    unmet = _UNMET if replaces is None else _UNMET | _GONE
+    response = ask_unless(unmet, lambda: s3.put_object(**request), f"write {place} to S3")
+    if response is None:
+        return None
+    clock.learn(response)
+    return str(response["ETag"])
+
+
+def delete_object(s3: S3Client, place: S3Uri, etag: str) -> bool:
+    """Delete an object that is still the one with this ETag; False when it is another, or gone."""
+    response = ask_unless(
+        _UNMET | _GONE,
+        lambda: s3.delete_object(Bucket=place.bucket, Key=place.key, IfMatch=etag),
+        f"delete {place} from S3",
+    )
+    return response is not None
+
+
+def list_objects(
+    s3: S3Client, folder: S3Uri, *, after: str | None = None, page_size: int | None = None
+) -> Iterator[Listed]:
+    """Yield what lies below a folder, in the order of its keys.
+
+    :param after: start behind this key.
+    """
+    request: dict[str, Any] = {"Bucket": folder.bucket, "Prefix": folder.key}
+    request |= {"StartAfter": after} if after else {}
+    request |= {"MaxKeys": page_size} if page_size else {}
+    while True:
+        page = ask(lambda: s3.list_objects_v2(**request), f"list {folder} in S3")
+        for item in page.get("Contents", ()):
+            yield Listed(item["Key"], item["LastModified"], int(item["Size"]))
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def delete_listed(s3: S3Client, bucket: str, keys: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """Delete these objects, never a prefix; return how many went, and a line for each that stayed."""
+    deleted, stayed = 0, []
+    for batch in in_batches(keys, MAX_KEYS_PER_DELETE):
+        request = {"Objects": [{"Key": key} for key in batch], "Quiet": True}
+        response = ask(
+            lambda sent=request: s3.delete_objects(Bucket=bucket, Delete=sent),  # type: ignore[misc]
+            f"delete {len(batch)} objects of bucket {bucket} from S3",
+        )
+        errors = response.get("Errors", ())
+        stayed += [f"s3://{bucket}/{e['Key']}: {e.get('Code')}: {e.get('Message')}" for e in errors]
+        deleted += len(batch) - len(errors)
+    return deleted, tuple(stayed)

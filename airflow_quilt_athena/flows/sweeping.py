@@ -1,0 +1,338 @@
+"""Remove generations that nothing points at and that nobody may go back to any more.
+
+A sweep takes a journal entry to ``deleting`` before it touches a file, by compare and swap against publish
+and rollback; looks at Glue again when it has won; and deletes keys that it listed, never a prefix.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from airflow_quilt_athena.core.attempts import Attempt
+from airflow_quilt_athena.core.changes import location_of
+from airflow_quilt_athena.core.journal import Entry, State
+from airflow_quilt_athena.core.query_states import PENDING
+from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.selection import Values
+from airflow_quilt_athena.core.sweeping import ABANDONED_AFTER, Removal, SweepPlan, plan_sweep
+from airflow_quilt_athena.core.tables import GENERATIONS_FOLDER, Table, TableName
+from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
+from airflow_quilt_athena.flows import glue as catalog
+from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.completion import observe_queries
+from airflow_quilt_athena.flows.journal import Journal, JournalConflict
+from airflow_quilt_athena.flows.objects import Listed, delete_listed, list_objects
+from airflow_quilt_athena.flows.patience import ask
+from airflow_quilt_athena.flows.publishing import Partitions, Publisher, choose, selection_of_any
+from airflow_quilt_athena.flows.tidying import drop_stray_tables, tidy
+
+log = logging.getLogger(__name__)
+
+_MOST_REPLACED = 20  # generations that an overwrite looks after by itself; the others are the sweep's
+_LONGEST_CHAIN = 50
+_MOST_LISTED = 1000
+
+Locations = Callable[[], set[str]]
+
+
+@dataclass
+class SweepResult:
+    """What a sweep did, or would do."""
+
+    dry_run: bool
+    folders: dict[str, int] = field(default_factory=dict)  # emptied: how many objects went
+    bytes_deleted: int = 0
+    rolled_forward: list[str] = field(default_factory=list)
+    stayed: list[str] = field(default_factory=list)  # objects that could not be deleted, and why
+    left: dict[str, str] = field(default_factory=dict)  # attempts left alone, and why
+    foreign: dict[str, int] = field(default_factory=dict)  # files that something else wrote since
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "dry_run": self.dry_run,
+            "objects_deleted": sum(self.folders.values()),
+            "bytes_deleted": self.bytes_deleted,
+            "folders": self.folders,
+            "rolled_forward": self.rolled_forward,
+            "stayed": self.stayed,
+            "left": self.left,
+            "foreign": self.foreign,
+        }
+
+
+def sweep_generations(
+    clients: LakeClients,
+    name: TableName,
+    *,
+    partitions: Partitions | None = None,
+    dry_run: bool = False,
+    now: datetime | None = None,
+    kms_key_arn: str | None = None,
+) -> SweepResult:
+    """Remove what is no longer needed of a table's generations.
+
+    :param partitions: which partitions are looked at: one or several, each whole or by some of its keys;
+        None for all.
+    :param dry_run: tell what would go, and change nothing.
+    :param now: the time to decide by; S3's without one.
+    :raises InvalidCallError: when there is no such table.
+    """
+    table = catalog.observe_table(clients.glue, name)
+    if table is None:
+        raise InvalidCallError(f"There is no table {name}. Expected one that was overwritten.")
+    journal = Journal(clients.s3, table.base, kms_key_arn=kms_key_arn)
+    entries = journal.read_all(journal.names())
+    moment = now or journal.clock.now()
+    wanted = choose(table, partitions) or (lambda values: True)
+    plan = plan_sweep(entries, _locations(clients, table), moment, wanted=wanted)
+    work = _Sweeping(clients, journal, table, SweepResult(dry_run), lambda: _locations(clients, table))
+    if dry_run:
+        work.tell(plan)
+    else:
+        work.do(plan, moment)
+    return work.result
+
+
+def _locations(clients: LakeClients, table: Table) -> set[str]:
+    """Return every folder that Glue points at for this table."""
+    if not table.partition_keys:
+        found = catalog.observe_table(clients.glue, table.name)
+        return {location_of(found.raw) or ""} - {""} if found is not None else set()
+    partitions = catalog.list_partitions(clients.glue, table)
+    return {location for location in map(location_of, partitions) if location}
+
+
+def sweep_replaced(clients: LakeClients, journal: Journal, name: TableName, entry: Entry) -> None:
+    """Remove what this overwrite replaced, and what that had replaced, as far as its time is over.
+
+    Only generations of our own, and only a few: the rest is for the sweep. Trouble is logged, not raised.
+    """
+    try:
+        chain = _read_chain(journal, entry)
+        _tell_of_foreign_files(journal, entry, chain)
+        values = {change.values for change in entry.changes}
+        here = {change.location for change in entry.changes if change.location}
+        plan = plan_sweep(chain, here, journal.clock.now(), wanted=values.__contains__, adopted=False)
+        removals = [removal for removal in plan.remove if removal.entry.name != entry.name]
+        table = catalog.observe_table(clients.glue, name) if removals else None
+        if table is None:
+            return
+        publisher = Publisher(clients.glue, journal, name, table, selection_of_any(table))
+
+        def look_again() -> set[str]:
+            partitions = publisher.observe_these(sorted(values)).values()
+            return {location for location in map(location_of, partitions) if location}
+
+        _Sweeping(clients, journal, table, SweepResult(dry_run=False), look_again).remove(removals)
+    except QuiltAthenaError as error:
+        log.warning("What table %s had before could not be cleaned up: %s", entry.table, error)
+
+
+def _tell_of_foreign_files(journal: Journal, entry: Entry, chain: Mapping[str, Entry]) -> None:
+    """Log what lies where tools that do not ask Glue write: a reader of the table does not see it.
+
+    Only for a few partitions, and only where a generation of ours was; the sweep tells of all.
+    """
+    ours = [change for change in entry.changes if change.previous_generation is not None]
+    for change in ours[:_MOST_REPLACED]:
+        folders = {folder for older in chain.values() for folder in _adopted(older, change.values)}
+        for folder in sorted(folders):
+            adopted_at = min(e.published_at for e in chain.values() if e.adopts(folder) and e.published_at)
+            listed = list_objects(journal.s3, S3Uri.parse(folder))
+            hidden = journal.base / f"{GENERATIONS_FOLDER}/"
+            count = sum(
+                found.modified_at >= adopted_at.replace(microsecond=0) and not _lies_below(found, [hidden])
+                for found in islice(listed, _MOST_LISTED)
+            )
+            if count:
+                log.warning(
+                    "%d files were written below %s since partition %s was first overwritten here, by "
+                    "something that does not ask Glue where the partition is. Athena does not read them; "
+                    "they were left as they are.",
+                    count,
+                    folder,
+                    change.values,
+                )
+
+
+def _adopted(entry: Entry, values: Values) -> tuple[str, ...]:
+    return tuple(folder for c in entry.changes if c.values == values for folder in c.adopted)
+
+
+def _read_chain(journal: Journal, entry: Entry) -> dict[str, Entry]:
+    """Return the entry, those of the generations it replaced, and so on back."""
+    chain = {entry.name: entry}
+    values = {change.values for change in entry.changes}
+    waiting = [entry]
+    while waiting and len(chain) < _LONGEST_CHAIN:
+        generations = {
+            change.previous_generation
+            for newer in waiting
+            for change in newer.changes
+            if change.values in values and change.previous_generation
+        }
+        attempts = [attempt for attempt in map(Attempt.parse, sorted(generations)) if attempt]
+        names = [a.entry_name for a in attempts if a.entry_name not in chain][:_MOST_REPLACED]
+        found = journal.read_all(names)
+        chain |= found
+        waiting = list(found.values())
+    return chain
+
+
+class _Sweeping:
+    """Carries out a plan in one table."""
+
+    def __init__(
+        self,
+        clients: LakeClients,
+        journal: Journal,
+        table: Table,
+        result: SweepResult,
+        look_again: Locations,
+    ) -> None:
+        self._clients = clients
+        self._journal = journal
+        self._table = table
+        self._look_again = look_again
+        self.result = result
+
+    def tell(self, plan: SweepPlan) -> None:
+        """Count what would go."""
+        self._note_left(plan)
+        self.result.rolled_forward += [entry.attempt.name for entry in plan.roll_forward]
+        for removal in plan.remove:
+            for folder in removal.folders:
+                keys = self._deletable(removal.entry, folder, set())
+                self._count(folder, keys)
+
+    def do(self, plan: SweepPlan, now: datetime) -> None:
+        """Roll forward, release, mark, and remove."""
+        self._note_left(plan)
+        publisher = Publisher(
+            self._clients.glue,
+            self._journal,
+            self._table.name,
+            self._table,
+            selection_of_any(self._table),
+        )
+        for entry in plan.roll_forward:
+            publisher.roll_forward(entry)
+            self.result.rolled_forward.append(entry.attempt.name)
+        for entry in plan.release:
+            self._try(entry, state=State.PUBLISHED, claimed_by=None)
+        for entry in plan.tidy:
+            if tidy(self._clients.glue, self._journal, entry):
+                self._try(entry, untidy=False)
+        for entry in plan.mark:
+            keep_until = now + timedelta(seconds=entry.retain_seconds)
+            if self._try(entry, state=State.SUPERSEDED, keep_until=keep_until):
+                until = keep_until.isoformat(timespec="seconds")
+                self._leave(entry, f"something else replaced it; kept until {until}")
+        changed = {entry.name for entry in (*plan.mark, *plan.tidy)}
+        self.remove([removal for removal in plan.remove if removal.entry.name not in changed])
+
+    def remove(self, removals: Iterable[Removal]) -> None:
+        """Take each entry, look at Glue again, delete, and write down what is gone."""
+        taken = [(removal, entry) for removal in removals if (entry := self._take(removal)) is not None]
+        if not taken:
+            return
+        current = self._look_again()
+        for removal, entry in taken:
+            self._empty(removal, entry, current)
+
+    def _take(self, removal: Removal) -> Entry | None:
+        entry = removal.entry
+        if removal.asks_athena and self._is_running(entry):
+            self._leave(entry, "one of its queries still runs")
+            return None
+        if not removal.folders or entry.state is State.DELETING:
+            return entry
+        return self._try(entry, state=State.DELETING, doomed=removal.folders)
+
+    def _is_running(self, entry: Entry) -> bool:
+        ids = [query.query_execution_id for query in entry.queries]
+        if not ids or self._journal.clock.now() - entry.updated_at >= ABANDONED_AFTER:
+            return False
+        statuses = ask(
+            lambda: observe_queries(self._clients.athena, ids), f"look at the queries of {entry.attempt.name}"
+        )
+        return any(status.state in PENDING for status in statuses)
+
+    def _empty(self, removal: Removal, entry: Entry, current: set[str]) -> None:
+        emptied: list[str] = []
+        for folder in removal.folders:
+            if folder in current:
+                self._leave(entry, f"Glue points at {folder} again")
+                continue
+            keys = self._deletable(entry, folder, current)
+            self._count(folder, keys)
+            _, stayed = delete_listed(self._clients.s3, S3Uri.parse(folder).bucket, [k.key for k in keys])
+            self.result.stayed += stayed
+            emptied += [] if stayed else [folder]
+        if removal.whole:
+            drop_stray_tables(self._clients.glue, entry)
+        if removal.forgets and len(emptied) == len(removal.folders):
+            self._journal.remove(entry)
+        elif entry.state is State.DELETING:
+            state = State.PUBLISHED if entry.published_at else State.ABORTED
+            deleted = tuple(dict.fromkeys((*entry.deleted, *emptied)))
+            self._try(entry, state=state, doomed=(), deleted=deleted)
+
+    def _deletable(self, entry: Entry, folder: str, current: set[str]) -> list[Listed]:
+        """List what may go: of an own folder all, of an adopted one what is older than the overwrite."""
+        place = S3Uri.parse(folder)
+        inside = [S3Uri.parse(location) for location in current if place.contains(S3Uri.parse(location))]
+        listed = [found for found in list_objects(self._clients.s3, place) if not _lies_below(found, inside)]
+        if entry.owns(folder):
+            return listed
+        hidden = self._table.base / f"{GENERATIONS_FOLDER}/"
+        others = [hidden, *self._other_tables(place)]
+        kept_apart = [found for found in listed if not _lies_below(found, others)]
+        # S3 tells whole seconds: what is of the second of the flip may be newer, and stays.
+        flipped_at = (entry.published_at or entry.created_at).replace(microsecond=0)
+        old = [found for found in kept_apart if found.modified_at < flipped_at]
+        if len(old) < len(kept_apart):
+            self.result.foreign[folder] = len(kept_apart) - len(old)
+            log.warning(
+                "%d files below %s were written since our overwrite, by something else. They are in no "
+                "partition and stay.",
+                len(kept_apart) - len(old),
+                folder,
+            )
+        return old
+
+    def _other_tables(self, place: S3Uri) -> list[S3Uri]:
+        """Return the folders of the database's other tables that lie below a place."""
+        tables = catalog.list_tables(self._clients.glue, self._table.name)
+        found = [location_of(raw) for raw in tables if str(raw["Name"]).lower() != self._table.name.table]
+        uris = [S3Uri.parse(location) for location in found if location]
+        return [uri for uri in uris if place.contains(uri)]
+
+    def _count(self, folder: str, keys: list[Listed]) -> None:
+        self.result.folders[folder] = len(keys)
+        self.result.bytes_deleted += sum(found.size_bytes for found in keys)
+
+    def _note_left(self, plan: SweepPlan) -> None:
+        for entry, why in plan.left:
+            self._leave(entry, why)
+
+    def _leave(self, entry: Entry, why: str) -> None:
+        self.result.left[entry.attempt.name] = why
+
+    def _try(self, entry: Entry, **changes: Any) -> Entry | None:
+        """Advance an entry; None when somebody else came first, who then has it."""
+        try:
+            return self._journal.advance(entry, **changes)
+        except JournalConflict as conflict:
+            self._leave(entry, str(conflict))
+            return None
+
+
+def _lies_below(found: Listed, folders: Iterable[S3Uri]) -> bool:
+    return any(found.key.startswith(folder.key) for folder in folders)

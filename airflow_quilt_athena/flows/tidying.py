@@ -1,0 +1,47 @@
+"""Remove what only served staging: temporary tables, and rows that were cut into slices since."""
+
+from __future__ import annotations
+
+import logging
+
+from airflow_quilt_athena.core.attempts import TEMPORARY_PREFIX
+from airflow_quilt_athena.core.journal import Entry
+from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.staging import temporary_tables
+from airflow_quilt_athena.core.tables import TableName
+from airflow_quilt_athena.exceptions import AccessError, QuiltAthenaError
+from airflow_quilt_athena.flows import glue as catalog
+from airflow_quilt_athena.flows.clients import GlueClient
+from airflow_quilt_athena.flows.journal import Journal
+from airflow_quilt_athena.flows.objects import delete_listed, list_objects
+
+log = logging.getLogger(__name__)
+
+
+def tidy(glue: GlueClient, journal: Journal, entry: Entry) -> bool:
+    """Remove them after the work is done; False when something stayed, which must not undo the work."""
+    try:
+        for table in temporary_tables(entry):
+            catalog.delete_table(glue, table)
+        if entry.found is not None and entry.folder is not None:
+            _, stayed = empty_folder(journal, S3Uri.parse(entry.folder) / "rows/")
+            if stayed:
+                raise AccessError("\n".join(stayed))
+    except QuiltAthenaError as error:
+        log.warning("What attempt %s staged could not all be removed: %s", entry.attempt.name, error)
+        return False
+    return True
+
+
+def drop_stray_tables(glue: GlueClient, entry: Entry) -> None:
+    """Drop whatever temporary tables an attempt that died has left, known to its journal or not."""
+    first = entry.attempt.temporary_table(entry.database)
+    stray = catalog.list_tables(glue, first, f"{first.table}*")
+    for name in [str(raw["Name"]) for raw in stray if str(raw["Name"]).startswith(TEMPORARY_PREFIX)]:
+        catalog.delete_table(glue, TableName(entry.database, name))
+
+
+def empty_folder(journal: Journal, folder: S3Uri) -> tuple[int, tuple[str, ...]]:
+    """Delete the objects listed below one of our own folders; return how many, and what stayed."""
+    keys = [listed.key for listed in list_objects(journal.s3, folder)]
+    return delete_listed(journal.s3, folder.bucket, keys)
