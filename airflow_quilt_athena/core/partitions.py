@@ -125,7 +125,8 @@ def _canonical_decimal(text: str, precision: int, scale: int) -> str:
     shortened = number.quantize(Decimal(1).scaleb(-scale))
     if shortened != number or len(shortened.as_tuple().digits) > precision:
         raise ValueError(text)
-    return str(abs(shortened) if shortened.is_zero() else shortened)
+    # As Hive's decimals print themselves, and so Athena writes and looks for them: 1.50 is 1.5.
+    return "0" if shortened.is_zero() else f"{shortened.normalize():f}"
 
 
 def _with_length(text: str, length: int) -> str:

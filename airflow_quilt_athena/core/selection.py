@@ -12,6 +12,18 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 
 _NUMBERS = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
 _EXPRESSION_LENGTH = 2048  # AWS Glue, "GetPartitions" (API reference), read 2026-11
+# Glue reads expressions by JSqlParser, which takes none of these for a key's name, and compares only some
+# types as Athena does (trinodb/trino, GlueExpressionUtil, read 2026-11).
+_RESERVED = frozenset(
+    {
+        "as", "by", "do", "is", "in", "or", "on", "all", "and", "any", "key", "not", "set", "asc", "top",
+        "end", "desc", "into", "null", "like", "drop", "join", "left", "from", "open", "case", "when",
+        "then", "else", "some", "full", "with", "table", "where", "using", "union", "group", "begin",
+        "index", "inner", "limit", "outer", "order", "right", "delete", "create", "select", "offset",
+        "exists", "having", "insert", "update", "values", "escape", "primary", "natural", "replace",
+        "between", "truncate", "distinct", "intersect",
+    }
+)  # fmt: skip
 
 Values = tuple[str, ...]
 
@@ -182,14 +194,15 @@ def _canonical_or_itself(text: str, hive_type: str) -> str:
 def build_expression(keys: Columns, fixed: Mapping[str, str]) -> str | None:
     """Return Glue's condition for partitions that may have these values; None when there is none to give.
 
-    More may be found than is meant: conditions that would need quoting, or do not fit, are left out.
+    More may be found than is meant: conditions that Glue may read otherwise, or that do not fit, are left
+    out.
 
     >>> build_expression((("n", "int"), ("d", "date"), ("s", "string")), {"n": "1", "s": "it's"})
     'n = 1'
     """
     expression = ""
     for name, hive_type in keys:
-        if name not in fixed or "'" in fixed[name]:
+        if name not in fixed or "'" in fixed[name] or not _can_be_asked_for(name, hive_type):
             continue
         longer = " AND ".join(filter(None, [expression, f"{name} = {_literal(fixed[name], hive_type)}"]))
         if len(longer) <= _EXPRESSION_LENGTH:
@@ -205,7 +218,8 @@ def build_range(keys: Columns, found: Sequence[Values]) -> str | None:
     """
     name, hive_type = keys[0]
     firsts = {values[0] for values in found}
-    if not firsts or HIVE_DEFAULT_PARTITION in firsts or not (hive_type == "date" or hive_type in _NUMBERS):
+    ordinal = hive_type == "date" or hive_type in _NUMBERS
+    if not (firsts and ordinal and _can_be_asked_for(name, hive_type)) or HIVE_DEFAULT_PARTITION in firsts:
         return None
     ordered = sorted(firsts, key=int if hive_type in _NUMBERS else str)
     low, high = (_literal(value, hive_type) for value in (ordered[0], ordered[-1]))
@@ -217,8 +231,13 @@ def all_text(keys: Columns) -> bool:
     return all(hive_type == "string" or hive_type.startswith(("varchar", "char")) for _, hive_type in keys)
 
 
+def _can_be_asked_for(name: str, hive_type: str) -> bool:
+    known = hive_type in _NUMBERS or hive_type in {"date", "string"} or hive_type.startswith("varchar")
+    return known and name not in _RESERVED
+
+
 def _literal(value: str, hive_type: str) -> str:
-    return value if hive_type in _NUMBERS or hive_type.startswith("decimal") else f"'{value}'"
+    return value if hive_type in _NUMBERS else f"'{value}'"
 
 
 def describe_keys(keys: Columns) -> str:
