@@ -98,7 +98,8 @@ class Entry:
     database: str  # where its temporary tables are
     kind: Kind
     state: State
-    fingerprint: str
+    fingerprint: str  # of what was asked for
+    basis: str  # of what the statements are made from besides
     retain_seconds: float
     created_at: datetime
     updated_at: datetime

@@ -15,13 +15,19 @@ def name_differences(expected: Columns, found_names: Iterable[str]) -> tuple[str
     >>> name_differences((("a", "int"), ("b", "string")), ("b", "c", "c"))
     ('a (int): missing in the result', 'c: not a column of the table', 'c: 2 times in the result')
     """
-    found = Counter(name.lower() for name in found_names)
-    wanted = dict(expected)
+    names = [name.lower() for name in found_names]
+    found, wanted = dict.fromkeys(names), dict(expected)
     return (
         *(f"{name} ({wanted[name]}): missing in the result" for name in wanted if name not in found),
         *(f"{name}: not a column of the table" for name in found if name not in wanted),
-        *(f"{name}: {count} times in the result" for name, count in found.items() if count > 1),
+        *doubled_names(names),
     )
+
+
+def doubled_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return a line for each name that comes more than once."""
+    counts = Counter(name.lower() for name in names)
+    return tuple(f"{name}: {count} times in the result" for name, count in counts.items() if count > 1)
 
 
 def differences(expected: Columns, found: Columns) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -72,6 +73,12 @@ class Plan:
     def describes(self) -> bool:
         """Whether the result's columns must be known before it is written."""
         return self.unloads or (self.table is None and self.encoding.file_format is FileFormat.TEXTFILE)
+
+    @property
+    def basis(self) -> str:
+        """Equal where the same request would be carried out by the same statements."""
+        described = (self.expected_columns, self.selection.keys, self.base, self.encoding, self.bucketing)
+        return hashlib.sha256(repr((*described, self.unloads)).encode()).hexdigest()
 
     @property
     def expected_columns(self) -> Columns | None:

@@ -55,6 +55,7 @@ def _new_entry(journal: Journal, plan: Plan, task_key: str, attempt: Attempt) ->
         kind=Kind.OVERWRITE,
         state=State.INTENDED,
         fingerprint=plan.request.fingerprint,
+        basis=plan.basis,
         retain_seconds=plan.request.retain.total_seconds(),
         created_at=now,
         updated_at=now,
@@ -65,13 +66,17 @@ def _new_entry(journal: Journal, plan: Plan, task_key: str, attempt: Attempt) ->
 def _can_be_joined(athena: AthenaClient, entry: Entry, plan: Plan) -> bool:
     if entry.state is State.PUBLISHING:
         return entry.claimed_by is None
-    if entry.state not in UNFINISHED or entry.fingerprint != plan.request.fingerprint:
+    if entry.state not in UNFINISHED or (entry.fingerprint, entry.basis) != _wanted(plan):
         return False
     ids = [query.query_execution_id for query in entry.queries]
     statuses = (
         ask(lambda: observe_queries(athena, ids), "look at the queries of the last attempt") if ids else ()
     )
     return not any(status.state in UNSUCCESSFUL for status in statuses)
+
+
+def _wanted(plan: Plan) -> tuple[str, str]:
+    return plan.request.fingerprint, plan.basis
 
 
 def _settle(athena: AthenaClient, journal: Journal, entry: Entry) -> None:

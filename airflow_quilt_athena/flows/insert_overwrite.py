@@ -152,6 +152,13 @@ class Overwrite:
 
         After any other error the attempt stays as it is: whoever comes next goes on with it.
         """
+        try:
+            return self._give_up(error)
+        except QuiltAthenaError as trouble:
+            log.warning("Attempt %s could not be ended in the journal: %s", self.attempt, trouble)
+            return error
+
+    def _give_up(self, error: QuiltAthenaError) -> QuiltAthenaError:
         if isinstance(error, AuditFailedError):
             return self._give_up_audit(error)
         if isinstance(error, QueryFailedError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_quilt_athena.core.schema import differences, name_differences
+from airflow_quilt_athena.core.schema import differences, doubled_names, name_differences
 from airflow_quilt_athena.core.slices import key_differences
 from airflow_quilt_athena.core.staging import Plan, Statements
 from airflow_quilt_athena.core.tables import Table
@@ -57,7 +57,7 @@ def explain_failure(
         return None  # the user's own query fails by itself, and the first error says why
     names, _ = read_rows(athena, status.query_execution_id, max_rows=0)
     expected = plan.expected_columns
-    found = name_differences(expected, names) if expected is not None else ()
+    found = name_differences(expected, names) if expected is not None else doubled_names(names)
     found = (*found, *_given_twice(plan, {name.lower() for name in names}))
     if not found and expected is None:
         return None  # nothing is known of a new table that the first error does not say

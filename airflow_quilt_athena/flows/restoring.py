@@ -136,6 +136,7 @@ class _Rollback:
             kind=Kind.ROLLBACK,
             state=State.PUBLISHING,
             fingerprint="",
+            basis="",
             retain_seconds=DEFAULT_RETAIN.total_seconds(),
             created_at=now,
             updated_at=now,

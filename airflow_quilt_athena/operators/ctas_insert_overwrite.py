@@ -220,6 +220,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         """Work, and wait in between; may defer, and then never returns."""
         self.query = overwrite.sql
         carry = {"partition": overwrite.plan.request.partition, "attempt": overwrite.attempt}
+        deadline = self.find_deadline(context) if event is None else float(event["deadline"])
         try:
             if event is not None:
                 self.resume_wait(event)
@@ -230,7 +231,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
                 except StopIteration as done:
                     return self._report(context, done.value)
                 self._push_links(context, overwrite, query_execution_ids[0])
-                self.wait(query_execution_ids, deadline=self.find_deadline(context), carry=carry)
+                self.wait(query_execution_ids, deadline=deadline, carry=carry)
         except QuiltAthenaError as error:
             raise overwrite.abandon(error) from error
 
