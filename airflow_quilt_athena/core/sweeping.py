@@ -139,7 +139,10 @@ class _Sweep:
                 (entry, f"{entry.state.value}; kept until {keep_until.isoformat(timespec='seconds')}")
             )
             return
-        folders = (entry.folder,) if entry.folder and not self._points_below(entry.folder) else ()
+        if entry.folder and self._points_below(entry.folder):
+            left.append((entry, "half published, and not replaced yet"))
+            return
+        folders = (entry.folder,) if entry.folder else ()
         removals.append(Removal(entry, folders, whole=bool(folders), forgets=True))
 
     def _is_unexplained(self, entry: Entry) -> bool:

@@ -27,7 +27,7 @@ from airflow_quilt_athena.core.tables import Table, TableName, parse_table
 from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
 from airflow_quilt_athena.flows import glue as catalog
 from airflow_quilt_athena.flows.clients import GlueClient
-from airflow_quilt_athena.flows.journal import Journal
+from airflow_quilt_athena.flows.journal import Journal, JournalConflict
 from airflow_quilt_athena.flows.lease import Lease
 from airflow_quilt_athena.flows.tidying import tidy
 
@@ -169,6 +169,12 @@ class Publisher:
         left = self.journal.read(name)
         if left is None or left.state is not State.PUBLISHING:
             return
+        try:
+            self._settle(left)
+        except JournalConflict as conflict:
+            log.info("Attempt %s was finished by somebody else meanwhile: %s", left.attempt.name, conflict)
+
+    def _settle(self, left: Entry) -> None:
         if left.kind is Kind.OVERWRITE and is_superseded_by(self.selection, left):
             keep_until = self.journal.clock.now() + timedelta(seconds=left.retain_seconds)
             reason = "left half published, and replaced by the next overwrite of the same partitions"

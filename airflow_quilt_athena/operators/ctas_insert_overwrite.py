@@ -230,6 +230,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
                     query_execution_ids = next(steps)
                 except StopIteration as done:
                     return self._report(context, done.value)
+                self._running = list(query_execution_ids)  # from here on, being killed stops them
                 self._push_links(context, overwrite, query_execution_ids[0])
                 self.wait(query_execution_ids, deadline=deadline, carry=carry)
         except QuiltAthenaError as error:
