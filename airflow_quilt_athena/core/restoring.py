@@ -73,10 +73,9 @@ def _last_changes(
     published = (entry for entry in entries.values() if entry.state in _PUBLISHED)
     for entry in sorted(published, key=_moment):
         for change in entry.changes:
+            # A generation that was gone back to is the doing of the rollback, which comes after its making.
             if change.location == location_of(current.get(change.values)):
                 last[change.values] = (entry, change)
-            else:
-                last.pop(change.values, None)  # changed again since, or by something else
     return last
 
 

@@ -14,7 +14,7 @@ from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.exceptions import RetryableError
 from airflow_quilt_athena.flows.clients import S3Client
 from airflow_quilt_athena.flows.objects import (
-    S3Clock,
+    clock_of,
     delete_object,
     list_objects,
     read_object,
@@ -46,7 +46,7 @@ class Journal:
     def __init__(self, s3: S3Client, base: S3Uri, *, kms_key_arn: str | None = None) -> None:
         self.s3 = s3
         self.base = base
-        self.clock = S3Clock()
+        self.clock = clock_of(s3)
         self.kms_key_arn = kms_key_arn
         self._writer = secrets.token_hex(4)
         self._etags: dict[str, str] = {}

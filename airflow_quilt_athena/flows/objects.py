@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.flows.batches import in_batches
@@ -44,20 +45,33 @@ class S3Clock:
     """The time as S3 has it: workers' clocks differ, and are compared with times that S3 gave."""
 
     def __init__(self) -> None:
-        self._ahead = timedelta()
+        self._ahead: timedelta | None = None
 
     def now(self) -> datetime:
-        """Return the time, as exact as the last answer told it: to the second."""
-        return datetime.now(UTC) + self._ahead
+        """Return the time, never ahead of S3's; the more answers came, the less behind."""
+        return datetime.now(UTC) + (self._ahead or timedelta())
 
     def learn(self, response: dict[str, Any]) -> datetime:
-        """Take the time from an answer's Date header, and return it."""
+        """Take the time from an answer's Date header, and return it.
+
+        It tells whole seconds and is on its way for some time, so what it says is less than the time it is:
+        of all answers, the one that says most is nearest.
+        """
         text = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if text:
             told = parsedate_to_datetime(text)
-            self._ahead = told - datetime.now(UTC)
+            ahead = told - datetime.now(UTC)
+            self._ahead = ahead if self._ahead is None else max(ahead, self._ahead)
             return told
         return self.now()
+
+
+_CLOCKS: WeakKeyDictionary[S3Client, S3Clock] = WeakKeyDictionary()
+
+
+def clock_of(s3: S3Client) -> S3Clock:
+    """Return the clock of the S3 that a client speaks to: the same for all who use the client."""
+    return _CLOCKS.setdefault(s3, S3Clock())
 
 
 def read_object(s3: S3Client, place: S3Uri, clock: S3Clock) -> Read | None:

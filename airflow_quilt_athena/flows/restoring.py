@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_quilt_athena.core.attempts import Attempt, digest_of
@@ -100,11 +101,13 @@ class _Rollback:
         self._journal = journal
         self._table = table
         selection = selection_of_any(table)
+        self._latest: datetime | None = None
         self._publisher = Publisher(clients.glue, journal, table.name, table, selection)
 
     def plan(self, wanted: Callable[[Values], bool] | None) -> Restoration:
         """Decide, and make sure that what is gone back to is there."""
         entries = self._journal.read_all(self._journal.names())
+        self._latest = max((e.published_at for e in entries.values() if e.published_at), default=None)
         plan = plan_rollback(entries, self._all(), wanted)
         for folder in plan.adopted:
             if next(list_objects(self._clients.s3, S3Uri.parse(folder), page_size=1), None) is None:
@@ -126,8 +129,10 @@ class _Rollback:
         return {identity(self._table.partition_keys, p["Values"]): p for p in partitions}
 
     def begin(self, plan: Restoration, task_key: str, attempt: Attempt) -> Entry:
-        """Write down what is to be done."""
+        """Write down what is to be done: later than all that was done before, whatever clocks said."""
         now = self._journal.clock.now()
+        if self._latest is not None:
+            now = max(now, self._latest + timedelta(milliseconds=1))
         entry = Entry(
             attempt=attempt,
             task_key=task_key,
