@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from airflow_quilt_athena.exceptions import InvalidCallError
 
@@ -21,7 +21,10 @@ _INTEGER_BITS = {"tinyint": 8, "smallint": 16, "int": 32, "integer": 32, "bigint
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"decimal\((\d+)(?:,\s*(\d+))?\)")
 _CHARACTERS = re.compile(r"(?:var)?char\((\d+)\)")
-_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?", re.ASCII)
+_PLAIN_TYPES = frozenset({*_INTEGER_BITS, "boolean", "date", "string", "timestamp"})
+_EXACT = Context(prec=100)  # a decimal has up to 38 digits; Python's own context rounds to 28
 
 
 def escape_value(value: str) -> str:
@@ -64,11 +67,19 @@ def canonical_value(value: object, hive_type: str) -> str:
             f"A partition value is {value!r}. Expected a {hive_type}. "
             "A template that found no value renders so."
         )
-    type_name = hive_type.strip().lower()
+    type_name = check_key_type(hive_type)
     try:
         return _canonical(value, type_name)
     except (ValueError, InvalidOperation) as error:
         raise InvalidCallError(f"Partition value {value!r} is not a {type_name}.") from error
+
+
+def check_key_type(hive_type: str) -> str:
+    """Return a partition key's type in lower case; raise InvalidCallError when it cannot be written."""
+    type_name = hive_type.strip().lower()
+    if type_name in _PLAIN_TYPES or _DECIMAL.fullmatch(type_name) or _CHARACTERS.fullmatch(type_name):
+        return type_name
+    raise InvalidCallError(f"A partition key of type {type_name} cannot be written.")
 
 
 def _canonical(value: object, type_name: str) -> str:
@@ -87,12 +98,10 @@ def _canonical(value: object, type_name: str) -> str:
     if decimal:
         return _canonical_decimal(text, int(decimal.group(1)), int(decimal.group(2) or 0))
     characters = _CHARACTERS.fullmatch(type_name)
-    if type_name == "string" or characters:
-        whole = str(value)
-        if characters and len(whole) > int(characters.group(1)):
-            raise ValueError(whole)
-        return whole
-    raise InvalidCallError(f"A partition key of type {type_name} cannot be written.")
+    whole = str(value)
+    if characters and len(whole) > int(characters.group(1)):
+        raise ValueError(whole)
+    return whole
 
 
 def _canonical_integer(text: str, type_name: str) -> str:
@@ -108,7 +117,12 @@ def _canonical_integer(text: str, type_name: str) -> str:
 def _canonical_date(value: object) -> str:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
-    return date.fromisoformat(_with_length(str(value).strip(), len("2026-01-31"))).isoformat()
+    text = str(value).strip()
+    if not _DATE.fullmatch(
+        text
+    ):  # date.fromisoformat also reads 20260131 and 2026-W05-6, which Hive does not
+        raise ValueError(text)
+    return date.fromisoformat(text).isoformat()
 
 
 def _canonical_timestamp(value: object) -> str:
@@ -122,15 +136,8 @@ def _canonical_timestamp(value: object) -> str:
 
 def _canonical_decimal(text: str, precision: int, scale: int) -> str:
     number = Decimal(text)
-    shortened = number.quantize(Decimal(1).scaleb(-scale))
+    shortened = number.quantize(Decimal(1).scaleb(-scale), context=_EXACT)
     if shortened != number or len(shortened.as_tuple().digits) > precision:
         raise ValueError(text)
     # As Hive's decimals print themselves, and so Athena writes and looks for them: 1.50 is 1.5.
-    return "0" if shortened.is_zero() else f"{shortened.normalize():f}"
-
-
-def _with_length(text: str, length: int) -> str:
-    # date.fromisoformat also reads 20260131 and 2026-W05-6, which Hive does not.
-    if len(text) != length:
-        raise ValueError(text)
-    return text
+    return "0" if shortened.is_zero() else f"{shortened.normalize(_EXACT):f}"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from airflow_quilt_athena.core.overwrite import OverwriteRequest, Partition, Replace
-from airflow_quilt_athena.core.partitions import HIVE_DEFAULT_PARTITION, canonical_value, partition_path
+from airflow_quilt_athena.core.partitions import (
+    HIVE_DEFAULT_PARTITION,
+    canonical_value,
+    check_key_type,
+    partition_path,
+)
 from airflow_quilt_athena.core.tables import Columns, Table
 from airflow_quilt_athena.exceptions import InvalidCallError
 
@@ -120,13 +126,16 @@ def plan_selection(keys: Columns, request: OverwriteRequest) -> Selection:
     """
     whole = request.replace is Replace.TABLE
     if not keys:
-        if request.partition:
+        if request.partition != {}:
             raise InvalidCallError(
                 f"partition is {request.partition!r}, but table {request.table} has no partition keys. "
                 "Expected partition={}: the table is replaced whole."
             )
         return Selection((), {}, removes=True)
-    fixed = _fixed_values(keys, request.partition or {})
+    for name, hive_type in keys:
+        with _naming(name):
+            check_key_type(hive_type)
+    fixed = _fixed_values(keys, request.partition)
     if whole and fixed:
         raise InvalidCallError(
             f'replace is "table", but partition names {fixed}. Expected partition={{}} with it, or '
@@ -146,6 +155,8 @@ def _fixed_values(keys: Columns, partition: Partition) -> dict[str, str]:
             )
         partition = {names[0]: partition}
     given = {str(name).strip().lower(): value for name, value in partition.items()}
+    if len(given) < len(partition):
+        raise InvalidCallError(f"partition names one of its keys twice: {', '.join(map(str, partition))}.")
     unknown = [name for name in given if name not in names]
     if unknown:
         raise InvalidCallError(f"partition names {', '.join(unknown)}; the keys are {describe_keys(keys)}.")
@@ -153,10 +164,16 @@ def _fixed_values(keys: Columns, partition: Partition) -> dict[str, str]:
 
 
 def _key_value(name: str, value: object, hive_type: str) -> str:
-    try:
+    with _naming(name):
         return canonical_value(value, hive_type)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    try:
+        yield
     except InvalidCallError as error:
-        raise InvalidCallError(f"Partition key {name}: {error}") from error
+        raise InvalidCallError(f"Partition key {key}: {error}") from error
 
 
 def parse_partitions(keys: Columns, asked: Partition | Sequence[Partition]) -> tuple[Selection, ...]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,21 @@ def test_a_path_is_read_back(pairs: list[tuple[str, str | None]]) -> None:
     ]
 
 
+printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20)
+paths = st.lists(printable, min_size=2, max_size=2)
+
+
+@given(paths, paths)
+def test_different_values_have_different_paths_and_no_value_reaches_into_another_folder(
+    one: list[str], other: list[str]
+) -> None:
+    first, second = (partition_path(["a", "b"], given) for given in (one, other))
+    assert (first == second) is (one == other)
+    # The path is read back by nothing but its slashes, its first equals signs and percent signs.
+    folders = [folder.split("=", 1)[1] for folder in first.split("/")]
+    assert [unquote(folder, encoding="latin-1") for folder in folders] == one
+
+
 # The characters of Hive's FileUtils.charToEscape, as org.apache.hadoop.hive.common.FileUtils lists them.
 HIVE_ESCAPES = "".join(chr(c) for c in range(1, 32)) + "\"#%'*/:=?\\\x7f{[]^"
 
@@ -66,6 +82,10 @@ def test_names_and_values_must_fit() -> None:
         ("TRUE", "boolean", "true"),
         ("1.50", "decimal(4,2)", "1.5"),
         (Decimal("1.5"), "decimal(4,2)", "1.5"),
+        ("1.5", "decimal(4, 2)", "1.5"),
+        ("100", "decimal(3)", "100"),
+        ("9" * 38, "decimal(38,0)", "9" * 38),
+        ("12345678901234567890123456789.50", "decimal(38,2)", "12345678901234567890123456789.5"),
         ("-0", "decimal(4,2)", "0"),
         ("2026-01-02T03:04:05.100", "timestamp", "2026-01-02 03:04:05.1"),
         (datetime(2026, 1, 2, 3, 4, 5), "timestamp", "2026-01-02 03:04:05"),
@@ -80,6 +100,8 @@ def test_a_value_has_one_text_for_its_type(value: object, hive_type: str, text: 
     [
         ("2026-02-30", "date"),
         ("20260102", "date"),
+        ("2026-W05-6", "date"),
+        ("２０２６-01-02", "date"),
         (datetime(2026, 1, 2, 3), "date"),
         ("1.0", "int"),
         ("1_000", "int"),
@@ -92,13 +114,21 @@ def test_a_value_has_one_text_for_its_type(value: object, hive_type: str, text: 
         ("NaN", "decimal(4,2)"),
         ("2026-01-02", "timestamp"),
         ("2026-13-02 00:00:00", "timestamp"),
-        ("x", "array<string>"),
-        ("1.5", "double"),
+        ("2026-02-30 00:00:00", "timestamp"),
+        ("2026-01-02 00:00:00.٣", "timestamp"),
+        ("9" * 39, "decimal(38,0)"),
+        ("Infinity", "decimal(4,2)"),
     ],
 )
 def test_a_value_that_does_not_fit_its_type_is_refused(value: object, hive_type: str) -> None:
-    with pytest.raises(InvalidCallError):
+    with pytest.raises(InvalidCallError, match="is not a"):
         canonical_value(value, hive_type)
+
+
+@pytest.mark.parametrize("hive_type", ["array<string>", "double", "float", "binary", "decimal", ""])
+def test_a_type_that_no_folder_is_named_by_is_refused(hive_type: str) -> None:
+    with pytest.raises(InvalidCallError, match="cannot be written"):
+        canonical_value("1.5", hive_type)
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", "None"])
