@@ -241,6 +241,10 @@ def _format_problem(table: Table) -> str | None:
             f"its SerDe has the properties {', '.join(unknown)}; rows written by a CTAS might be read back "
             "differently under them."
         )
+    # Hive reads a number as a character's code, and of several characters the first; a CTAS writes neither so.
+    delimiter = table.serde_parameters.get("field.delim", "\x01")
+    if len(delimiter) != 1 or delimiter.isdigit() or not delimiter.isascii():
+        return f"its field.delim is {delimiter!r}. Expected one ASCII character that is no digit."
     if file_format is FileFormat.TEXTFILE and table.parameters.get("skip.header.line.count", "0") != "0":
         return (
             "it skips header lines (skip.header.line.count), so the first row of each new file would be lost."
