@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable
 
-from airflow_quilt_athena.core.identifiers import bucket_identifier
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 
 package_files = Asset(name="package_files_daily", uri="x-quilt-athena://quilt_query/package_files_daily")
@@ -27,7 +26,6 @@ with DAG(
     catchup=False,
     max_active_runs=3,
     default_args={"retries": 3, "retry_delay": timedelta(seconds=30)},
-    user_defined_filters={"bucket_identifier": bucket_identifier},
     tags=["quilt", "athena"],
     doc_md=__doc__,
 ):
@@ -37,9 +35,14 @@ with DAG(
             SELECT pkg_name, top_hash, revision_at, logical_key, size,
                    "bucket", "key", version_id, hash_value,
                    json_extract_scalar(meta, '$.user_meta.kind') AS kind
-            FROM {{ var.value.quilt_bucket | bucket_identifier }}_quilt_entries
-            WHERE revision_date = DATE '{{ partition_key }}'
+            FROM {entries}
         """,
+        # {entries} reads the manifests of the day's revisions alone, however long the bucket's history is.
+        quilt_revisions={
+            "bucket": "{{ var.value.quilt_bucket }}",
+            "start": "{{ partition_key }}",
+            "end": "{{ macros.ds_add(partition_key, 1) }}",
+        },
         table="package_files_daily",
         partition={"dt": "{{ partition_key }}"},
         partitioned_by={"dt": "date"},

@@ -70,13 +70,14 @@ def build_ctas(
     query: str,
     encoding: Encoding,
     *,
-    location: S3Uri,
+    location: S3Uri | None,
     partitioned_by: Sequence[str] = (),
     bucketing: Bucketing | None = None,
 ) -> str:
-    """Return the CTAS that writes ``query`` to the empty folder ``location``."""
+    """Return the CTAS that writes ``query`` to an empty folder; None leaves the place to the workgroup."""
     properties = encoding.properties("write_compression")
-    properties["external_location"] = quote_literal(str(location.folder), Dialect.TRINO)
+    if location is not None:
+        properties["external_location"] = quote_literal(str(location.folder), Dialect.TRINO)
     if partitioned_by:
         properties["partitioned_by"] = _array(partitioned_by)
     properties |= _bucket_properties(bucketing)

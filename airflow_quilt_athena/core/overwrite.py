@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import Enum
 
+from airflow_quilt_athena.core.quilt_revisions import Interval
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.tables import Columns, FileFormat, Table, TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -89,6 +90,7 @@ class OverwriteRequest:
     generations_location: S3Uri | None = None
     catalog_id: str | None = None
     kms_key_arn: str | None = None
+    quilt_revisions: Interval | None = None
 
     def __post_init__(self) -> None:
         if self.max_parallel_queries < 1:

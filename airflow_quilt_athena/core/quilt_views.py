@@ -18,10 +18,11 @@ The statements are Trino's, for Athena engine version 3. Rules behind the text:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_quilt_athena.core.identifiers import BucketNames
-from airflow_quilt_athena.core.sql import Dialect, quote_identifier, quote_name
+from airflow_quilt_athena.core.sql import Dialect, quote_identifier, quote_literal, quote_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ def _table(source: ManifestSource, name: str) -> str:
     return quote_name(source.database, name, Dialect.TRINO)
 
 
-def _with(*queries: tuple[str, str]) -> str:
-    """Name queries for the one that follows."""
+def name_queries(*queries: tuple[str, str]) -> str:
+    """Return the start of a statement that names queries for the one that follows."""
     named = (f"{name} AS (\n{_indented(sql)}\n)" for name, sql in queries)
     return "WITH\n" + ",\n".join(named) + "\n"
 
@@ -132,16 +133,22 @@ WHERE pointer_seconds IS NOT NULL
     return ("pointers", _pointers(source)), ("marked", marked), ("revisions", revisions)
 
 
-def _headers(source: ManifestSource) -> str:
-    """Return the first line of each manifest."""
+def headers_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
+    """Return the first line of each manifest, or of those at ``paths`` alone."""
     workflow = '"workflow"' if source.has_workflow else 'CAST(NULL AS varchar) AS "workflow"'
     return f"""
 SELECT {_TOP_HASH_OF_FILE} AS top_hash, "message", "user_meta", {workflow}
 FROM {_table(source, source.manifests)}
 WHERE "logical_key" IS NULL
   AND "version" IS NOT NULL
-  AND {_TOP_HASH_OF_FILE} IS NOT NULL
+  AND {_TOP_HASH_OF_FILE} IS NOT NULL{_at_paths(paths)}
 """.strip()
+
+
+def _at_paths(paths: Sequence[str]) -> str:
+    """Return the condition with which an engine opens these files and no others."""
+    literals = ", ".join(quote_literal(path, Dialect.TRINO) for path in paths)
+    return f'\n  AND "$path" IN ({literals})' if paths else ""
 
 
 def _packages_view(source: ManifestSource) -> str:
@@ -157,7 +164,7 @@ FROM (
 WHERE pkg_name IS NOT NULL AND top_hash IS NOT NULL
 """.strip()
     return (
-        _with(("npv", pointers), ("mv", _headers(source)))
+        name_queries(("npv", pointers), ("mv", headers_query(source)))
         + """
 SELECT
   npv."user",
@@ -186,7 +193,7 @@ FROM {_table(source, source.manifests)}
 WHERE "logical_key" IS NOT NULL AND {_TOP_HASH_OF_FILE} IS NOT NULL
 """.strip()
     return (
-        _with(("npv", _pointers(source)), ("mv", lines))
+        name_queries(("npv", _pointers(source)), ("mv", lines))
         + """
 SELECT
   split_part(npv.pkg_name, '/', 1) AS "user",
@@ -207,9 +214,11 @@ WHERE npv.pkg_name IS NOT NULL
 
 
 def _revisions(source: ManifestSource) -> str:
-    return (
-        _with(*_revision_pointers(source), ("headers", _headers(source)))
-        + """
+    return name_queries(*_revision_pointers(source), ("headers", headers_query(source))) + REVISIONS
+
+
+# The columns of the revisions, from the queries ``revisions`` and ``headers``.
+REVISIONS = """
 SELECT
   r.pkg_name,
   r.top_hash,
@@ -223,13 +232,15 @@ SELECT
 FROM revisions r
 JOIN headers h ON h.top_hash = r.top_hash
 """.strip()
-    )
 
 
 def _entries(source: ManifestSource) -> str:
-    # The physical key is percent-encoded as in a URL's path, where + stands for itself; url_decode takes
-    # it for a space unless it is encoded first.
-    files = rf"""
+    return name_queries(*_revision_pointers(source), ("files", files_query(source))) + ENTRIES
+
+
+def files_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
+    """Return the lines of all manifests that are files, or of those at ``paths`` alone."""
+    return rf"""
 SELECT
   {_TOP_HASH_OF_FILE} AS top_hash,
   "logical_key",
@@ -241,11 +252,14 @@ SELECT
 FROM {_table(source, source.manifests)}
 WHERE "logical_key" IS NOT NULL
   AND cardinality("physical_keys") > 0
-  AND {_TOP_HASH_OF_FILE} IS NOT NULL
+  AND {_TOP_HASH_OF_FILE} IS NOT NULL{_at_paths(paths)}
 """.strip()
-    return (
-        _with(*_revision_pointers(source), ("files", files))
-        + r"""
+
+
+# The columns of the entries, from the queries ``revisions`` and ``files``. The physical key is
+# percent-encoded as in a URL's path, where + stands for itself; url_decode takes it for a space unless it is
+# encoded first.
+ENTRIES = r"""
 SELECT
   r.pkg_name,
   r.top_hash,
@@ -264,12 +278,11 @@ SELECT
 FROM revisions r
 JOIN files f ON f.top_hash = r.top_hash
 """.strip()
-    )
 
 
 def _tags(source: ManifestSource) -> str:
     return (
-        _with(("pointers", _pointers(source)))
+        name_queries(("pointers", _pointers(source)))
         + """
 SELECT pkg_name, pointer AS tag_name, top_hash
 FROM pointers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from airflow_quilt_athena.core.attempts import Attempt
 from airflow_quilt_athena.core.changes import plan_folder
@@ -21,6 +21,7 @@ from airflow_quilt_athena.core.ctas import (
     parse_query,
     render_check,
 )
+from airflow_quilt_athena.core.identifiers import BucketNames
 from airflow_quilt_athena.core.journal import Entry, Found
 from airflow_quilt_athena.core.overwrite import (
     MAX_OPEN_WRITERS,
@@ -29,6 +30,15 @@ from airflow_quilt_athena.core.overwrite import (
     plan_format,
     refuse_other_location,
 )
+from airflow_quilt_athena.core.quilt_revisions import (
+    ENTRIES_TOKEN,
+    REVISIONS_TOKEN,
+    TOKENS,
+    Revision,
+    cut_revisions,
+    fill_tokens,
+)
+from airflow_quilt_athena.core.quilt_views import ManifestSource
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.selection import Selection, plan_keys, plan_selection
 from airflow_quilt_athena.core.slices import build_count, build_slice
@@ -44,6 +54,9 @@ from airflow_quilt_athena.core.tables import (
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 _SLICE = "slice-"
+_READ = "read-"
+_MAX_READ_BYTES = 200_000  # leaves room in the 262,144 bytes of a statement
+_SCRATCH = "scratch/"  # below an attempt's folder: what only serves staging
 _ROWS_ENCODING = Encoding(FileFormat.PARQUET)  # keeps every type, and is read by columns
 
 
@@ -54,6 +67,7 @@ class Seen:
     table: Table | None  # None: to be created from the result
     default_location: S3Uri | None  # where its database puts a table that names no place
     enforced: bool  # the workgroup decides where results go
+    revisions: tuple[Revision, ...] = ()  # those of the interval that the query asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,10 @@ class Plan:
     encoding: Encoding
     bucketing: Bucketing | None
     unloads: bool
-    query: str = field(repr=False)
+    query: str = field(repr=False)  # as it was given, with its tokens
+    revisions: tuple[Revision, ...] = ()
+    # The revisions in groups, where one statement cannot hold them all: each is read into a table first.
+    reads: tuple[tuple[Revision, ...], ...] = ()
 
     @property
     def describes(self) -> bool:
@@ -77,8 +94,8 @@ class Plan:
     @property
     def basis(self) -> str:
         """Equal where the same request would be carried out by the same statements."""
-        described = (self.expected_columns, self.selection.keys, self.base, self.encoding, self.bucketing)
-        return hashlib.sha256(repr((*described, self.unloads)).encode()).hexdigest()
+        world = (self.expected_columns, self.selection.keys, self.base, self.encoding, self.bucketing)
+        return hashlib.sha256(repr((*world, self.unloads, self.revisions)).encode()).hexdigest()
 
     @property
     def expected_columns(self) -> Columns | None:
@@ -108,10 +125,11 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
         bucketing=_plan_bucketing(table, request),
         unloads=unloads,
         query=query,
+        revisions=seen.revisions,
     )
     _refuse_writer(plan, seen)
-    _refuse_unsendable(plan)
-    return plan
+    _refuse_tokens(plan)
+    return _plan_reads(plan)
 
 
 def _new_base(seen: Seen, request: OverwriteRequest) -> S3Uri:
@@ -173,17 +191,40 @@ def _refuse_writer(plan: Plan, seen: Seen) -> None:
         )
 
 
-def _refuse_unsendable(plan: Plan) -> None:
-    """Refuse a statement that is too long, and a check that is none, before there is anything to clean."""
-    statements = Statements(plan, Attempt("0" * 12, 1, "0" * 8))
-    for name in plan.request.checks:
-        statements.check(name)
-    columns = plan.expected_columns or ()
-    size_bytes = len(statements.stage(columns).encode())
+def _refuse_tokens(plan: Plan) -> None:
+    used = [token for token in TOKENS if token in plan.query]
+    if used and plan.request.quilt_revisions is None:
+        raise InvalidCallError(
+            f"The query uses {' and '.join(used)}, which quilt_revisions makes available. Expected "
+            'quilt_revisions={"bucket": …, "start": …, "end": …}.'
+        )
+    if plan.request.quilt_revisions is not None and not used:
+        raise InvalidCallError(
+            f"quilt_revisions is given, but the query uses neither {REVISIONS_TOKEN} nor {ENTRIES_TOKEN}."
+        )
+
+
+def _plan_reads(plan: Plan) -> Plan:
+    """Refuse a statement that is too long, and a check that is none, before there is anything to clean.
+
+    A query that is too long for the revisions it names has them read into tables first.
+    """
+    size_bytes = _size_as_sent(plan)
+    if size_bytes > MAX_QUERY_BYTES and plan.revisions:
+        plan = replace(plan, reads=cut_revisions(plan.revisions, _MAX_READ_BYTES))
+        size_bytes = _size_as_sent(plan)
     if size_bytes > MAX_QUERY_BYTES:
         raise InvalidCallError(
             f"The query is {size_bytes:,} bytes long as it would be sent; Athena takes {MAX_QUERY_BYTES:,}."
         )
+    return plan
+
+
+def _size_as_sent(plan: Plan) -> int:
+    statements = Statements(plan, Attempt("0" * 12, 1, "0" * 8))
+    for name in plan.request.checks:
+        statements.check(name)
+    return len(statements.stage(plan.expected_columns or ()).encode())
 
 
 _SUFFIXES = {"stage": "", "describe": "_described", "define": "_defined"}
@@ -199,11 +240,23 @@ def slice_role(number: int) -> str:
     return f"{_SLICE}{number}"
 
 
+def _read_role(token: str, number: int) -> str:
+    return f"{_READ}{token.strip('{}')}-{number}"
+
+
 def temporary_tables(entry: Entry) -> tuple[TableName, ...]:
     """Return the tables that the statements known to the journal make."""
     roles = (query.role for query in entry.queries)
-    makers = (role for role in roles if role in _SUFFIXES or role.startswith(_SLICE))
+    makers = (role for role in roles if role in _SUFFIXES or role.startswith((_SLICE, _READ)))
     return tuple(temporary_table(entry.attempt, entry.database, role) for role in makers)
+
+
+def scratch_folder(entry: Entry) -> S3Uri | None:
+    """Return the folder of what only served staging, if the attempt made one."""
+    reads = any(query.role.startswith(_READ) for query in entry.queries)
+    if entry.folder is None or not (reads or entry.found is not None):
+        return None
+    return S3Uri.parse(entry.folder) / _SCRATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +276,45 @@ class Statements:
     @property
     def rows_place(self) -> S3Uri:
         """Where the query's rows are written first."""
-        return self.folder / "rows/" if self.plan.selection.is_set else self.folder
+        if self.plan.selection.is_set:
+            return self.folder / f"{_SCRATCH}rows/"
+        return self.folder / "data/" if self.plan.reads else self.folder
+
+    @property
+    def query(self) -> str:
+        """The query with its tokens replaced."""
+        plan, interval = self.plan, self.plan.request.quilt_revisions
+        if interval is None:
+            return plan.query
+        if not plan.reads:
+            return fill_tokens(plan.query, self._source, interval.bucket, plan.revisions)
+        query = plan.query
+        for token in TOKENS:
+            tables = (self.table(_read_role(token, number)) for number, _ in enumerate(plan.reads, start=1))
+            parts = "\nUNION ALL\n".join(f"SELECT * FROM {table.trino}" for table in tables)
+            query = query.replace(token, f"(\n{parts}\n)")
+        return query
+
+    @property
+    def _source(self) -> ManifestSource:
+        request = self.plan.request
+        bucket = request.quilt_revisions.bucket if request.quilt_revisions else ""
+        return ManifestSource.of_bucket(BucketNames.of(bucket), request.database)
+
+    def reads(self) -> dict[str, str]:
+        """Return the statements that read the revisions into tables, by their roles."""
+        interval = self.plan.request.quilt_revisions
+        if interval is None:
+            return {}
+        statements: dict[str, str] = {}
+        for number, group in enumerate(self.plan.reads, start=1):
+            for token in (token for token in TOKENS if token in self.plan.query):
+                role = _read_role(token, number)
+                query = fill_tokens(f"SELECT * FROM {token}", self._source, interval.bucket, group)
+                # Where the workgroup enforces its location the rows lie, and expire, among its results.
+                place = None if self.plan.unloads else self.folder / f"{_SCRATCH}{role}/"
+                statements[role] = build_ctas(self.table(role), query, _ROWS_ENCODING, location=place)
+        return statements
 
     @property
     def database(self) -> str:
@@ -255,10 +346,10 @@ class Statements:
         plan = self.plan
         expected = plan.expected_columns
         if expected is not None:
-            query = build_coerced_query(plan.query, expected)
+            query = build_coerced_query(self.query, expected)
         else:
             given = tuple((name, kind) for name, kind in plan.selection.keys if name in plan.selection.fixed)
-            query = build_guarded_query(plan.query, given)
+            query = build_guarded_query(self.query, given)
         return query if plan.selection.is_set or not columns else self._guarded(query, columns, ())
 
     def _guarded(self, query: str, columns: Columns, keys: Columns) -> str:
@@ -274,7 +365,7 @@ class Statements:
 
     def names(self) -> str:
         """Return a query of the result's column names alone, to say what does not fit."""
-        return build_description_query(self.plan.query)
+        return build_description_query(self.query)
 
     def rows(self) -> str:
         """Return a query that counts the staged rows."""

@@ -10,6 +10,7 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows import glue as catalog
 from airflow_quilt_athena.flows.clients import AthenaClient, LakeClients
 from airflow_quilt_athena.flows.patience import ask
+from airflow_quilt_athena.flows.revisions import find_revisions
 
 log = logging.getLogger(__name__)
 
@@ -18,17 +19,18 @@ def look(clients: LakeClients, request: OverwriteRequest) -> Seen:
     """Return what an overwrite is planned from. Raises InvalidCallError for a workgroup that is disabled."""
     enforced = _is_enforced(clients.athena, request.workgroup)
     table = catalog.observe_table(clients.glue, request.table)
-    if table is not None:
-        if table.is_governed:
-            log.info(
-                "Table %s is registered with Lake Formation: the caller needs SELECT, INSERT and ALTER on "
-                "it, CREATE_TABLE on the database of its temporary tables, and DATA_LOCATION_ACCESS on %s.",
-                table.name,
-                request.generations_location or table.base,
-            )
-        return Seen(table, None, enforced)
-    default = None if request.location else catalog.observe_default_location(clients.glue, request.table)
-    return Seen(None, default, enforced)
+    if table is not None and table.is_governed:
+        log.info(
+            "Table %s is registered with Lake Formation: the caller needs SELECT, INSERT and ALTER on it, "
+            "CREATE_TABLE on the database of its temporary tables, and DATA_LOCATION_ACCESS on %s.",
+            table.name,
+            request.generations_location or table.base,
+        )
+    default = None
+    if table is None and request.location is None:
+        default = catalog.observe_default_location(clients.glue, request.table)
+    interval = request.quilt_revisions
+    return Seen(table, default, enforced, find_revisions(clients.s3, interval) if interval else ())
 
 
 def _is_enforced(athena: AthenaClient, workgroup: str) -> bool:

@@ -72,6 +72,7 @@ class Stager:
         :raises InvalidCallError: when the result's columns or partition values do not fit.
         :raises AuditFailedError: when a check does not pass.
         """
+        yield from self._run(self._statements.reads())
         yield from self._describe()
         yield from self._write_rows()
         yield from self._count_rows()
@@ -81,7 +82,7 @@ class Stager:
         if self._plan.selection.is_set:
             yield from self._write_slices()
         else:
-            location = str(self._statements.folder)
+            location = str(self._statements.rows_place)
             self.staged = {self._plan.selection.values: Staged(location, self.entry.rows or 0)}
         self.entry = replace(self.entry, bytes_scanned=self.bytes_scanned)
         return True

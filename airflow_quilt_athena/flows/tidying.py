@@ -7,7 +7,7 @@ import logging
 from airflow_quilt_athena.core.attempts import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.journal import Entry
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.staging import temporary_tables
+from airflow_quilt_athena.core.staging import scratch_folder, temporary_tables
 from airflow_quilt_athena.core.tables import TableName
 from airflow_quilt_athena.exceptions import AccessError, QuiltAthenaError
 from airflow_quilt_athena.flows import glue as catalog
@@ -23,8 +23,9 @@ def tidy(glue: GlueClient, journal: Journal, entry: Entry) -> bool:
     try:
         for table in temporary_tables(entry):
             catalog.delete_table(glue, table)
-        if entry.found is not None and entry.folder is not None:
-            _, stayed = empty_folder(journal, S3Uri.parse(entry.folder) / "rows/")
+        scratch = scratch_folder(entry)
+        if scratch is not None:
+            _, stayed = empty_folder(journal, scratch)
             if stayed:
                 raise AccessError("\n".join(stayed))
     except QuiltAthenaError as error:

@@ -16,9 +16,10 @@ from airflow_quilt_athena.core.overwrite import (
     parse_partitioned_by,
     parse_retain,
 )
+from airflow_quilt_athena.core.quilt_revisions import parse_interval
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.tables import FileFormat, TableName
-from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
+from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.clients import LakeClients
 from airflow_quilt_athena.flows.insert_overwrite import SKIPPED, Overwrite, OverwriteResult
 from airflow_quilt_athena.flows.looking import look
@@ -84,7 +85,11 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         tables are made in ``database``, of the caller's own catalog. (templated)
     :param kms_key_arn: the key that encrypts what is written; None leaves it to workgroup and bucket.
         (templated)
-    :param quilt_revisions: not supported yet.
+    :param quilt_revisions: ``{"bucket": …, "start": …, "end": …}``: the query may then use ``{revisions}``
+        and ``{entries}`` as tables, with the columns of the bucket's views of those names. They hold the
+        revisions made from ``start`` on and before ``end`` (dates or times, UTC), and read the manifests of
+        those alone, whatever the history of the bucket. Its manifests table must be in ``database``.
+        (templated)
     :param partition_format: how a date of the run becomes a partition value.
 
     Its XCom: ``query_execution_ids``, ``state``, ``outcome`` (published or skipped), ``rows``,
@@ -241,8 +246,6 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         return lake_clients(self.hook)
 
     def _request(self, partition: Partition) -> OverwriteRequest:
-        if self.quilt_revisions is not None:
-            raise InvalidCallError("quilt_revisions is not supported. Nothing was written.")
         return OverwriteRequest(
             query=self.query,
             table=TableName.parse(self.table, self.database, self.catalog_id),
@@ -272,6 +275,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
             generations_location=_uri(self.generations_location),
             catalog_id=self.catalog_id,
             kms_key_arn=self.kms_key_arn,
+            quilt_revisions=parse_interval(self.quilt_revisions) if self.quilt_revisions else None,
         )
 
     def _log_statement(self, overwrite: Overwrite) -> None:
