@@ -118,9 +118,8 @@ def _canonical_date(value: object) -> str:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value.isoformat()
     text = str(value).strip()
-    if not _DATE.fullmatch(
-        text
-    ):  # date.fromisoformat also reads 20260131 and 2026-W05-6, which Hive does not
+    # date.fromisoformat also reads 20260131 and 2026-W05-6, which Hive does not.
+    if not _DATE.fullmatch(text):
         raise ValueError(text)
     return date.fromisoformat(text).isoformat()
 

@@ -241,7 +241,7 @@ def _format_problem(table: Table) -> str | None:
             f"its SerDe has the properties {', '.join(unknown)}; rows written by a CTAS might be read back "
             "differently under them."
         )
-    # Hive reads a number as a character's code, and of several characters the first; a CTAS writes neither so.
+    # Hive reads a number as a character's code, and of several characters the first; a CTAS does not.
     delimiter = table.serde_parameters.get("field.delim", "\x01")
     if len(delimiter) != 1 or delimiter.isdigit() or not delimiter.isascii():
         return f"its field.delim is {delimiter!r}. Expected one ASCII character that is no digit."

@@ -1,4 +1,4 @@
-"""A table, a request, an attempt and a journal entry, such as the tests of the overwrite's core begin with."""
+"""A table, a request, an attempt, a journal entry: what the tests of the overwrite's core begin with."""
 
 from __future__ import annotations
 

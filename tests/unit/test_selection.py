@@ -100,7 +100,7 @@ def test_replacing_the_table_and_naming_a_partition_contradict_each_other() -> N
 @pytest.mark.parametrize("hive_type", ["double", "float", "binary", "array<string>"])
 @pytest.mark.parametrize("partition", [{}, {"x": "1"}])
 def test_a_key_of_a_type_that_no_folder_can_be_named_by_is_refused(hive_type: str, partition: Any) -> None:
-    with pytest.raises(InvalidCallError, match="x: A partition key of type .* cannot be written"):
+    with pytest.raises(InvalidCallError, match=r"x: A partition key of type .* cannot be written"):
         selected((("x", hive_type),), partition)
 
 
