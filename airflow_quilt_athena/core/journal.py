@@ -159,7 +159,7 @@ def parse_entry(text: bytes, place: str) -> Entry:
         if version != _FORMAT:
             raise ValueError(f"format {version}")
         return _parse(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ManualActionError(
             f"Journal entry {place} cannot be read ({error!r}). Expected one of format {_FORMAT}. Nothing "
             "was changed; look at it by hand, or use the version that wrote it."
