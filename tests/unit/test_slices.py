@@ -94,7 +94,7 @@ def test_as_few_slices_as_can_be_are_cut(count: int, buckets: int | None, slices
     assert len(cut_slices(STRING, found, Bucketing(("id",), buckets) if buckets else None)) == slices
 
 
-# ---------------------------------------------------- an engine finds the rows that Python finds, and no other
+# --------------------------------------------------- an engine finds the rows that Python finds, and no other
 
 KEYS = (("k", "string"), ("n", "int"), ("d", "date"), ("x", "decimal(6,2)"), ("b", "boolean"))
 ROW = st.tuples(

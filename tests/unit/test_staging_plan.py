@@ -349,8 +349,8 @@ AS
 SELECT
   "id",
   CASE WHEN strpos("note", chr(124)) > 0 OR strpos("note", chr(10)) > 0 OR strpos("note", chr(13)) > 0 \
-OR "note" = '\\N' THEN CAST(CAST(CAST('cannot be kept in a TEXTFILE table: ' || "note" AS bigint) AS varchar) \
-AS varchar) ELSE "note" END AS "note"
+OR "note" = '\\N' THEN CAST(CAST(CAST('cannot be kept in a TEXTFILE table: ' || "note" AS bigint) \
+AS varchar) AS varchar) ELSE "note" END AS "note"
 FROM (
 {COERCED}
 )"""
