@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 
@@ -22,7 +23,7 @@ def _build_parser() -> argparse.ArgumentParser:
         prog="quilt-athena", description="Quilt packages and Amazon Athena, from Airflow."
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for add in (_add_local,):
+    for add in (_add_local, _add_policy):
         add(commands)
     return parser
 
@@ -55,6 +56,60 @@ def _run_local(options: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"quilt-athena local: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "policy",
+        help="print the IAM policy of those who run the operators",
+        description=(
+            "Print the policy that ProvisionQuiltAthenaOperator makes for the same names, for whoever "
+            "approves it. Asks no AWS. A policy that does not fit one document is printed as an object of "
+            "documents, by their names."
+        ),
+    )
+    parser.add_argument("--account-id", required=True, help="the AWS account, 12 digits")
+    parser.add_argument("--region", required=True, help="the AWS region")
+    parser.add_argument("--partition", default="aws", choices=("aws", "aws-cn", "aws-us-gov"))
+    parser.add_argument("--results-bucket", required=True, help="the bucket of Athena's results")
+    parser.add_argument(
+        "--quilt-bucket", action="append", default=[], help="a bucket with Quilt packages; may be repeated"
+    )
+    parser.add_argument("--database", default="quilt_query", help="default: %(default)s")
+    parser.add_argument("--workgroup", default="quilt-query", help="default: %(default)s")
+    parser.add_argument("--warehouse", help="the folder that tables may be written to, s3://…")
+    parser.add_argument("--source-database", help="a Quilt platform's database, to be readable")
+    parser.add_argument("--kms-key-arn", help="the key of results and warehouse")
+    parser.add_argument("--policy-name", default="AthenaQuiltAccess", help="default: %(default)s")
+    parser.set_defaults(run=_run_policy)
+
+
+def _run_policy(options: argparse.Namespace) -> int:
+    from airflow_quilt_athena.core.identifiers import check_bucket_name
+    from airflow_quilt_athena.core.policy import RESULTS_PREFIX, Account, Grant, build_policies
+    from airflow_quilt_athena.core.s3 import S3Uri
+    from airflow_quilt_athena.exceptions import InvalidCallError
+
+    try:
+        for bucket in (options.results_bucket, *options.quilt_bucket):
+            check_bucket_name(bucket)
+        grant = Grant(
+            account=Account(options.partition, options.region, options.account_id),
+            results=S3Uri(options.results_bucket, RESULTS_PREFIX),
+            quilt_buckets=tuple(options.quilt_bucket),
+            database=options.database,
+            workgroup=options.workgroup,
+            warehouse=S3Uri.parse(options.warehouse) if options.warehouse else None,
+            source_database=options.source_database,
+            kms_key_arn=options.kms_key_arn,
+        )
+        policies = build_policies(options.policy_name, grant)
+    except InvalidCallError as error:
+        print(f"quilt-athena policy: {error}", file=sys.stderr)
+        return 1
+    documents = {policy.name: policy.document for policy in policies}
+    print(json.dumps(documents if len(policies) > 1 else policies[0].document, indent=2))
     return 0
 
 

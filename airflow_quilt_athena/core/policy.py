@@ -21,6 +21,8 @@ MAX_DOCUMENT_CHARACTERS = 6144
 
 _POLICY_NAME = re.compile(r"[\w+=,.@-]{1,120}", re.ASCII)  # 128, less the room for a number
 
+RESULTS_PREFIX = "results/"  # where Athena's results go in their bucket
+
 Statement = dict[str, Any]
 
 

@@ -10,13 +10,13 @@ from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.core.identifiers import check_new_bucket_name
 from airflow_quilt_athena.core.plans import Difference, Step
+from airflow_quilt_athena.core.policy import RESULTS_PREFIX
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError
 from airflow_quilt_athena.flows.aws_errors import error_code
 from airflow_quilt_athena.flows.changes import OUR_TAG, AwsClients, Change
 from airflow_quilt_athena.flows.patience import ask, ask_unless
 
-RESULTS_PREFIX = "results/"
 LIFECYCLE_RULE_ID = "quilt-athena-results"
 _ABORT_UPLOADS_AFTER_DAYS = 7
 _DEFAULT_REGION = "us-east-1"
@@ -45,6 +45,11 @@ class WantedBucket:
     def results(self) -> S3Uri:
         """The folder results go to."""
         return S3Uri(self.name, RESULTS_PREFIX)
+
+    @property
+    def owned(self) -> dict[str, str]:
+        """The bucket as calls name it: one that somebody else made under this name is not meant."""
+        return {"Bucket": self.name, "ExpectedBucketOwner": self.account_id}
 
     @property
     def lifecycle_rule(self) -> dict[str, Any]:
@@ -88,7 +93,7 @@ _NOTHING = FoundBucket({}, {}, {})
 
 def observe_results_bucket(clients: AwsClients, wanted: WantedBucket) -> FoundBucket | None:
     """Return the bucket, None when there is none. Raises when it is somebody else's or lies elsewhere."""
-    s3, name, ours = clients.s3, wanted.name, _ours(wanted)
+    s3, name, ours = clients.s3, wanted.name, wanted.owned
     if not _exists(clients, wanted):
         return None
     _refuse_other_region(clients, wanted)
@@ -112,15 +117,10 @@ def observe_results_bucket(clients: AwsClients, wanted: WantedBucket) -> FoundBu
     )
 
 
-def _ours(wanted: WantedBucket) -> dict[str, str]:
-    # Without the owner, a bucket that somebody else made under this name would be read and changed.
-    return {"Bucket": wanted.name, "ExpectedBucketOwner": wanted.account_id}
-
-
 def _exists(clients: AwsClients, wanted: WantedBucket) -> bool:
     doing = f"look at bucket {wanted.name}"
     try:
-        return ask_unless(_NOT_THERE, lambda: clients.s3.head_bucket(**_ours(wanted)), doing) is not None
+        return ask_unless(_NOT_THERE, lambda: clients.s3.head_bucket(**wanted.owned), doing) is not None
     except AccessError as error:
         raise AccessError(
             f"Bucket {wanted.name} exists and is not open to us: it belongs to another account than "
@@ -131,7 +131,7 @@ def _exists(clients: AwsClients, wanted: WantedBucket) -> bool:
 
 def _refuse_other_region(clients: AwsClients, wanted: WantedBucket) -> None:
     answer = ask(
-        lambda: clients.s3.get_bucket_location(**_ours(wanted)), f"find the region of bucket {wanted.name}"
+        lambda: clients.s3.get_bucket_location(**wanted.owned), f"find the region of bucket {wanted.name}"
     )
     location = answer.get("LocationConstraint") or _DEFAULT_REGION
     region = _REGION_OF_OLD_NAME.get(location, location)
@@ -230,14 +230,14 @@ def _create(clients: AwsClients, wanted: WantedBucket) -> None:
 
     ask(create, f"create bucket {wanted.name}")
     ask(
-        lambda: clients.s3.put_bucket_tagging(**_ours(wanted), Tagging={"TagSet": [OUR_TAG]}),
+        lambda: clients.s3.put_bucket_tagging(**wanted.owned, Tagging={"TagSet": [OUR_TAG]}),
         f"tag bucket {wanted.name}",
     )
     _converge(clients, wanted, _NOTHING)
 
 
 def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> None:
-    name, ours = wanted.name, _ours(wanted)
+    name, ours = wanted.name, wanted.owned
     if not all(found.public_access_block.get(setting) for setting in _BLOCK):
         block = dict.fromkeys(_BLOCK, True)
         ask(
@@ -262,7 +262,7 @@ def _put_lifecycle(clients: AwsClients, wanted: WantedBucket, found: FoundBucket
     # The call replaces all rules of the bucket, so the others are sent along.
     others = [rule for rule in found.lifecycle.get("Rules", []) if rule.get("ID") != LIFECYCLE_RULE_ID]
     request: dict[str, Any] = {
-        **_ours(wanted),
+        **wanted.owned,
         "LifecycleConfiguration": {"Rules": [*others, wanted.lifecycle_rule]},
     }
     minimum_size = found.lifecycle.get("TransitionDefaultMinimumObjectSize")
