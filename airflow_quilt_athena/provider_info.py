@@ -24,6 +24,8 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules(
             "operators.create_bucket_views",
             "operators.ctas_insert_overwrite",
+            "operators.deprovision_quilt_athena",
+            "operators.drop_bucket_views",
             "operators.provision_quilt_athena",
             "operators.quilt_athena_query",
             "operators.rollback_partitions",

@@ -13,12 +13,18 @@ class Action(Enum):
 
     CREATED = "created"
     CHANGED = "changed"
+    REMOVED = "removed"
     UNCHANGED = "unchanged"
 
 
-_MARKS = {Action.CREATED: "+", Action.CHANGED: "~", Action.UNCHANGED: "="}
-_WILL_BE = {Action.CREATED: "to create", Action.CHANGED: "to change", Action.UNCHANGED: "unchanged"}
-_WAS = {Action.CREATED: "created", Action.CHANGED: "changed", Action.UNCHANGED: "unchanged"}
+_MARKS = {Action.CREATED: "+", Action.CHANGED: "~", Action.REMOVED: "-", Action.UNCHANGED: "="}
+_WILL_BE = {
+    Action.CREATED: "to create",
+    Action.CHANGED: "to change",
+    Action.REMOVED: "to remove",
+    Action.UNCHANGED: "unchanged",
+}
+_WAS = {action: action.value for action in Action}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,19 @@ class Step:
         details = tuple(differences)
         return cls(resource, name, Action.CHANGED if details else Action.UNCHANGED, details)
 
+    @classmethod
+    def remove(cls, resource: str, name: str, details: Iterable[Difference] = ()) -> Step:
+        """Return the step that takes a resource away."""
+        return cls(resource, name, Action.REMOVED, tuple(details))
+
+    @classmethod
+    def keep(cls, resource: str, name: str, why: str) -> Step:
+        """Return the step that leaves a resource as it is, and says why."""
+        return cls(resource, name, Action.UNCHANGED, (Difference("kept", None, why),))
+
     @property
     def does_something(self) -> bool:
-        """Whether the resource is created or changed."""
+        """Whether the resource is created, changed or removed."""
         return self.action is not Action.UNCHANGED
 
 
@@ -107,7 +123,8 @@ class Plan:
 
     def _summary(self, words: dict[Action, str]) -> str:
         counts = _count(self.steps)
-        return "Plan: " + ", ".join(f"{counts[action]} {words[action]}" for action in Action) + "."
+        told = (action for action in Action if counts[action] or action is not Action.REMOVED)
+        return "Plan: " + ", ".join(f"{counts[action]} {words[action]}" for action in told) + "."
 
 
 def _count(steps: Sequence[Step]) -> dict[Action, int]:

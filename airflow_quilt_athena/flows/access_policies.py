@@ -24,21 +24,38 @@ def plan_policies(
     """Return what has to be done for each document, and for documents of before that nobody needs."""
     changes = [_plan_policy(clients, account, document) for document in documents]
     number = len(documents) + 1
-    while (policy := _observe_policy(clients, account.policy_arn(policy_name(name, number)))) is not None:
+    while (policy := observe_policy(clients, account.policy_arn(policy_name(name, number)))) is not None:
         if is_ours(policy.get("Tags")):
             changes.append(_plan_removal(clients, policy))
         number += 1
     return changes
 
 
-def _observe_policy(clients: AwsClients, arn: str) -> Mapping[str, Any] | None:
+def plan_policy_removals(clients: AwsClients, account: Account, name: str) -> list[Change]:
+    """Return what has to be done for no document to be left: none that is not ours is touched."""
+    changes: list[Change] = []
+    number = 1
+    while (policy := observe_policy(clients, account.policy_arn(policy_name(name, number)))) is not None:
+        if is_ours(policy.get("Tags")):
+            arn = policy["Arn"]
+            step = Step.remove("policy", policy["PolicyName"])
+            changes.append(Change(step, lambda arn=arn: _remove(clients, arn)))  # type: ignore[misc]
+        else:
+            kept = Step.keep("policy", policy["PolicyName"], "somebody else made it")
+            changes.append(Change(kept, lambda: None))
+        number += 1
+    return changes
+
+
+def observe_policy(clients: AwsClients, arn: str) -> Mapping[str, Any] | None:
+    """Return a managed policy, or None."""
     answer = ask_unless(_NOT_THERE, lambda: clients.iam.get_policy(PolicyArn=arn), f"look at policy {arn}")
     return None if answer is None else dict(answer["Policy"])
 
 
 def _plan_policy(clients: AwsClients, account: Account, wanted: PolicyDocument) -> Change:
     arn = account.policy_arn(wanted.name)
-    policy = _observe_policy(clients, arn)
+    policy = observe_policy(clients, arn)
     if policy is None:
         step = Step.create("policy", wanted.name, compare_documents({}, wanted.document))
         return Change(step, lambda: _create(clients, wanted))

@@ -71,6 +71,22 @@ def plan_workgroup(clients: AwsClients, wanted: WantedWorkgroup) -> Change:
     return Change(step, lambda: _converge(clients, wanted))
 
 
+def plan_workgroup_removal(clients: AwsClients, account: Account, name: str) -> Change:
+    """Return what has to be done for the workgroup to be gone, if it is one that provisioning made."""
+    if observe_workgroup(clients, name) is None:
+        return Change(Step.converge("workgroup", name, ()), lambda: None)
+    if not _is_marked_as_ours(clients, account, name):
+        return Change(Step.keep("workgroup", name, "somebody else made it"), lambda: None)
+    return Change(
+        Step.remove("workgroup", name),
+        # With it go its query history and saved queries, as when it is deleted in the console.
+        lambda: ask(
+            lambda: clients.athena.delete_work_group(WorkGroup=name, RecursiveDeleteOption=True),
+            f"delete workgroup {name}",
+        ),
+    )
+
+
 def observe_workgroup(clients: AwsClients, name: str) -> Mapping[str, Any] | None:
     """Return the workgroup as GetWorkGroup answers, or None."""
 
@@ -113,7 +129,7 @@ def _refuse_foreign(clients: AwsClients, wanted: WantedWorkgroup, found: Mapping
             f"Workgroup {wanted.name} is disabled. Somebody turned it off: enable it, or name another one."
         )
     location = str(_settings_of(found)["result location"] or "")
-    ours = _is_marked_as_ours(clients, wanted)
+    ours = _is_marked_as_ours(clients, wanted.account, wanted.name)
     if _settings_of(found)["enforces its settings"] and not (ours and location == str(wanted.results)):
         raise ManualActionError(
             f"Workgroup {wanted.name} enforces its settings, with results at {location or 'no location'}. "
@@ -127,11 +143,9 @@ def _refuse_foreign(clients: AwsClients, wanted: WantedWorkgroup, found: Mapping
         )
 
 
-def _is_marked_as_ours(clients: AwsClients, wanted: WantedWorkgroup) -> bool:
-    arn = wanted.account.arn("athena", f"workgroup/{wanted.name}")
-    answer = ask(
-        lambda: clients.athena.list_tags_for_resource(ResourceARN=arn), f"read the tags of {wanted.name}"
-    )
+def _is_marked_as_ours(clients: AwsClients, account: Account, name: str) -> bool:
+    arn = account.arn("athena", f"workgroup/{name}")
+    answer = ask(lambda: clients.athena.list_tags_for_resource(ResourceARN=arn), f"read the tags of {name}")
     return is_ours(answer.get("Tags"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_quilt_athena.exceptions import QueryFailedError, QuiltAthenaError, RetryableError
+from airflow_quilt_athena.flows.changes import AwsClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 
 
@@ -61,6 +62,17 @@ class QuiltAthenaBaseOperator(BaseOperator):
             verify=self.verify,
             config=self.botocore_config,
         )
+
+
+def provisioning_clients(hook: QuiltAthenaHook) -> AwsClients:
+    """Return the clients that provisioning takes."""
+    athena, glue, s3, iam, sts = (hook.client(name) for name in ("athena", "glue", "s3", "iam", "sts"))
+    return AwsClients(athena, glue, s3, iam, sts)
+
+
+def one_or_many(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return what may be given alone or in a list."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @contextmanager

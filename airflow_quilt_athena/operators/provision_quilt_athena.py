@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.flows.changes import AwsClients
 from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
     QuiltAthenaBaseOperator,
     errors_as_airflow_sees_them,
+    one_or_many,
+    provisioning_clients,
 )
 
 
@@ -102,33 +103,21 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
-        client = self.hook.client
-        clients = AwsClients(
-            athena=client("athena"),
-            glue=client("glue"),
-            s3=client("s3"),
-            iam=client("iam"),
-            sts=client("sts"),
-        )
         with errors_as_airflow_sees_them():
-            return provision(clients, self._request, dry_run=self.plan_only).to_xcom()
+            return provision(provisioning_clients(self.hook), self._request, dry_run=self.plan_only).to_xcom()
 
     @property
     def _request(self) -> ProvisionRequest:
         return ProvisionRequest(
             results_bucket=self.results_bucket,
-            quilt_buckets=_many(self.quilt_buckets),
+            quilt_buckets=one_or_many(self.quilt_buckets),
             database=self.database,
             workgroup=self.workgroup,
             warehouse=S3Uri.parse(self.warehouse) if self.warehouse else None,
             source_database=self.source_database,
             policy_name=self.policy_name,
-            attach_to_roles=_many(self.attach_to_roles),
+            attach_to_roles=one_or_many(self.attach_to_roles),
             kms_key_arn=self.kms_key_arn,
             scan_cutoff_bytes=self.scan_cutoff_bytes,
             results_expire_after_days=self.results_expire_after_days,
         )
-
-
-def _many(one_or_many: str | Sequence[str]) -> tuple[str, ...]:
-    return (one_or_many,) if isinstance(one_or_many, str) else tuple(one_or_many)

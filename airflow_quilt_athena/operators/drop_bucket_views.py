@@ -1,0 +1,51 @@
+"""Take the tables and views of Quilt buckets away again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow_quilt_athena.flows.drop_bucket_views import DropRequest, drop_bucket_views
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
+from airflow_quilt_athena.operators.base import (
+    QuiltAthenaBaseOperator,
+    errors_as_airflow_sees_them,
+    one_or_many,
+)
+
+
+class DropBucketViewsOperator(QuiltAthenaBaseOperator):
+    """Drop what ``CreateBucketViewsOperator`` made for buckets: two tables and five views each.
+
+    Only definitions in Glue go; the files are Quilt's, and stay. A table of one of the names that reads other
+    files, or a view where a table is expected, is refused before anything is dropped.
+
+    :param bucket: one bucket, or many; the name only, without ``s3://``. (templated)
+    :param database: the Glue database of the tables and views. (templated)
+    :param dry_run: plan only.
+
+    Its XCom: ``changed``, and ``resources``, for each its ``resource``, ``name``, ``action`` (removed or
+    unchanged) and ``details``.
+    """
+
+    template_fields: Sequence[str] = ("bucket", "database", *AWS_TEMPLATE_FIELDS)
+    ui_color = "#e8eef3"
+
+    def __init__(
+        self,
+        *,
+        bucket: str | Sequence[str],
+        database: str = "quilt_query",
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.bucket = bucket
+        self.database = database
+        self.plan_only = dry_run  # BaseOperator has a method dry_run
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Plan, show the plan, carry it out unless it is a dry run."""
+        with errors_as_airflow_sees_them():
+            request = DropRequest(one_or_many(self.bucket), self.database.lower())
+            return drop_bucket_views(self.hook.client("glue"), request, dry_run=self.plan_only).to_xcom()
