@@ -128,16 +128,29 @@ def list_objects(
 
     :param after: start behind this key.
     """
-    request: dict[str, Any] = {"Bucket": folder.bucket, "Prefix": folder.key}
-    request |= {"StartAfter": after} if after else {}
+    request: dict[str, Any] = {"StartAfter": after} if after else {}
     request |= {"MaxKeys": page_size} if page_size else {}
-    while True:
-        page = ask(lambda: s3.list_objects_v2(**request), f"list {folder} in S3")
+    for page in _pages(s3, folder, request):
         for item in page.get("Contents", ()):
             yield Listed(item["Key"], item["LastModified"], int(item["Size"]))
+
+
+def list_folders(s3: S3Client, folder: S3Uri, *, start: str = "") -> Iterator[S3Uri]:
+    """Yield the folders right below a folder whose names begin with ``start``."""
+    below = S3Uri(folder.bucket, folder.folder.key + start)
+    for page in _pages(s3, below, {"Delimiter": "/"}):
+        for item in page.get("CommonPrefixes", ()):
+            yield S3Uri(folder.bucket, item["Prefix"])
+
+
+def _pages(s3: S3Client, place: S3Uri, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    request = {"Bucket": place.bucket, "Prefix": place.key, **request}
+    while True:
+        page = ask(lambda sent=request: s3.list_objects_v2(**sent), f"list {place} in S3")  # type: ignore[misc]
+        yield page
         if not page.get("IsTruncated"):
             return
-        request["ContinuationToken"] = page["NextContinuationToken"]
+        request = {**request, "ContinuationToken": page["NextContinuationToken"]}
 
 
 def delete_listed(s3: S3Client, bucket: str, keys: Sequence[str]) -> tuple[int, tuple[str, ...]]:

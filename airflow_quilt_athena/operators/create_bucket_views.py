@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_quilt_athena.core.quilt_views import ViewDefinition
+from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.bucket_sources import parse_source
 from airflow_quilt_athena.flows.bucket_views import (
     Refresh,
@@ -16,8 +17,9 @@ from airflow_quilt_athena.flows.bucket_views import (
     mark_views,
     plan_refresh,
 )
+from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
-from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them, one_or_many
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
 
 
@@ -38,9 +40,11 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
     :param source: what the views are built on: ``manifests``, tables of our own; ``quilt_tables``, those a
         Quilt platform keeps in ``source_database``; ``auto``, the platform's where there are any.
     :param source_database: the platform's database. (templated)
+    :param find_hidden: tell of packages whose names begin with ``_``, which Quilt allows and Athena does not
+        show; costs a listing of the bucket's namespaces, and one or two of each.
 
     Its XCom: ``changed``, and ``resources``, for each its ``resource``, ``name``, ``action`` (created,
-    changed or unchanged) and ``details``.
+    changed or unchanged) and ``details``; and ``hidden_packages``, by bucket.
 
     .. code-block:: python
 
@@ -66,6 +70,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         workgroup: str = "quilt-query",
         source: str = "auto",
         source_database: str | None = None,
+        find_hidden: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,13 +79,15 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         self.workgroup = workgroup
         self.source = source
         self.source_database = source_database
+        self.find_hidden = find_hidden
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out."""
         with errors_as_airflow_sees_them():
             refresh = plan_refresh(self.hook.client("glue"), self._request)
             self._show(refresh)
-            return self._apply(refresh, refresh.plan.to_xcom(), self.find_deadline(context))
+            report = {**refresh.plan.to_xcom(), "hidden_packages": self._find_hidden()}
+            return self._apply(refresh, report, self.find_deadline(context))
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after a deferral: mark the views just made, and make those that are left."""
@@ -94,7 +101,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
     @property
     def _request(self) -> RefreshRequest:
         return RefreshRequest(
-            buckets=(self.bucket,) if isinstance(self.bucket, str) else tuple(self.bucket),
+            buckets=one_or_many(self.bucket),
             database=self.database.lower(),  # as Glue keeps it
             workgroup=self.workgroup,
             source=parse_source(self.source, self.source_database),
@@ -116,6 +123,27 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         apply_views(self.hook.client("athena"), glue, self._request, refresh.views, wait=wait)
         self.log.info("Done in %.1f s.", time.monotonic() - started)
         return report
+
+    def _find_hidden(self) -> dict[str, list[str]]:
+        """Tell of packages that the views cannot show; by bucket, where there are any."""
+        hidden: dict[str, list[str]] = {}
+        for bucket in self._request.buckets if self.find_hidden else ():
+            try:
+                names = find_hidden_packages(self.hook.client("s3"), bucket)
+            except QuiltAthenaError as error:
+                # The views need no more than Glue and Athena; only this look does.
+                self.log.warning("Whether bucket %s has hidden packages could not be told: %s", bucket, error)
+                continue
+            if names:
+                hidden[bucket] = list(names)
+                self.log.warning(
+                    "Bucket %s has %d packages that no query sees, because Athena skips folders that begin "
+                    "with _ or a dot: %s",
+                    bucket,
+                    len(names),
+                    ", ".join(names),
+                )
+        return hidden
 
     def _show(self, refresh: Refresh) -> None:
         self.log.info("Tables and views:\n%s", refresh.plan.render(applied=False))
