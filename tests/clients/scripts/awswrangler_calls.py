@@ -34,6 +34,11 @@ def kinds_of_columns(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def read_partitions(**arguments: Any) -> Any:
+    """read_parquet_table of all partitions that Glue has: a filter makes awswrangler ask for their places."""
+    return _plain(wr.s3.read_parquet_table(partition_filter=lambda _: True, **arguments))
+
+
 def stop(sql: str, **arguments: Any) -> str:
     """Start a query, stop it at once, and wait for its end."""
     query_id = wr.athena.start_query_execution(sql, **arguments)
