@@ -40,6 +40,30 @@ _ACCESS = frozenset(
 )
 
 
+# S3's calls whose permission has another name (Service Authorization Reference, read 2026-11). Other services
+# name the permission and the resource themselves when they refuse.
+_S3_ACTIONS = {
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    "DeleteObjects": "DeleteObject",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListObjectsV2": "ListBucket",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+}
+_S3_SAME_NAME = frozenset(
+    {
+        "CreateBucket", "DeleteBucket", "DeleteObject", "GetBucketLocation", "GetBucketTagging", "GetObject",
+        "PutBucketTagging", "PutObject",
+    }
+)  # fmt: skip
+
+
 def error_code(error: ClientError) -> str:
     """Return AWS's name of the error, e.g. ``EntityNotFoundException``."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -69,6 +93,14 @@ def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def needed_action(error: ClientError) -> str:
+    """Return the permission that a refused call needs, as far as its name tells: S3 does not say it itself."""
+    operation = str(error.operation_name)
+    if operation in _S3_SAME_NAME or operation in _S3_ACTIONS:
+        return f"s3:{_S3_ACTIONS.get(operation, operation)}"
+    return operation
+
+
 def translate(error: Exception, doing: str) -> QuiltAthenaError:
     """Return our error for boto3's, saying what was being done; raise it ``from`` the one it came of.
 
@@ -78,7 +110,7 @@ def translate(error: Exception, doing: str) -> QuiltAthenaError:
         return RetryableError(f"Cannot {doing}: AWS gave no answer ({error}).")
     text = f"Cannot {doing}: {error_code(error)}: {error_message(error)}"
     if is_access(error):
-        return AccessError(f"{text} Grant the caller {error.operation_name}, or mend its credentials.")
+        return AccessError(f"{text} Grant the caller {needed_action(error)}, or mend its credentials.")
     if is_passing(error):
         return RetryableError(f"{text} Try again later.")
     return InvalidCallError(text)
