@@ -28,6 +28,8 @@ from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from airflow_quilt_athena.operators.partition_of_run import resolve_partition
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator, to_literal
+from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
+from airflow_quilt_athena.operators.sweep_generations import SweepGenerationsOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor, parse_query_execution_ids
 from tests.unit.athena_fake import FakeAthena, client_error
 
@@ -57,6 +59,16 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> FakeAthena:
 
 # ------------------------------------------------------------------ names that other people's code relies on
 
+GENERATIONS = {
+    "table": inspect.Parameter.empty,
+    "partitions": None,
+    "dry_run": False,
+    "database": "quilt_query",
+    "catalog_id": None,
+    "kms_key_arn": None,
+}
+GENERATIONS_TEMPLATED = {"table", "partitions", "database", "catalog_id", "kms_key_arn"}
+
 
 @pytest.mark.parametrize(
     ("cls", "parameters", "templated"),
@@ -74,14 +86,22 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> FakeAthena:
                 "location": None,
                 "file_format": None,
                 "compression": None,
+                "compression_level": None,
+                "bucketed_by": (),
+                "bucket_count": None,
+                "table_comment": None,
+                "column_comments": None,
                 "table_properties": None,
                 "on_empty": "publish",
                 "min_rows": None,
                 "checks": None,
+                "on_failed_audit": "keep",
                 "retain": "24h",
                 "writer": "auto",
                 "max_parallel_queries": 5,
                 "generations_location": None,
+                "catalog_id": None,
+                "kms_key_arn": None,
                 "quilt_revisions": None,
             },
             {
@@ -93,9 +113,13 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> FakeAthena:
                 "location",
                 "checks",
                 "generations_location",
+                "catalog_id",
+                "kms_key_arn",
                 "quilt_revisions",
             },
         ),
+        (SweepGenerationsOperator, GENERATIONS, GENERATIONS_TEMPLATED),
+        (RollbackPartitionsOperator, GENERATIONS, GENERATIONS_TEMPLATED),
         (
             QuiltAthenaQueryOperator,
             {
@@ -198,37 +222,90 @@ def test_a_run_without_any_partition_fails_and_shows_the_command() -> None:
         resolve_partition(None, context(partition_key=None, logical_date=None), date_format="%Y-%m-%d")
 
 
-# ------------------------------------------------------------------- refused before anything is asked of AWS
+# ---------------------------------------------------------------- refused before anything is written to AWS
+
+
+class LookedAt(FakeAthena):
+    """Also a Glue without tables and an S3 that nobody may write to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def get_work_group(self, **_: Any) -> dict[str, Any]:
+        self.calls.append("get_work_group")
+        return {"WorkGroup": {"Configuration": {"EnforceWorkGroupConfiguration": False}}}
+
+    def get_table(self, **_: Any) -> dict[str, Any]:
+        self.calls.append("get_table")
+        raise client_error("EntityNotFoundException")
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> LookedAt:
+    fake = LookedAt()
+    monkeypatch.setattr(QuiltAthenaHook, "client", lambda self, service: fake)
+    return fake
+
+
+def overwrite(**arguments: Any) -> CtasInsertOverwriteOperator:
+    fields: dict[str, Any] = {"query": "SELECT 1 AS a", "table": "t", "partition": {"dt": "x"}}
+    return CtasInsertOverwriteOperator(task_id="t", **(fields | arguments))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"partition": {}}, "partition={}"),
-        ({"replace": "table"}, 'replace="table"'),
-        ({"writer": "unload"}, 'writer="unload"'),
-        ({"quilt_revisions": {"bucket": "b"}}, "quilt_revisions"),
         ({"retain": "5m"}, "30m"),
         ({"on_empty": "shrug"}, "on_empty"),
+        ({"on_failed_audit": "shrug"}, "on_failed_audit"),
+        ({"replace": "rows"}, "replace is 'rows'"),
+        ({"writer": "copy"}, "writer is 'copy'"),
         ({"file_format": "AVRO"}, "file_format"),
         ({"location": "/tmp/x"}, "S3 URI"),
+        ({"generations_location": "/tmp/x"}, "S3 URI"),
         ({"table": "a.b.c"}, "catalog"),
+        ({"max_parallel_queries": 0}, "max_parallel_queries"),
+        ({"bucket_count": 3}, "go together"),
+        ({"compression_level": 3}, "only ZSTD"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_before_a_call(
+    aws: LookedAt, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        overwrite(**arguments).execute(context())
+    assert (aws.calls, aws.started) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"replace": "table"}, 'replace is "table"'),
         ({"query": "SELECT 1; SELECT 2"}, "2 statements"),
         ({"checks": {"c": "SELECT 1"}}, "staged"),
         ({"partition": {"dt": "None"}}, "None"),
+        ({"partition": {"dt": ""}}, "dt"),
+        ({"partition": ""}, "airflow dags trigger"),
+        ({"partition": "x"}, "no partition keys are given"),
     ],
 )
-def test_what_cannot_work_is_refused_before_a_call(
-    athena: FakeAthena, arguments: dict[str, Any], message: str
+def test_what_cannot_work_is_refused_after_no_more_than_a_look(
+    aws: LookedAt, arguments: dict[str, Any], message: str
 ) -> None:
-    called: list[str] = []
-    athena.get_work_group = lambda **_: called.append("get_work_group")  # type: ignore[assignment]
-    fields: dict[str, Any] = {"query": "SELECT 1 AS a", "table": "t", "partition": {"dt": "x"}}
-    operator = CtasInsertOverwriteOperator(task_id="t", **(fields | arguments))
     with pytest.raises(AirflowFailException, match=message):
-        operator.execute(context())
-    assert called == []
-    assert athena.started == []
+        overwrite(location="s3://lake/t/", **arguments).execute(context())
+    assert set(aws.calls) <= {"get_work_group", "get_table"}
+    assert aws.started == []
+
+
+@pytest.mark.parametrize("cls", [SweepGenerationsOperator, RollbackPartitionsOperator])
+def test_what_was_never_overwritten_is_neither_swept_nor_rolled_back(aws: LookedAt, cls: Any) -> None:
+    with pytest.raises(AirflowFailException, match=r"no table quilt_query\.t"):
+        cls(task_id="t", table="t").execute(context())
+    assert aws.calls == ["get_table"]
+    with pytest.raises(AirflowFailException, match="catalog"):
+        cls(task_id="t", table="a.b.c").execute(context())
 
 
 # --------------------------------------------------------------------------------------- waiting and killing
