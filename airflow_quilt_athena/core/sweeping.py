@@ -216,7 +216,12 @@ class _Sweep:
         )
 
     def _is_gone(self, change: Change, gone: set[str]) -> bool:
-        """Whether nothing is left at a change's previous place, of which it says how long it is kept."""
+        """Whether nothing is left at a change's previous place, of which it says how long it is kept.
+
+        What a rollback went back to is in use: whoever replaces it next says anew how long it is kept.
+        """
+        if change.previous_location in self._current:
+            return True
         attempt = Attempt.parse(change.previous_generation or "")
         owner = self._entries.get(attempt.entry_name) if attempt else None
         if owner is None or change.previous_location is None or not owner.owns(change.previous_location):
