@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from airflow_quilt_athena.core.attempts import Attempt
@@ -21,7 +22,7 @@ class Restoration:
 
     changes: tuple[Change, ...]
     owners: tuple[str, ...]
-    adopted: tuple[str, ...]  # folders of generation zero, which must still hold files
+    adopted: tuple[tuple[str, datetime], ...]  # folders of generation zero, and since when they are that
 
 
 def plan_rollback(
@@ -49,7 +50,9 @@ def plan_rollback(
             )
     if not chosen:
         raise ManualActionError("The journal knows of no overwrite to undo. Nothing was changed.")
-    changes, owners, adopted = [], set(), set()
+    changes: list[Change] = []
+    owners: set[str] = set()
+    adopted: dict[str, datetime] = {}
     for values, (entry, change) in sorted(chosen.items()):
         changes.append(_back(values, change, current.get(values)))
         if change.previous_location is None:
@@ -57,8 +60,8 @@ def plan_rollback(
         owner = _owner(entries, entry, change)
         owners.add(owner.name)
         if not owner.owns(change.previous_location):
-            adopted.add(change.previous_location)
-    return Restoration(tuple(changes), tuple(sorted(owners)), tuple(sorted(adopted)))
+            adopted[change.previous_location] = owner.published_at or owner.created_at
+    return Restoration(tuple(changes), tuple(sorted(owners)), tuple(sorted(adopted.items())))
 
 
 def _moment(entry: Entry) -> Any:

@@ -32,7 +32,13 @@ _TABLE_INPUT_FIELDS = (
     "Parameters",
     "TargetTable",
 )
-_COMPRESSION_PARAMETERS = ("write.compression", "write_compression", "parquet.compression", "orc.compress")
+_COMPRESSION_PARAMETERS = (
+    "write.compression",
+    "write_compression",
+    "parquet.compression",
+    "orc.compress",
+    "compressionType",  # awswrangler's; crawlers write "none" there, whatever the files are
+)
 
 
 class FileFormat(Enum):
@@ -132,7 +138,7 @@ class Table:
     def compression(self) -> str | None:
         """The compression recorded with the table, if any."""
         for name in _COMPRESSION_PARAMETERS:
-            if self.parameters.get(name):
+            if self.parameters.get(name, "none").lower() != "none":
                 return self.parameters[name].upper()
         return None
 

@@ -94,7 +94,7 @@ def _status(error: ClientError) -> int:
 
 
 def needed_action(error: ClientError) -> str:
-    """Return the permission that a refused call needs, as far as its name tells: S3 does not say it itself."""
+    """Return the permission that a refused call needs, as far as it is known: S3 does not say it."""
     operation = str(error.operation_name)
     if operation in _S3_SAME_NAME or operation in _S3_ACTIONS:
         return f"s3:{_S3_ACTIONS.get(operation, operation)}"

@@ -25,7 +25,7 @@ from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError,
 from airflow_quilt_athena.flows import glue as catalog
 from airflow_quilt_athena.flows.clients import LakeClients
 from airflow_quilt_athena.flows.journal import Journal, new_nonce
-from airflow_quilt_athena.flows.objects import list_objects
+from airflow_quilt_athena.flows.natural_files import is_old, list_natural
 from airflow_quilt_athena.flows.publishing import Current, Partitions, Publisher, choose, selection_of_any
 
 log = logging.getLogger(__name__)
@@ -109,18 +109,25 @@ class _Rollback:
         entries = self._journal.read_all(self._journal.names())
         self._latest = max((e.published_at for e in entries.values() if e.published_at), default=None)
         plan = plan_rollback(entries, self._all(), wanted)
-        for folder in plan.adopted:
-            if next(list_objects(self._clients.s3, S3Uri.parse(folder), page_size=1), None) is None:
-                raise ManualActionError(
-                    f"There are no files at {folder}, where a partition was before its first overwrite: "
-                    "something else removed them. Nothing was changed. Write the partition again instead."
-                )
+        for folder, flipped_at in plan.adopted:
+            self._refuse_changed(folder, flipped_at)
         if not self._table.partition_keys and plan.changes[0].location is None:
             raise ManualActionError(
                 f"Table {self._table.name} was made by the overwrite to undo. Nothing was changed. Drop the "
                 "table by hand, if that is what is wanted."
             )
         return plan
+
+    def _refuse_changed(self, folder: str, flipped_at: datetime) -> None:
+        """Raise ManualActionError unless a folder holds what a partition had before its first overwrite."""
+        listed = list(list_natural(self._clients.s3, self._journal.base, S3Uri.parse(folder)))
+        newer = [found for found in listed if not is_old(found, flipped_at)]
+        if newer or not listed:
+            what = f"{len(newer)} files were written there since" if newer else "its files were removed"
+            raise ManualActionError(
+                f"A partition was at {folder} before its first overwrite, and {what}, by something else. "
+                "Nothing was changed. Write the partition again instead."
+            )
 
     def _all(self) -> Current:
         if not self._table.partition_keys:

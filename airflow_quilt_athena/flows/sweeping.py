@@ -7,25 +7,31 @@ and rollback; looks at Glue again when it has won; and deletes keys that it list
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 from airflow_quilt_athena.core.attempts import Attempt
-from airflow_quilt_athena.core.changes import location_of
+from airflow_quilt_athena.core.changes import generation_of, location_of
 from airflow_quilt_athena.core.journal import Entry, State
 from airflow_quilt_athena.core.query_states import PENDING
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.selection import Values
-from airflow_quilt_athena.core.sweeping import ABANDONED_AFTER, Removal, SweepPlan, plan_sweep
-from airflow_quilt_athena.core.tables import GENERATIONS_FOLDER, Table, TableName
+from airflow_quilt_athena.core.selection import identity
+from airflow_quilt_athena.core.sweeping import ABANDONED_AFTER, Removal, SweepPlan, Wanted, plan_sweep
+from airflow_quilt_athena.core.tables import Table, TableName
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
 from airflow_quilt_athena.flows import glue as catalog
 from airflow_quilt_athena.flows.clients import LakeClients
 from airflow_quilt_athena.flows.completion import observe_queries
 from airflow_quilt_athena.flows.journal import Journal, JournalConflict
+from airflow_quilt_athena.flows.natural_files import (
+    count_foreign,
+    find_foreign_files,
+    is_old,
+    list_natural,
+    natural_folder,
+)
 from airflow_quilt_athena.flows.objects import Listed, delete_listed, list_objects
 from airflow_quilt_athena.flows.patience import ask
 from airflow_quilt_athena.flows.publishing import Partitions, Publisher, choose, selection_of_any
@@ -35,9 +41,6 @@ log = logging.getLogger(__name__)
 
 _MOST_REPLACED = 20  # generations that an overwrite looks after by itself; the others are the sweep's
 _LONGEST_CHAIN = 50
-_MOST_LISTED = 1000
-
-Locations = Callable[[], set[str]]
 
 
 @dataclass
@@ -91,7 +94,8 @@ def sweep_generations(
     moment = now or journal.clock.now()
     wanted = choose(table, partitions) or (lambda values: True)
     plan = plan_sweep(entries, _locations(clients, table), moment, wanted=wanted)
-    work = _Sweeping(clients, journal, table, SweepResult(dry_run), lambda: _locations(clients, table))
+    work = _Sweeping(clients, journal, table, SweepResult(dry_run))
+    work.look_for_foreign_files(entries, wanted)
     if dry_run:
         work.tell(plan)
     else:
@@ -111,58 +115,30 @@ def _locations(clients: LakeClients, table: Table) -> set[str]:
 def sweep_replaced(clients: LakeClients, journal: Journal, name: TableName, entry: Entry) -> None:
     """Remove what this overwrite replaced, and what that had replaced, as far as its time is over.
 
-    Only generations of our own, and only a few: the rest is for the sweep. Trouble is logged, not raised.
+    Only for a few partitions: the rest is for the sweep. Trouble is logged, not raised.
     """
     try:
         chain = _read_chain(journal, entry)
-        _tell_of_foreign_files(journal, entry, chain)
-        values = {change.values for change in entry.changes}
-        here = {change.location for change in entry.changes if change.location}
-        plan = plan_sweep(chain, here, journal.clock.now(), wanted=values.__contains__, adopted=False)
-        removals = [removal for removal in plan.remove if removal.entry.name != entry.name]
-        table = catalog.observe_table(clients.glue, name) if removals else None
+        table = catalog.observe_table(clients.glue, name) if len(chain) > 1 else None
         if table is None:
             return
-        publisher = Publisher(clients.glue, journal, name, table, selection_of_any(table))
-
-        def look_again() -> set[str]:
-            partitions = publisher.observe_these(sorted(values)).values()
-            return {location for location in map(location_of, partitions) if location}
-
-        _Sweeping(clients, journal, table, SweepResult(dry_run=False), look_again).remove(removals)
+        foreign = find_foreign_files(journal.s3, journal.base, table.partition_keys, entry, chain)
+        for partition, folder, count in foreign:
+            log.warning(
+                "%d files were written below %s since partition %s was first overwritten here, by something "
+                "that does not ask Glue where the partition is. Athena does not read them; they were left as "
+                "they are.",
+                count,
+                folder,
+                partition,
+            )
+        values = {change.values for change in entry.changes}
+        here = {change.location for change in entry.changes if change.location}
+        plan = plan_sweep(chain, here, journal.clock.now(), wanted=values.__contains__)
+        work = _Sweeping(clients, journal, table, SweepResult(dry_run=False))
+        work.remove([removal for removal in plan.remove if removal.entry.name != entry.name])
     except QuiltAthenaError as error:
         log.warning("What table %s had before could not be cleaned up: %s", entry.table, error)
-
-
-def _tell_of_foreign_files(journal: Journal, entry: Entry, chain: Mapping[str, Entry]) -> None:
-    """Log what lies where tools that do not ask Glue write: a reader of the table does not see it.
-
-    Only for a few partitions, and only where a generation of ours was; the sweep tells of all.
-    """
-    ours = [change for change in entry.changes if change.previous_generation is not None]
-    for change in ours[:_MOST_REPLACED]:
-        folders = {folder for older in chain.values() for folder in _adopted(older, change.values)}
-        for folder in sorted(folders):
-            adopted_at = min(e.published_at for e in chain.values() if e.adopts(folder) and e.published_at)
-            listed = list_objects(journal.s3, S3Uri.parse(folder))
-            hidden = journal.base / f"{GENERATIONS_FOLDER}/"
-            count = sum(
-                found.modified_at >= adopted_at.replace(microsecond=0) and not _lies_below(found, [hidden])
-                for found in islice(listed, _MOST_LISTED)
-            )
-            if count:
-                log.warning(
-                    "%d files were written below %s since partition %s was first overwritten here, by "
-                    "something that does not ask Glue where the partition is. Athena does not read them; "
-                    "they were left as they are.",
-                    count,
-                    folder,
-                    change.values,
-                )
-
-
-def _adopted(entry: Entry, values: Values) -> tuple[str, ...]:
-    return tuple(folder for c in entry.changes if c.values == values for folder in c.adopted)
 
 
 def _read_chain(journal: Journal, entry: Entry) -> dict[str, Entry]:
@@ -194,13 +170,35 @@ class _Sweeping:
         journal: Journal,
         table: Table,
         result: SweepResult,
-        look_again: Locations,
     ) -> None:
         self._clients = clients
         self._journal = journal
         self._table = table
-        self._look_again = look_again
         self.result = result
+
+    def look_for_foreign_files(self, entries: Mapping[str, Entry], wanted: Wanted) -> None:
+        """Count what others have written where overwritten partitions were: nobody reads it, and it stays."""
+        base, keys = self._table.base, self._table.partition_keys
+        partitions = catalog.list_partitions(self._clients.glue, self._table) if keys else [self._table.raw]
+        current = [(identity(keys, raw.get("Values") or ()), raw) for raw in partitions]
+        ours = [
+            natural_folder(base, keys, values)
+            for values, raw in current
+            if generation_of(raw) and wanted(values)
+        ]
+        others = self._other_tables(base)
+        listed = (
+            found for found in list_natural(self._clients.s3, base, base) if not _lies_below(found, others)
+        )
+        locations = [location for location in (location_of(raw) for _, raw in current) if location]
+        self.result.foreign = count_foreign(base, listed, entries, ours, locations)
+        for folder, count in self.result.foreign.items():
+            log.warning(
+                "%d files below %s were written since it was first overwritten here, by something that does "
+                "not ask Glue. No partition points at them; they stay.",
+                count,
+                folder,
+            )
 
     def tell(self, plan: SweepPlan) -> None:
         """Count what would go."""
@@ -242,9 +240,22 @@ class _Sweeping:
         taken = [(removal, entry) for removal in removals if (entry := self._take(removal)) is not None]
         if not taken:
             return
-        current = self._look_again()
+        current = self._look_again(taken)
         for removal, entry in taken:
             self._empty(removal, entry, current)
+
+    def _look_again(self, taken: Sequence[tuple[Removal, Entry]]) -> set[str]:
+        """Return where Glue points now, as far as it can concern what is to go.
+
+        Only partitions of an attempt can point into its own folder; into others any may.
+        """
+        keys = self._table.partition_keys
+        if not keys or not all(entry.owns(folder) for removal, entry in taken for folder in removal.folders):
+            return _locations(self._clients, self._table)
+        values = sorted({change.values for _, entry in taken for change in entry.changes})
+        selection = selection_of_any(self._table)
+        found = catalog.observe_partitions(self._clients.glue, self._table, selection, values).values()
+        return {location for location in map(location_of, found) if location}
 
     def _take(self, removal: Removal) -> Entry | None:
         entry = removal.entry
@@ -288,24 +299,13 @@ class _Sweeping:
         """List what may go: of an own folder all, of an adopted one what is older than the overwrite."""
         place = S3Uri.parse(folder)
         inside = [S3Uri.parse(location) for location in current if place.contains(S3Uri.parse(location))]
-        listed = [found for found in list_objects(self._clients.s3, place) if not _lies_below(found, inside)]
         if entry.owns(folder):
-            return listed
-        hidden = self._table.base / f"{GENERATIONS_FOLDER}/"
-        others = [hidden, *self._other_tables(place)]
-        kept_apart = [found for found in listed if not _lies_below(found, others)]
-        # S3 tells whole seconds: what is of the second of the flip may be newer, and stays.
-        flipped_at = (entry.published_at or entry.created_at).replace(microsecond=0)
-        old = [found for found in kept_apart if found.modified_at < flipped_at]
-        if len(old) < len(kept_apart):
-            self.result.foreign[folder] = len(kept_apart) - len(old)
-            log.warning(
-                "%d files below %s were written since our overwrite, by something else. They are in no "
-                "partition and stay.",
-                len(kept_apart) - len(old),
-                folder,
-            )
-        return old
+            listed = list_objects(self._clients.s3, place)
+            return [found for found in listed if not _lies_below(found, inside)]
+        flipped_at = entry.published_at or entry.created_at
+        kept = [*inside, *self._other_tables(place)]
+        natural = list_natural(self._clients.s3, self._table.base, place)
+        return [found for found in natural if is_old(found, flipped_at) and not _lies_below(found, kept)]
 
     def _other_tables(self, place: S3Uri) -> list[S3Uri]:
         """Return the folders of the database's other tables that lie below a place."""

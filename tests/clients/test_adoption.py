@@ -343,11 +343,6 @@ def test_a_whole_table_that_awswrangler_overwrites_is_its_own_again_and_can_be_t
     assert days.stored() == days.read() == now
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="once a sweep has forgotten the overwrite that adopted a folder, nobody looks there any more",
-)
 def test_what_awswrangler_writes_is_told_also_after_a_sweep(
     days: Wrangled, warnings_of_ours: Callable[[], list[str]]
 ) -> None:
@@ -474,9 +469,6 @@ def codec(place: Place, location: str) -> str:
     return str(po.ORCFile(body).compression) if "orc" in serde else ""
 
 
-UNREAD = pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the property compressionType is not read"
-)
 LINES = {"orient": "records", "lines": True, "index": False}
 
 
@@ -496,10 +488,10 @@ def test_every_format_of_awswranglers_that_can_be_written_is_taken_over(
     ("function", "compression"),
     [
         ("s3.to_parquet", "GZIP"),
-        pytest.param("s3.to_parquet", "SNAPPY", marks=UNREAD),
-        pytest.param("s3.to_parquet", "ZSTD", marks=UNREAD),
+        ("s3.to_parquet", "SNAPPY"),
+        ("s3.to_parquet", "ZSTD"),
         ("s3.to_orc", "ZLIB"),
-        pytest.param("s3.to_orc", "SNAPPY", marks=UNREAD),
+        ("s3.to_orc", "SNAPPY"),
     ],
 )
 def test_awswranglers_compression_is_kept(
