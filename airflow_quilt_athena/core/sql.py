@@ -121,8 +121,9 @@ def tokenize(sql: str, dialect: Dialect = Dialect.TRINO) -> tuple[Token, ...]:
 def _token_at(sql: str, position: int, dialect: Dialect) -> Token:
     if dialect is Dialect.HIVE and sql[position] == "'":
         string = _HIVE_STRING.match(sql, position)
-        if string:
-            return Token(TokenKind.STRING, string.group(), position)
+        if string is None:  # open in Hive, also where it would be closed in Trino
+            raise _not_closed("string literal", sql, position)
+        return Token(TokenKind.STRING, string.group(), position)
     match = _TOKEN.match(sql, position)
     # The last branch takes any character, so a match there always is.
     kind = TokenKind(match.lastgroup) if match else TokenKind.SYMBOL
@@ -135,9 +136,13 @@ def _token_at(sql: str, position: int, dialect: Dialect) -> Token:
 def _refuse_open(sql: str, position: int) -> None:
     what = "comment" if sql.startswith("/*", position) else _OPENERS.get(sql[position])
     if what:
-        line = sql.count("\n", 0, position) + 1
-        column = position - (sql.rfind("\n", 0, position) + 1) + 1
-        raise SqlTextError(f"The {what} that starts at line {line}:{column} is not closed.")
+        raise _not_closed(what, sql, position)
+
+
+def _not_closed(what: str, sql: str, position: int) -> SqlTextError:
+    line = sql.count("\n", 0, position) + 1
+    column = position - (sql.rfind("\n", 0, position) + 1) + 1
+    return SqlTextError(f"The {what} that starts at line {line}:{column} is not closed.")
 
 
 def split_statements(sql: str, dialect: Dialect = Dialect.TRINO) -> tuple[str, ...]:

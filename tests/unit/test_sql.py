@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,15 +22,31 @@ texts = st.text(st.characters(blacklist_characters="\x00", blacklist_categories=
 
 
 @given(texts, st.sampled_from(Dialect))
-def test_a_quoted_literal_is_one_token_whatever_it_holds(text: str, dialect: Dialect) -> None:
+def test_a_quoted_literal_is_one_token_that_means_the_text(text: str, dialect: Dialect) -> None:
     (token,) = tokenize(quote_literal(text, dialect), dialect)
     assert token.kind is TokenKind.STRING
+    inside = token.text[1:-1]
+    # Trino doubles quotes; Hive lets a backslash stand before what means itself.
+    meant = inside.replace("''", "'") if dialect is Dialect.TRINO else re.sub(r"(?s)\\(.)", r"\1", inside)
+    assert meant == text
 
 
 @given(texts, st.sampled_from(Dialect))
-def test_a_quoted_identifier_is_one_token_whatever_it_holds(text: str, dialect: Dialect) -> None:
+def test_a_quoted_identifier_is_one_token_that_means_the_text(text: str, dialect: Dialect) -> None:
     (token,) = tokenize(quote_identifier(text, dialect), dialect)
     assert token.kind is (TokenKind.QUOTED if dialect is Dialect.TRINO else TokenKind.BACKTICK)
+    mark = token.text[0]
+    assert token.text[1:-1].replace(mark * 2, mark) == text
+
+
+@given(st.lists(st.tuples(texts, st.booleans()), min_size=1, max_size=4), st.sampled_from(Dialect))
+def test_quoted_texts_side_by_side_stay_apart(parts: list[tuple[str, bool]], dialect: Dialect) -> None:
+    quoted = [
+        quote_literal(text, dialect) if literal else quote_identifier(text, dialect)
+        for text, literal in parts
+    ]
+    tokens = tokenize(", ".join(quoted), dialect)
+    assert [token.text for token in tokens if token.text not in {",", " "}] == quoted
 
 
 @given(st.text(), st.sampled_from(Dialect))
@@ -77,6 +95,11 @@ def test_statements_are_cut_at_real_semicolons_only(sql: str, statements: tuple[
 def test_a_backslash_escapes_in_hive_only() -> None:
     assert split_statements(r"COMMENT 'it\'s; one'", Dialect.HIVE) == (r"COMMENT 'it\'s; one'",)
     assert split_statements(r"SELECT 'a\'; SELECT 2") == (r"SELECT 'a\'", "SELECT 2")
+
+
+def test_a_string_that_ends_in_a_backslash_is_open_in_hive() -> None:
+    with pytest.raises(SqlTextError, match="string literal that starts at line 2:9"):
+        tokenize("SELECT\nCOMMENT 'a\\'", Dialect.HIVE)
 
 
 @pytest.mark.parametrize("sql", ["SELECT 'a", 'SELECT "a', "SELECT `a", "SELECT 1 /* a"])
