@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -97,6 +98,11 @@ def test_an_entry_is_read_back_as_it_was_written(written: Entry) -> None:
     assert read == written
     assert read.writer == written.writer
     assert read.render() == written.render()
+
+
+def test_what_glue_answers_in_other_types_is_kept_as_text() -> None:
+    kept = entry(changes=(change("1", previous={"Parameters": {"since": Decimal("1.5")}}),))
+    assert json.loads(kept.render())["changes"][0]["previous"] == {"Parameters": {"since": "1.5"}}
 
 
 def test_who_wrote_an_entry_does_not_make_it_another() -> None:

@@ -18,10 +18,11 @@ from airflow_quilt_athena.core.overwrite import (
     plan_format,
     refuse_other_location,
 )
+from airflow_quilt_athena.core.quilt_revisions import Interval
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.tables import FileFormat, TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
-from tests.unit.lake_examples import request, table
+from tests.unit.lake_examples import NOON, request, table
 
 # -------------------------------------------------------------------------------------- refused at once
 
@@ -84,6 +85,7 @@ CHANGED: dict[str, Any] = {
     "generations_location": S3Uri("b", "g/"),
     "catalog_id": "123456789012",
     "kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/k",
+    "quilt_revisions": Interval("b", NOON, NOON + timedelta(days=1)),
 }
 TOGETHER = {
     "bucketed_by": {"bucket_count": 2},
