@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -110,9 +111,14 @@ class Lab:
         """Return the queries started since the calls were last cleared."""
         return [call for call in self.aws.calls if call.operation == "StartQueryExecution"]
 
+    @property
+    def hook(self) -> QuiltAthenaHook:
+        """The hook that tasks run with, made once: making its clients takes longer than most queries."""
+        return _hook(self.aws.endpoint_url)
+
     def run_task(self, operator: Any, **facts: Any) -> Ran:
-        """Run a task with clients that are there already: making them takes longer than most queries."""
-        operator.__dict__["hook"] = _hook(self.aws.endpoint_url)
+        """Run a task with clients that are there already."""
+        operator.__dict__["hook"] = self.hook
         return run_task(operator, **facts)
 
 
@@ -126,19 +132,28 @@ class Ran:
     deferrals: int = 0
 
 
-def run_task(operator: Any, **facts: Any) -> Ran:
-    """Execute as a worker does; a deferral waits for its trigger and resumes.
+def run_task(
+    operator: Any,
+    *,
+    run_id: str = "run",
+    clears: int = 0,
+    xcoms: dict[str, Any] | None = None,
+    **facts: Any,
+) -> Ran:
+    """Execute as a worker does; a deferral waits for its trigger and resumes in an operator of its own.
 
+    :param clears: how often the task was cleared, by which Airflow raises ``max_tries``.
+    :param xcoms: is filled with what the task pushes, also when it fails.
     :param facts: what the context of the run holds besides.
     """
-    xcoms: dict[str, Any] = {}
+    xcoms = {} if xcoms is None else xcoms
     events = OutletEventAccessors()
     ti = SimpleNamespace(
         dag_id="dag",
         task_id=operator.task_id,
         map_index=-1,
-        run_id="run",
-        max_tries=0,
+        run_id=run_id,
+        max_tries=clears,
         start_date=datetime.now(UTC),
         xcom_push=lambda key, value: xcoms.update({key: value}),
     )
@@ -150,13 +165,15 @@ def run_task(operator: Any, **facts: Any) -> Ran:
     }
     deferrals = 0
     result: Any = None
+    fresh = copy.copy(operator)  # another process goes on, with the task as it was written
     step: Callable[[], Any] | None = partial(operator.execute, context)
     while step is not None:
         try:
             result, step = step(), None
         except TaskDeferred as deferred:
             deferrals += 1
-            step = partial(getattr(operator, deferred.method_name), context, event=fire(deferred.trigger))
+            resumed = getattr(copy.copy(fresh), deferred.method_name)
+            step = partial(resumed, context, event=fire(deferred.trigger))
     return Ran(result, xcoms, events, deferrals)
 
 

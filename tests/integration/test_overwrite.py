@@ -1,61 +1,41 @@
-"""Insert overwrite on a running local Athena. Expected rows are the Python values that were put in."""
+"""Insert overwrite on a running local Athena: one partition, replaced whole.
+
+Expected rows are the Python values that were put in.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, Asset
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
-from airflow_quilt_athena.local import Fault, LocalAthena
+from airflow_quilt_athena.local import Fault
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
-from tests.integration.lab import Lab, Ran, Rows, connection, run_task
+from tests.integration.lab import Lab, run_task
+from tests.integration.overwriting import (
+    BASE,
+    GENERATIONS,
+    JOURNAL,
+    literal,
+    overwrite,
+    queries,
+    registered,
+    requests_to,
+    rollback,
+    select,
+    stored,
+    sweep,
+    table,
+    temporary_tables,
+    values,
+)
 
 pytestmark = pytest.mark.integration
 
-
-@pytest.fixture
-def lab(aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    opened = Lab.open(aws, unique)
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(aws))
-    yield opened
-    aws.set_faults()
-    aws.set_latency({})
-
-
-def values(*rows: tuple[int, str]) -> str:
-    """A query of literal rows."""
-    cells = ", ".join(f"({number}, {literal(text)})" for number, text in rows)
-    return f"SELECT * FROM (VALUES {cells}) AS t (id, note)"
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def overwrite(lab: Lab, query: str, partition: Any = None, **arguments: Any) -> Ran:
-    given: dict[str, Any] = {
-        "task_id": "overwrite",
-        "query": query,
-        "table": "orders",
-        "partition": {"dt": "2026-01-01"} if partition is None else partition,
-        "database": lab.database,
-        "workgroup": lab.workgroup,
-        "location": f"s3://{lab.bucket}/warehouse/orders/",
-    }
-    return lab.run_task(CtasInsertOverwriteOperator(**(given | arguments)))
-
-
-def stored(lab: Lab, columns: str = "id, note, dt") -> Rows:
-    return lab.rows(f"SELECT {columns} FROM orders")
-
-
-def temporary_tables(lab: Lab) -> set[str]:
-    return {name for name in lab.tables() if name.startswith("tmp_quilt_")}
-
-
-# -------------------------------------------------------------------------------------------- replacing
+# -------------------------------------------------------------------------------------------------- replacing
 
 
 def test_the_first_run_makes_the_table_and_the_second_replaces_its_partition(lab: Lab) -> None:
@@ -138,8 +118,7 @@ def test_a_partition_that_something_else_wrote_is_replaced_and_its_files_stay(la
     assert natural
     assert natural <= lab.keys("warehouse/")
     assert ran.result["partitions"][0]["previous_location"].rstrip("/") == f"{root}dt=2026-01-01"
-    table = lab.client("glue").get_table(DatabaseName=lab.database, Name="orders")["Table"]
-    assert table["Parameters"]["quilt_athena.base"] == root
+    assert table(lab)["Parameters"]["quilt_athena.base"] == root
 
 
 def test_repairing_the_table_finds_nothing_to_double(lab: Lab) -> None:
@@ -149,7 +128,7 @@ def test_repairing_the_table_finds_nothing_to_double(lab: Lab) -> None:
     assert stored(lab) == [("2", "b", "2026-01-01")]
 
 
-# ------------------------------------------------------------------------------------------------ values
+# ----------------------------------------------------------------------------------------------------- values
 
 
 @pytest.mark.parametrize(
@@ -187,8 +166,7 @@ def test_a_partition_registered_under_another_spelling_is_replaced_not_doubled(l
     lab.run(
         f"CREATE TABLE other WITH (external_location = '{place}', format = 'PARQUET') AS {values((9, 'z'))}"
     )
-    table = lab.client("glue").get_table(DatabaseName=lab.database, Name="orders")["Table"]
-    descriptor = table["StorageDescriptor"] | {"Location": place}
+    descriptor = table(lab)["StorageDescriptor"] | {"Location": place}
     lab.client("glue").create_partition(
         DatabaseName=lab.database,
         TableName="orders",
@@ -215,264 +193,201 @@ def test_a_partition_without_a_value_is_refused(lab: Lab, value: Any) -> None:
     assert lab.keys("warehouse/") == set()
 
 
-# ---------------------------------------------------------------------------------------------- columns
-
-
-def test_columns_are_matched_by_name_not_by_place(lab: Lab) -> None:
-    overwrite(lab, "SELECT 'a' AS left_side, 'b' AS right_side")
-    overwrite(lab, "SELECT 'B' AS right_side, 'A' AS left_side")
-    assert stored(lab, "left_side, right_side") == [("A", "B")]
-
-
-def test_only_coercions_that_lose_nothing_are_made(lab: Lab) -> None:
-    first = "SELECT CAST(1 AS bigint) AS n, CAST(1 AS double) AS x, 'abc' AS s, CAST(1 AS decimal(12,2)) AS d"
-    overwrite(lab, first)
-    overwrite(lab, "SELECT CAST(2 AS integer) AS n, CAST(2 AS real) AS x, 'longer text' AS s, 2 AS d")
-    assert stored(lab, "n, x, s, d") == [("2", "2.0", "longer text", "2.00")]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "difference"),
-    [
-        ("CAST(1 AS bigint) AS n", "CAST(1.9 AS double) AS n", "n"),
-        ("DATE '2026-01-01' AS n", "TIMESTAMP '2026-01-01 12:34:56.000' AS n", "n"),
-        ("CAST('a' AS char(1)) AS n", "'abc' AS n", "n"),
-        ("CAST(1 AS decimal(4,1)) AS n", "CAST(1.25 AS decimal(4,2)) AS n", "n"),
-        ("1 AS n", "1 AS m", "m: not a column of the table"),
-        ("1 AS n", "1 AS n, 2 AS extra", "extra: not a column of the table"),
-        ("1 AS n, 2 AS gone", "1 AS n", r"gone \(int\): missing in the result"),
-        ("1 AS n", "1 AS n, 1 AS n", "n: 2 times in the result"),
-        ("1 AS n", "1 AS n, '2026-01-01' AS dt", "dt: a partition key with a value given"),
-        (
-            "CAST(ROW(1, 2) AS ROW(a integer, b integer)) AS n",
-            "CAST(ROW(1, 2) AS ROW(b integer, a integer)) AS n",
-            "n",
-        ),
-    ],
-)
-def test_columns_that_do_not_fit_are_refused_with_the_difference(
-    lab: Lab, first: str, second: str, difference: str
-) -> None:
-    overwrite(lab, f"SELECT {first}")
-    before = lab.partitions("orders")
-    with pytest.raises(AirflowFailException, match=f"(?s)does not fit table.*{difference}"):
-        overwrite(lab, f"SELECT {second}")
-    assert lab.partitions("orders") == before
-    assert temporary_tables(lab) == set()
-
-
-def test_a_partition_key_in_the_first_result_is_refused(lab: Lab) -> None:
-    with pytest.raises(AirflowFailException, match="dt"):
-        overwrite(lab, "SELECT 1 AS id, '2026-01-01' AS dt")
-    assert lab.tables() == set()
-
-
-def test_a_length_of_the_first_result_does_not_cut_later_ones(lab: Lab) -> None:
-    overwrite(lab, "SELECT CAST('abc' AS varchar(3)) AS s")
-    overwrite(lab, "SELECT 'a much longer text' AS s")
-    assert stored(lab, "s") == [("a much longer text",)]
-
-
-@pytest.mark.parametrize("tail", [";", " -- as it comes", "\n/* done */ ;\n"])
-def test_a_semicolon_or_comment_at_the_end_does_no_harm(lab: Lab, tail: str) -> None:
-    for _ in range(2):
-        overwrite(lab, values((1, "a;b")) + tail)
-    assert stored(lab, "id, note") == [("1", "a;b")]
-
-
-@pytest.mark.parametrize(
-    ("file_format", "compression"),
-    [("PARQUET", "ZSTD"), ("PARQUET", None), ("ORC", "ZLIB"), ("JSON", "GZIP"), ("TEXTFILE", None)],
-)
-def test_every_format_reads_back_what_was_written(
-    lab: Lab, file_format: str, compression: str | None
-) -> None:
-    query = (
-        "SELECT * FROM (VALUES (1, 'ä, \"b\"', 1.5e0, DATE '2026-01-02'), (2, NULL, NULL, NULL)) "
-        "AS t (n, s, x, d)"
-    )
-    for _ in range(2):
-        overwrite(lab, query, file_format=file_format, compression=compression)
-    assert stored(lab, "n, s, x, d") == [
-        ("1", 'ä, "b"', "1.5", "2026-01-02"),
-        ("2", None, None, None),
-    ]
-
-
-@pytest.mark.parametrize("text", ["two\nlines", "field\x01delimiter", "\\N"])
-def test_a_text_table_refuses_what_it_would_read_back_as_something_else(lab: Lab, text: str) -> None:
-    overwrite(lab, values((1, "plain")), file_format="TEXTFILE")
-    with pytest.raises(AirflowFailException, match="cannot be kept in a TEXTFILE table"):
-        overwrite(lab, values((2, text)))
-    assert stored(lab, "id, note") == [("1", "plain")]
-
-
-# ------------------------------------------------------------------------------------------------ audit
-
-EMPTY = "SELECT 1 AS id, 'x' AS note WHERE 1 = 0"
-
-
-def test_an_empty_result_empties_the_partition(lab: Lab) -> None:
-    overwrite(lab, values((1, "a")))
-    ran = overwrite(lab, EMPTY)
-    assert ran.result["rows"] == 0
-    assert stored(lab) == []
-
-
-def test_an_empty_result_may_be_skipped(lab: Lab) -> None:
-    overwrite(lab, values((1, "a")))
-    with pytest.raises(AirflowSkipException):
-        overwrite(lab, EMPTY, on_empty="skip")
-    assert stored(lab) == [("1", "a", "2026-01-01")]
-    assert temporary_tables(lab) == set()
-
-
-@pytest.mark.parametrize(
-    ("query", "arguments", "message"),
-    [
-        (EMPTY, {"on_empty": "fail"}, "no rows"),
-        (values((2, "b")), {"min_rows": 2}, "1 rows.*at least 2"),
-        (
-            values((2, "b")),
-            {
-                "checks": {
-                    "has rows": "SELECT count(*) > 0 FROM {staged}",
-                    "small ids": "SELECT max(id) < 2 FROM {staged}",
-                }
-            },
-            "'small ids'",
-        ),
-    ],
-)
-def test_a_failed_audit_leaves_the_old_rows(
-    lab: Lab, query: str, arguments: dict[str, Any], message: str
-) -> None:
-    overwrite(lab, values((1, "a")))
-    with pytest.raises(AirflowFailException, match=f"(?s){message}.*old data is as it was"):
-        overwrite(lab, query, **arguments)
-    assert stored(lab) == [("1", "a", "2026-01-01")]
-    assert temporary_tables(lab) == set()
-
-
-def test_an_audit_of_the_first_result_comes_before_the_table(lab: Lab) -> None:
-    with pytest.raises(AirflowFailException, match="never"):
-        overwrite(lab, values((1, "a")), checks={"never": "SELECT count(*) < 0 FROM {staged}"})
-    assert lab.tables() == set()
-
-
-def test_checks_that_pass_publish(lab: Lab) -> None:
-    checks = {"unique": "SELECT count(*) = count(DISTINCT id) FROM {staged}"}
-    ran = overwrite(lab, values((1, "a"), (2, "b")), checks=checks, min_rows=2)
-    assert len(ran.result["query_execution_ids"]) == 2
-    assert stored(lab, "id") == [("1",), ("2",)]
-
-
-# ------------------------------------------------------------------------- refused before anything is written
-
-
-def test_an_enforcing_workgroup_is_refused(lab: Lab, unique: Callable[[str], str]) -> None:
-    enforcing = lab.create_workgroup(unique("enforcing"), enforce=True)
-    lab.aws.clear_calls()
-    with pytest.raises(AirflowFailException, match=r"(?s)enforces its result location.*UNLOAD"):
-        overwrite(lab, values((1, "a")), workgroup=enforcing)
-    assert lab.started() == []
-
-
-@pytest.mark.parametrize(
-    ("ddl", "message"),
-    [
-        ("CREATE VIEW orders AS SELECT 1 AS id", "view"),
-        (
-            "CREATE EXTERNAL TABLE orders (id int) PARTITIONED BY (dt string) STORED AS PARQUET LOCATION "
-            "'s3://{bucket}/warehouse/orders/' TBLPROPERTIES ('projection.enabled' = 'true')",
-            "projection",
-        ),
-        (
-            "CREATE EXTERNAL TABLE orders (id int) PARTITIONED BY (dt string) STORED AS PARQUET LOCATION "
-            "'s3://{bucket}/'",
-            "root of a bucket",
-        ),
-        (
-            "CREATE EXTERNAL TABLE orders (id int) STORED AS PARQUET LOCATION 's3://{bucket}/warehouse/orders/'",
-            "no partition keys",
-        ),
-        (
-            "CREATE EXTERNAL TABLE orders (id int) PARTITIONED BY (day string) STORED AS PARQUET LOCATION "
-            "'s3://{bucket}/warehouse/orders/'",
-            "names dt; the keys are day",
-        ),
-    ],
-)
-def test_a_table_that_cannot_be_overwritten_is_refused(lab: Lab, ddl: str, message: str) -> None:
-    lab.run(ddl.replace("{bucket}", lab.bucket))
-    lab.aws.clear_calls()
-    with pytest.raises(AirflowFailException, match=message):
-        overwrite(lab, "SELECT 1 AS id", location=None)
-    assert lab.started() == []
-
-
-def test_a_query_too_long_for_athena_is_refused(lab: Lab) -> None:
-    lab.aws.clear_calls()
-    with pytest.raises(AirflowFailException, match="262,144"):
-        overwrite(lab, f"SELECT '{'x' * 262_144}' AS s")
-    assert lab.started() == []
-
-
-def test_a_new_table_without_a_place_is_refused(lab: Lab) -> None:
-    with pytest.raises(AirflowFailException, match="Expected location"):
-        overwrite(lab, values((1, "a")), location=None)
-
-
-def test_a_query_that_fails_by_itself_says_why(lab: Lab) -> None:
-    overwrite(lab, values((1, "a")))
-    with pytest.raises(AirflowFailException, match=r"(?s)no_such_column.*user error"):
-        overwrite(lab, "SELECT no_such_column AS id, 'x' AS note FROM orders")
-
-
-# --------------------------------------------------------------------------------------------- reporting
+# -------------------------------------------------------------------------------------------------- reporting
 
 
 def test_xcom_asset_event_and_partition_tell_the_same_facts(lab: Lab) -> None:
     asset = Asset(name="orders", uri="x-quilt://orders")
-    ran = overwrite(lab, values((1, "a"), (2, "b")), outlets=[asset])
-    (partition,) = ran.result["partitions"]
-    (registered,) = lab.partitions("orders")
-    location = registered["StorageDescriptor"]["Location"]
-    prefix = f"s3://{lab.bucket}/warehouse/orders/.generations/dt=2026-01-01/"
-    assert ran.result["state"] == "SUCCEEDED"
-    assert ran.result["rows"] == 2
-    assert ran.result["table"] == f"{lab.database}.orders"
-    assert partition == {
-        "values": {"dt": "2026-01-01"},
-        "location": location,
-        "generation": location.removeprefix(prefix).rstrip("/"),
-        "previous_location": None,
-        "action": "created",
+    overwrite(lab, values((7, "before")), run_id="one")
+    ((old, old_location),) = registered(lab).items()
+    ran = overwrite(lab, values((1, "a"), (2, "b")), outlets=[asset], run_id="two")
+    (partition,) = lab.partitions("orders")
+    location = partition["StorageDescriptor"]["Location"]
+    generation, previous = (
+        place.removeprefix(f"{GENERATIONS}dt=2026-01-01/").rstrip("/")
+        for place in (location.removeprefix(f"s3://{lab.bucket}/"), old_location)
+    )
+    (query_execution_id,) = ran.result["query_execution_ids"]
+    execution = lab.client("athena").get_query_execution(QueryExecutionId=query_execution_id)[
+        "QueryExecution"
+    ]
+    assert old == ("2026-01-01",)
+    assert ran.result == {
+        "query_execution_ids": [execution["QueryExecutionId"]],
+        "state": "SUCCEEDED",
+        "outcome": "published",
+        "rows": 2,
+        "bytes_scanned": execution["Statistics"]["DataScannedInBytes"],
+        "estimated_cost_usd": 0.00005,  # 10 MB at least, at 5 dollars for 1 TB
+        "table": f"{lab.database}.orders",
+        "partitions": [
+            {
+                "values": {"dt": "2026-01-01"},
+                "action": "replaced",
+                "rows": 2,
+                "location": location,
+                "generation": generation,
+                "previous_location": f"s3://{lab.bucket}/{old_location}",
+                "previous_generation": previous,
+            }
+        ],
     }
+    assert json.loads(json.dumps(ran.result)) == ran.result
     assert ran.outlet_events[asset].extra == ran.result
-    parameters = registered["Parameters"]
-    assert parameters["quilt_athena.query_id"] == ran.result["query_execution_ids"][0]
-    assert parameters["quilt_athena.rows"] == "2"
-    assert ran.xcoms["quilt_athena_query_url"].endswith(ran.result["query_execution_ids"][0])
+    ours = {
+        name.removeprefix("quilt_athena."): value
+        for name, value in partition["Parameters"].items()
+        if name.startswith("quilt_athena.")
+    }
+    written_at = datetime.fromisoformat(ours.pop("written_at"))
+    assert abs(datetime.now(UTC) - written_at) < timedelta(minutes=1)
+    assert ours == {
+        "generation": generation,
+        "query_id": query_execution_id,
+        "rows": "2",
+        "written_by": "dag/overwrite/-1/two/0",
+        "previous_location": f"s3://{lab.bucket}/{old_location}",
+    }
+    assert ran.xcoms["quilt_athena_query_url"].endswith(query_execution_id)
     assert "prefix=warehouse%2Forders%2F.generations" in ran.xcoms["quilt_athena_data_url"]
 
 
-def test_an_overwrite_is_one_query_and_few_other_calls(lab: Lab) -> None:
-    overwrite(lab, values((1, "a")))
+def test_a_catalog_is_named_in_every_call_about_the_table(lab: Lab) -> None:
+    account = "123456789012"
+    with requests_to(lab, "glue") as sent:
+        for run_id in ("one", "two"):
+            overwrite(lab, values((1, run_id)), catalog_id=account, run_id=run_id)
+        rollback(lab, catalog_id=account)
+        sweep(lab, catalog_id=account)
+    about_the_table = [
+        (operation, request)
+        for operation, request in sent
+        if "orders"
+        in (request.get("TableName"), request.get("Name"), request.get("TableInput", {}).get("Name"))
+    ]
+    seen = {operation for operation, _ in about_the_table}
+    assert {"GetTable", "CreateTable", "CreatePartition", "UpdatePartition", "GetPartitions"} <= seen
+    assert [sent for sent in about_the_table if sent[1].get("CatalogId") != account] == []
+    assert stored(lab) == [("1", "one", "2026-01-01")]
+
+
+def test_a_key_encrypts_what_a_query_writes_and_the_journal(lab: Lab) -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/0f0f0f0f-0000-4000-8000-000000000001"
+    with requests_to(lab, "athena") as sent:
+        overwrite(lab, values((1, "a")), kms_key_arn=key)
+    (start,) = [request for operation, request in sent if operation == "StartQueryExecution"]
+    encryption = {"EncryptionOption": "SSE_KMS", "KmsKey": key}
+    assert start["ResultConfiguration"]["EncryptionConfiguration"] == encryption
+    written = lab.keys(BASE)
+    assert any(name.startswith(JOURNAL) for name in written)
+    heads = {name: lab.client("s3").head_object(Bucket=lab.bucket, Key=name) for name in written}
+    told = {name: (head.get("ServerSideEncryption"), head.get("SSEKMSKeyId")) for name, head in heads.items()}
+    assert told == dict.fromkeys(written, ("aws:kms", key))
+
+
+# ------------------------------------------------------------------------------------------------------ calls
+
+
+def calls_until_visible(lab: Lab) -> list[str]:
+    """The clients' calls up to the flip, without the looks at a query that runs."""
+    ours = [call.operation for call in lab.aws.calls if not call.by_athena]
+    until = ours[: ours.index("UpdatePartition") + 1]
+    return [
+        operation for operation in until if operation not in {"GetQueryExecution", "BatchGetQueryExecution"}
+    ]
+
+
+def test_an_overwrite_is_one_query_and_few_other_calls_however_much_there_was(lab: Lab) -> None:
+    def count(note: str) -> list[str]:
+        lab.aws.clear_calls()
+        overwrite(lab, values((1, note)), run_id=note)
+        return calls_until_visible(lab)
+
+    overwrite(lab, values((1, "first")), run_id="first")
+    few = count("few files")
+    copy_files(lab, registered(lab)[("2026-01-01",)], 299)
+    add_partitions(lab, 500)
+    many = count("many files and partitions")
+    assert few == many
+    assert few.count("StartQueryExecution") == 1
+    assert len(few) - 1 <= 15, few
+    assert lab.rows("SELECT note, count(*) FROM orders GROUP BY 1") == [("many files and partitions", "1")]
+
+
+def test_the_first_overwrite_of_a_table_made_by_hand_is_one_query_and_few_other_calls(lab: Lab) -> None:
+    lab.run(
+        f"CREATE TABLE orders WITH (external_location = 's3://{lab.bucket}/{BASE}', format = 'PARQUET', "
+        "partitioned_by = ARRAY['dt']) AS SELECT 9 AS id, 'old' AS note, '2026-01-01' AS dt"
+    )
+    copy_files(lab, f"{BASE}dt=2026-01-01/", 300)
     lab.aws.clear_calls()
     overwrite(lab, values((2, "b")))
-    ours = [call for call in lab.aws.calls if not call.by_athena]
-    operations = [call.operation for call in ours if call.operation != "GetQueryExecution"]
-    assert operations.count("StartQueryExecution") == 1
-    assert len(operations) <= 16, operations
+    counted = calls_until_visible(lab)
+    assert counted.count("StartQueryExecution") == 1
+    assert len(counted) - 1 <= 15, counted
+    assert stored(lab) == [("2", "b", "2026-01-01")]
+
+
+def copy_files(lab: Lab, folder: str, count: int) -> None:
+    """Put copies of a folder's one file beside it."""
+    s3 = lab.client("s3")
+    (key,) = lab.keys(folder)
+    body = s3.get_object(Bucket=lab.bucket, Key=key)["Body"].read()
+    for number in range(count):
+        s3.put_object(Bucket=lab.bucket, Key=f"{folder}copy-{number}", Body=body)
+
+
+def add_partitions(lab: Lab, count: int) -> None:
+    """Register empty partitions of other days."""
+    descriptor = table(lab)["StorageDescriptor"]
+    inputs = [
+        {
+            "Values": [f"day-{number}"],
+            "StorageDescriptor": descriptor | {"Location": f"s3://{lab.bucket}/{BASE}dt=day-{number}/"},
+        }
+        for number in range(count)
+    ]
+    for start in range(0, count, 100):
+        answer = lab.client("glue").batch_create_partition(
+            DatabaseName=lab.database, TableName="orders", PartitionInputList=inputs[start : start + 100]
+        )
+        assert answer.get("Errors", []) == []
+
+
+# --------------------------------------------------------------------------------------------------- trouble
 
 
 def test_a_deferred_overwrite_ends_as_one_on_the_worker(lab: Lab) -> None:
     lab.aws.set_latency({"athena:query": 0.4})
-    ran = overwrite(lab, values((1, "a")), deferrable=True, defer_after=0.05)
+    with queries(lab) as sent:
+        ran = overwrite(lab, values((1, "a")), deferrable=True, defer_after=0.05)
     assert ran.deferrals == 1
     assert ran.result["rows"] == 1
+    assert len(sent) == 1
     assert stored(lab) == [("1", "a", "2026-01-01")]
+
+
+def test_the_partition_of_the_run_is_the_same_after_a_deferral(lab: Lab) -> None:
+    lab.aws.set_latency({"athena:query": 0.4})
+    ran = overwrite(
+        lab,
+        values((1, "a")),
+        None,
+        partitioned_by=["dt"],
+        partition_key="2026-01-09",
+        deferrable=True,
+        defer_after=0.05,
+    )
+    assert ran.deferrals == 1
+    assert stored(lab) == [("1", "a", "2026-01-09")]
+
+
+def test_a_set_may_defer_for_each_of_its_phases(lab: Lab) -> None:
+    lab.aws.set_latency({"athena:query": 0.4})
+    query = select("id, note, dt", [(1, "a", "d1"), (2, "b", "d2")])
+    ran = overwrite(lab, query, {}, partitioned_by=["dt"], deferrable=True, defer_after=0.05)
+    assert ran.deferrals == 4  # rows, count, definition of the new table, one slice
+    assert stored(lab) == [("1", "a", "d1"), ("2", "b", "d2")]
 
 
 def test_an_answer_lost_at_the_flip_is_not_an_error(lab: Lab) -> None:

@@ -1,0 +1,19 @@
+"""The lake that the tests of overwriting work in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from airflow_quilt_athena.local import LocalAthena
+from tests.integration.lab import Lab, connection
+
+
+@pytest.fixture
+def lab(aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    opened = Lab.open(aws, unique)
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(aws))
+    yield opened
+    aws.set_faults()
+    aws.set_latency({})
