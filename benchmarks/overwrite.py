@@ -205,10 +205,10 @@ def other_kinds(lake: Lake, report: Report) -> None:
 
 
 def sweep(lake: Lake, report: Report) -> None:
-    """Remove 1,000 superseded generations that few runs made, and 50 that as many runs made."""
+    """Remove 1,000 superseded generations that few runs made, and 25 that as many runs made."""
     report.section("Sweep of superseded generations")
     _sweep_sets(lake, report, runs=10, partitions=100)
-    _sweep_single(lake, report, runs=50)
+    _sweep_single(lake, report, runs=25)
 
 
 def _sweep_sets(lake: Lake, report: Report, *, runs: int, partitions: int) -> None:
@@ -232,7 +232,7 @@ def _sweep_single(lake: Lake, report: Report, *, runs: int) -> None:
     last = lake.measure("days", overwrite)
     _sweep(lake, report, "days", f"{runs} of {runs} runs")
     report.check("days, swept", by_partition(lake, "days", "dt"), {DAY: NEW})
-    report.section(f"One partition, for the {runs + 1}st time before a sweep")
+    report.section(f"One partition, for the {runs + 1}th time before a sweep")
     _add_counts(report, last, "1")
     _add_seconds(report, last)
 
