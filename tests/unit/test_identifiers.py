@@ -94,3 +94,8 @@ def test_what_is_no_bucket_name_is_refused(bucket: str) -> None:
 def test_what_s3_refuses_to_make_is_refused(bucket: str) -> None:
     with pytest.raises(InvalidCallError, match="Not a name for a new bucket"):
         check_new_bucket_name(bucket)
+
+
+@pytest.mark.parametrize("bucket", ["acme-data", "my.data.2026", "1a2", "x" * 63])
+def test_a_name_that_s3_takes_today_is_taken(bucket: str) -> None:
+    assert check_new_bucket_name(bucket) == bucket

@@ -46,6 +46,19 @@ def test_a_step_without_a_difference_does_nothing() -> None:
     assert not Plan((Step.converge("workgroup", "w", []),)).changed
 
 
+def test_what_is_taken_away_and_what_is_kept_are_told_apart() -> None:
+    kept = Step.keep("bucket", "acme-results", "it is not ours")
+    removed = Step.remove("workgroup", "quilt-query", [Difference("metrics", "True", None)])
+    assert Plan((removed, kept)).render(applied=False).splitlines() == [
+        "- workgroup quilt-query: to remove",
+        "    metrics: True → removed",
+        "= bucket acme-results: unchanged",
+        "    kept: it is not ours",
+        "Plan: 0 to create, 0 to change, 1 to remove, 1 unchanged.",
+    ]
+    assert (removed.does_something, kept.does_something) == (True, False)
+
+
 def test_only_settings_that_differ_are_differences() -> None:
     found: dict[str, object] = {"a": 1, "b": False}
     assert compare([("a", 1), ("b", True), ("c", "x")], found) == (

@@ -219,3 +219,14 @@ def test_statements_that_come_go_or_change_their_effect_are_told() -> None:
         "statement More: s3:GetObject",
         "statement number 2: s3:* → removed",
     ]
+
+
+def test_an_action_that_is_no_longer_listed_is_told() -> None:
+    found = READ | {"NotResource": ["arn:c/*"]}
+    (difference,) = compare_documents(_document(found), _document(READ))
+    assert str(difference) == "statement Read, NotResource: arn:c/* → removed"
+
+
+def test_a_policys_arn_is_in_the_partition_of_its_account() -> None:
+    account = Account("aws-cn", "cn-north-1", "123456789012")
+    assert account.policy_arn("Read") == "arn:aws-cn:iam::123456789012:policy/Read"

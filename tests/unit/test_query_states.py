@@ -10,6 +10,7 @@ from airflow_quilt_athena.core.query_states import (
     build_failure,
     build_timeout,
     decide,
+    format_bytes,
     parse_status,
     poll_delay,
 )
@@ -162,3 +163,19 @@ def test_jitter_spreads_the_looks() -> None:
 )
 def test_the_console_link_is_of_the_regions_partition(region: str, host: str) -> None:
     assert query_url(region, "q1").startswith(host)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (5_300_000, "5.3 MB"),
+        (2_000_000_000, "2.0 GB"),
+        (3_500_000_000_000, "3.5 TB"),
+        (4_000_000_000_000_000, "4000.0 TB"),
+    ],
+)
+def test_sizes_are_told_as_a_person_reads_them(size_bytes: int, text: str) -> None:
+    assert format_bytes(size_bytes) == text

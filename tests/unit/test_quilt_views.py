@@ -273,6 +273,17 @@ def test_a_view_without_marks_is_replaced_whoever_made_it() -> None:
     assert difference.was == "not by this package: /* Presto View: bm8= */"
 
 
+def test_a_view_in_another_engines_words_is_shown_as_it_is() -> None:
+    (difference,) = compare_view(VIEW, {**_glue_view(), "ViewOriginalText": "SELECT 1\n  AS a"})
+    assert difference.was == "not by this package: SELECT 1 AS a"
+    (difference,) = compare_view(VIEW, {**_glue_view(), "ViewOriginalText": None})
+    assert difference.was == "not by this package: "
+
+
+def test_a_view_is_never_refused_for_being_one() -> None:
+    refuse_foreign_view(VIEW, _glue_view())
+
+
 def test_a_table_in_the_place_of_a_view_is_refused() -> None:
     with pytest.raises(ManualActionError, match="there is a table of that name"):
         refuse_foreign_view(VIEW, _glue_table(Name=VIEW.name))
