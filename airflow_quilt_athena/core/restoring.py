@@ -108,7 +108,9 @@ def _owner(entries: Mapping[str, Entry], entry: Entry, change: Change) -> Entry:
     attempt = Attempt.parse(change.previous_generation or "")
     owner = entries.get(attempt.entry_name) if attempt else None
     if owner is None or not owner.owns(location):
-        owner = next((other for other in entries.values() if other.adopts(location)), entry)
+        # A folder that something else wrote to again was adopted again: the last one says what is in it.
+        adopters = (other for other in entries.values() if other.adopts(location))
+        owner = max(adopters, key=_moment, default=entry)
     if attempt and not owner.owns(location):
         raise _gone(change)
     if owner.state not in _PUBLISHED or location in owner.deleted or owner.folder in owner.deleted:

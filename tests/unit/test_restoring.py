@@ -154,7 +154,7 @@ def test_files_of_before_the_first_overwrite_are_to_be_looked_for_and_held_by_wh
     first = history.overwrite("a")
     plan = history.plan()
     assert plan.owners == (first.name,)
-    assert plan.adopted == ("s3://lake/sales/orders/k=a/",)
+    assert plan.adopted == (("s3://lake/sales/orders/k=a/", first.published_at),)
     assert plan.changes[0].rows is None
     history.roll_back()
     history.roll_back()
@@ -166,7 +166,19 @@ def test_a_partition_that_lay_outside_the_base_can_be_gone_back_to() -> None:
     history = History(a="s3://elsewhere/a")
     first = history.overwrite("a")
     plan = history.plan()
-    assert (plan.owners, plan.adopted) == ((first.name,), ("s3://elsewhere/a/",))
+    assert (plan.owners, plan.adopted) == ((first.name,), (("s3://elsewhere/a/", first.published_at),))
+
+
+def test_a_folder_that_was_adopted_twice_is_as_who_adopted_it_last_found_it() -> None:
+    history = History(a="s3://lake/sales/orders/k=a")
+    first = history.overwrite("a")
+    # Something else writes the natural folder anew, and points the partition at it.
+    history.glue[("a",)] = partition("a", location="s3://lake/sales/orders/k=a")
+    last = history.overwrite("a")
+    _change_owner(history, first, {"deleted": ("s3://lake/sales/orders/k=a/",)})
+    plan = history.plan()
+    assert plan.owners == (last.name,)
+    assert plan.adopted == (("s3://lake/sales/orders/k=a/", last.published_at),)
 
 
 # ------------------------------------------------------------------------------------------------ refused
