@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow_quilt_athena.core.attempts import Attempt
 from airflow_quilt_athena.core.journal import UNFINISHED, Change, Entry, State
@@ -23,6 +23,7 @@ ABANDONED_AFTER = timedelta(hours=24)
 HALF_PUBLISHED_AFTER = timedelta(hours=1)
 
 _SETTLED = frozenset({State.PUBLISHED, State.SUPERSEDED})
+_NOT_YET = datetime.max.replace(tzinfo=UTC)
 
 Wanted = Callable[[Values], bool]
 
@@ -132,6 +133,7 @@ class _Sweep:
             keep_until = entry.updated_at + ABANDONED_AFTER
         else:
             keep_until = entry.keep_until or entry.updated_at
+        keep_until = max([keep_until, *(self._keep_until.get(own, keep_until) for own in _own(entry))])
         if not all(self._wanted(change.values) for change in entry.changes):
             return
         if self._now < keep_until:
@@ -230,15 +232,22 @@ class _Sweep:
 
 
 def _promises(entries: Iterable[Entry]) -> dict[str, datetime]:
-    """Return until when each replaced folder is kept, by what those who replaced it promised."""
+    """Return until when each replaced folder is kept, by what those who replaced it promised.
+
+    Who is still publishing may not have replaced it yet: its time begins when that is settled. Where a folder
+    was gone back to, what had been promised before is void.
+    """
     promises: dict[str, datetime] = {}
-    for entry in entries:
-        if entry.published_at is None:
+    for entry in sorted(entries, key=lambda entry: entry.published_at or entry.created_at):
+        if entry.published_at is None or entry.state is State.ABORTED:
             continue
+        promise = _NOT_YET if entry.state is State.PUBLISHING else _promise(entry)
         for change in entry.changes:
-            location = change.previous_location
-            if location is not None and location != change.location:
-                promises[location] = max(_promise(entry), promises.get(location, _promise(entry)))
+            if change.location is not None:
+                promises.pop(change.location, None)
+            if change.previous_location is not None:
+                known = promises.get(change.previous_location, promise)
+                promises[change.previous_location] = max(promise, known)
     return promises
 
 
