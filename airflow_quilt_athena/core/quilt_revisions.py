@@ -28,13 +28,14 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 REVISIONS_TOKEN = "{revisions}"
 ENTRIES_TOKEN = "{entries}"
 TOKENS = (REVISIONS_TOKEN, ENTRIES_TOKEN)
+_TOKEN = re.compile("|".join(map(re.escape, TOKENS)))
 LATEST = "latest"
 
 # Trino turns a longer list of values into the range from its least to its greatest, which for hashes is all.
 MAX_PATHS_PER_BRANCH = 100
 
 _POINTER = re.compile(r"(?P<package>[^/]+/[^/]+)/(?P<name>[^/]+)")
-_SECONDS = re.compile(r"\d{1,12}")
+_SECONDS = re.compile(r"[0-9]{1,12}")  # as the views read them
 Build = Callable[..., str]  # of a source's headers or files, at some paths
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,7 +51,8 @@ class Interval:
 
     def contains(self, seconds: int) -> bool:
         """Whether a revision made so many seconds after 1970 is meant."""
-        return self.start <= _EPOCH + timedelta(seconds=seconds) < self.end
+        # Not as a datetime: twelve digits may be a time beyond its last.
+        return self.start - _EPOCH <= timedelta(seconds=seconds) < self.end - _EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +97,27 @@ def parse_interval(given: Mapping[str, object]) -> Interval:
             f"quilt_revisions has the keys {sorted(given)}. Expected {sorted(wanted)}: the revisions of a "
             "bucket made from start on and before end."
         )
+    bucket = str(given["bucket"])
+    if bucket == "None":
+        raise InvalidCallError(
+            "quilt_revisions['bucket'] is None. Expected a bucket's name. A template that found no value "
+            "renders as None."
+        )
     start, end = (_parse_moment(name, given[name]) for name in ("start", "end"))
     if not start < end:
         raise InvalidCallError(f"quilt_revisions ends at {end}, which is not after its start, {start}.")
-    return Interval(check_bucket_name(str(given["bucket"])), start, end)
+    return Interval(check_bucket_name(bucket), start, end)
 
 
 def _parse_moment(name: str, value: object) -> datetime:
     try:
         moment = datetime.fromisoformat(str(value).strip())
-    except ValueError as error:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise InvalidCallError(
             f"quilt_revisions[{name!r}] is {value!r}. Expected a date or a time, such as 2026-01-31. A "
             "template that found no value renders as None."
         ) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def parse_pointers(bucket: str, keys: Iterable[str]) -> tuple[Pointer, ...]:
@@ -140,34 +148,33 @@ def choose_pointers(interval: Interval, pointers: Sequence[Pointer]) -> tuple[Po
 
 def plan_revisions(interval: Interval, hashes: Mapping[Pointer, str]) -> tuple[Revision, ...]:
     """Return the interval's revisions from what the pointers hold, in the order of their making."""
-    newest: dict[tuple[str, str], int] = {}
+    newest: dict[tuple[str, str], tuple[int, str]] = {}
     for pointer, top_hash in hashes.items():
         if pointer.seconds is not None:
-            key = (pointer.package, top_hash)
-            newest[key] = max(pointer.seconds, newest.get(key, 0))
+            key, age = (pointer.package, top_hash), (pointer.seconds, pointer.name)
+            newest[key] = max(age, newest.get(key, age))
     found = sorted(
-        (pointer.seconds, pointer.package, pointer, top_hash)
+        (seconds, pointer.package, pointer.name, top_hash)
         for pointer, top_hash in hashes.items()
-        if pointer.seconds is not None and interval.contains(pointer.seconds)
+        if (seconds := pointer.seconds) is not None and interval.contains(seconds)
     )
     return tuple(
         Revision(
             package,
-            pointer.name,
+            name,
             top_hash,
             is_latest=hashes.get(Pointer(package, LATEST)) == top_hash
-            and newest[package, top_hash] == seconds,
+            and newest[package, top_hash] == (seconds, name),
         )
-        for seconds, package, pointer, top_hash in found
+        for seconds, package, name, top_hash in found
     )
 
 
 def fill_tokens(query: str, source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
     """Return ``query`` with its tokens replaced by queries of these revisions; other braces stay."""
-    for token, build in ((REVISIONS_TOKEN, build_revisions), (ENTRIES_TOKEN, build_entries)):
-        if token in query:
-            query = query.replace(token, f"(\n{build(source, bucket, revisions)}\n)")
-    return query
+    builds = {REVISIONS_TOKEN: build_revisions, ENTRIES_TOKEN: build_entries}
+    # In one pass: a name in the registry may look like a token.
+    return _TOKEN.sub(lambda found: f"(\n{builds[found[0]](source, bucket, revisions)}\n)", query)
 
 
 def build_revisions(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
@@ -230,4 +237,5 @@ def cut_revisions(revisions: Sequence[Revision], most_bytes: int) -> tuple[tuple
     return tuple(map(tuple, groups))
 
 
-_PATH_BYTES = 100  # of a manifest's path beside its top hash: the bucket's name, 63 at most, and the folder
+# Of a manifest's path beside its top hash: the folder, and a bucket's name, which may have 255 characters.
+_PATH_BYTES = 280

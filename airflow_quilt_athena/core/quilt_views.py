@@ -114,7 +114,7 @@ SELECT
   top_hash,
   max(CASE WHEN pointer = 'latest' THEN top_hash END) OVER (PARTITION BY pkg_name) AS latest_hash,
   row_number() OVER (
-    PARTITION BY pkg_name, top_hash ORDER BY pointer_seconds DESC NULLS LAST
+    PARTITION BY pkg_name, top_hash ORDER BY pointer_seconds DESC NULLS LAST, pointer DESC
   ) AS age_rank
 FROM pointers
 WHERE pkg_name IS NOT NULL AND top_hash IS NOT NULL
