@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
+from posixpath import commonpath
 
 from airflow_quilt_athena.core.journal import Entry
 from airflow_quilt_athena.core.partitions import partition_path
@@ -90,18 +91,26 @@ def find_foreign_files(
 ) -> Iterator[tuple[Values, str, int]]:
     """Yield partition, folder and number of files that others have written where it was.
 
-    Only for a few of the partitions that were at a generation of ours.
+    Only for a few of the partitions that were at a generation of ours, by one listing for all of them.
 
     :param chain: the journal's entries of what was replaced, and so on back.
     """
-    ours = [change for change in entry.changes if change.previous_generation is not None]
-    for change in ours[:_MOST_LOOKED_AT]:
-        folders = {folder for older in chain.values() for folder in _adopted(older, change.values)}
-        for folder in sorted({*folders, natural_folder(base, keys, change.values)}):
-            listed = islice(list_natural(s3, base, S3Uri.parse(folder)), _MOST_LISTED)
-            count = count_foreign(base, listed, chain, [folder], ()).get(folder, 0)
-            if count:
-                yield change.values, folder, count
+    changes = [change for change in entry.changes if change.previous_generation is not None][:_MOST_LOOKED_AT]
+    places = {
+        folder: change.values
+        for change in changes
+        for folder in (
+            natural_folder(base, keys, change.values),
+            *(folder for older in chain.values() for folder in _adopted(older, change.values)),
+        )
+    }
+    if not places:
+        return
+    common = S3Uri(base.bucket, commonpath(S3Uri.parse(folder).key for folder in places) + "/")
+    listed = islice(list_natural(s3, base, common), _MOST_LISTED)
+    counts = count_foreign(base, listed, chain, places, ())
+    for folder in sorted(places.keys() & counts.keys()):
+        yield places[folder], folder, counts[folder]
 
 
 def _adopted(entry: Entry, values: Values) -> tuple[str, ...]:

@@ -92,7 +92,11 @@ class Stager:
     def _describe(self) -> Steps:
         if not self._plan.describes:
             return
-        yield from self._run({"describe": self._statements.describe()})
+        queries = {"describe": self._statements.describe()}
+        if self._plan.table is not None:
+            # Where the columns are known, the description only makes sure of them, and need not come first.
+            queries["stage"] = self._statements.stage(self._columns)
+        yield from self._run(queries)
         self.template = self._accept(self._observe("describe"))
 
     def _write_rows(self) -> Steps:
@@ -159,16 +163,19 @@ class Stager:
 
     def _write_slices(self) -> Steps:
         plan, statements = self._plan, self._statements
-        if plan.table is None:
-            yield from self._run({"define": statements.define(self._columns)})
-            self.template = self._observe("define")
+        definition = {"define": statements.define(self._columns)} if plan.table is None else {}
         slices = cut_slices(plan.selection.dynamic, self.entry.found or (), plan.bucketing)
         yield from self._run(
             {
-                slice_role(number): statements.slice(number, part, self._columns)
-                for number, part in enumerate(slices, start=1)
+                **definition,
+                **{
+                    slice_role(number): statements.slice(number, part, self._columns)
+                    for number, part in enumerate(slices, start=1)
+                },
             }
         )
+        if definition:
+            self.template = self._observe("define")
         keys = [listed.key for listed in list_objects(self._clients.s3, statements.folder)] if slices else []
         for number, part in enumerate(slices, start=1):
             self._accept_slice(number, part, keys)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
+from threading import Lock
 from typing import Any
 
-from airflow_quilt_athena.core.attempts import Attempt
+from airflow_quilt_athena.core.attempts import TEMPORARY_PREFIX, Attempt
 from airflow_quilt_athena.core.changes import generation_of, location_of
 from airflow_quilt_athena.core.journal import Entry, State
 from airflow_quilt_athena.core.query_states import PENDING
@@ -35,12 +38,13 @@ from airflow_quilt_athena.flows.natural_files import (
 from airflow_quilt_athena.flows.objects import Listed, delete_listed, list_objects
 from airflow_quilt_athena.flows.patience import ask
 from airflow_quilt_athena.flows.publishing import Partitions, Publisher, choose, selection_of_any
-from airflow_quilt_athena.flows.tidying import drop_stray_tables, tidy
+from airflow_quilt_athena.flows.tidying import tidy
 
 log = logging.getLogger(__name__)
 
 _MOST_REPLACED = 20  # generations that an overwrite looks after by itself; the others are the sweep's
 _LONGEST_CHAIN = 50
+_PARALLEL_REMOVALS = 8  # of boto3's ten connections
 
 
 @dataclass
@@ -174,6 +178,9 @@ class _Sweeping:
         self._clients = clients
         self._journal = journal
         self._table = table
+        self._natural: list[Listed] | None = None  # what lies in natural folders, where all was listed
+        self._lock = Lock()
+        self._temporary: dict[str, list[str]] = {}  # by database
         self.result = result
 
     def look_for_foreign_files(self, entries: Mapping[str, Entry], wanted: Wanted) -> None:
@@ -187,11 +194,10 @@ class _Sweeping:
             if generation_of(raw) and wanted(values)
         ]
         others = self._other_tables(base)
-        listed = (
-            found for found in list_natural(self._clients.s3, base, base) if not _lies_below(found, others)
-        )
+        natural = list_natural(self._clients.s3, base, base)
+        self._natural = [found for found in natural if not _lies_below(found, others)]
         locations = [location for location in (location_of(raw) for _, raw in current) if location]
-        self.result.foreign = count_foreign(base, listed, entries, ours, locations)
+        self.result.foreign = count_foreign(base, self._natural, entries, ours, locations)
         for folder, count in self.result.foreign.items():
             log.warning(
                 "%d files below %s were written since it was first overwritten here, by something that does "
@@ -237,12 +243,16 @@ class _Sweeping:
 
     def remove(self, removals: Iterable[Removal]) -> None:
         """Take each entry, look at Glue again, delete, and write down what is gone."""
-        taken = [(removal, entry) for removal in removals if (entry := self._take(removal)) is not None]
-        if not taken:
-            return
-        current = self._look_again(taken)
-        for removal, entry in taken:
-            self._empty(removal, entry, current)
+        with ThreadPoolExecutor(_PARALLEL_REMOVALS, thread_name_prefix="sweep") as pool:
+            removals = list(removals)
+            entries = list(pool.map(self._take, removals))
+            taken = [(removal, entry) for removal, entry in zip(removals, entries, strict=True) if entry]
+            if not taken:
+                return
+            current = self._look_again(taken)
+            for emptied in pool.map(lambda pair: self._empty(pair[0], pair[1], current), taken):
+                for folder, keys in emptied:
+                    self._count(folder, keys)
 
     def _look_again(self, taken: Sequence[tuple[Removal, Entry]]) -> set[str]:
         """Return where Glue points now, as far as it can concern what is to go.
@@ -275,33 +285,38 @@ class _Sweeping:
         )
         return any(status.state in PENDING for status in statuses)
 
-    def _empty(self, removal: Removal, entry: Entry, current: set[str]) -> None:
-        emptied: list[str] = []
+    def _empty(self, removal: Removal, entry: Entry, current: set[str]) -> list[tuple[str, Sequence[Listed]]]:
+        """Delete, and write down what is gone; return the folders with what went."""
+        emptied: list[tuple[str, Sequence[Listed]]] = []
         for folder in removal.folders:
             if folder in current:
                 self._leave(entry, f"Glue points at {folder} again")
                 continue
-            keys = self._deletable(entry, folder, current)
-            self._count(folder, keys)
-            _, stayed = delete_listed(self._clients.s3, S3Uri.parse(folder).bucket, [k.key for k in keys])
+            found = self._deletable(entry, folder, current)
+            keys = [listed.key for listed in found]
+            _, stayed = delete_listed(self._clients.s3, S3Uri.parse(folder).bucket, keys)
             self.result.stayed += stayed
-            emptied += [] if stayed else [folder]
+            if not stayed:
+                emptied.append((folder, found))
         if removal.whole:
-            drop_stray_tables(self._clients.glue, entry)
+            self._drop_stray_tables(entry)
         if removal.forgets and len(emptied) == len(removal.folders):
             self._journal.remove(entry)
         elif entry.state is State.DELETING:
             state = State.PUBLISHED if entry.published_at else State.ABORTED
-            deleted = tuple(dict.fromkeys((*entry.deleted, *emptied)))
+            deleted = tuple(dict.fromkeys((*entry.deleted, *(folder for folder, _ in emptied))))
             self._try(entry, state=state, doomed=(), deleted=deleted)
+        return emptied
 
     def _deletable(self, entry: Entry, folder: str, current: set[str]) -> list[Listed]:
         """List what may go: of an own folder all, of an adopted one what is older than the overwrite."""
         place = S3Uri.parse(folder)
-        inside = [S3Uri.parse(location) for location in current if place.contains(S3Uri.parse(location))]
+        inside = [S3Uri.parse(location) for location in current if location.startswith(folder)]
         if entry.owns(folder):
             listed = list_objects(self._clients.s3, place)
             return [found for found in listed if not _lies_below(found, inside)]
+        if self._natural is not None and not any(f.key.startswith(place.key) for f in self._natural):
+            return []  # as most are, where everything was written by us
         flipped_at = entry.published_at or entry.created_at
         kept = [*inside, *self._other_tables(place)]
         natural = list_natural(self._clients.s3, self._table.base, place)
@@ -309,12 +324,30 @@ class _Sweeping:
 
     def _other_tables(self, place: S3Uri) -> list[S3Uri]:
         """Return the folders of the database's other tables that lie below a place."""
+        return [uri for uri in self._tables if place.contains(uri)]
+
+    @cached_property
+    def _tables(self) -> list[S3Uri]:
         tables = catalog.list_tables(self._clients.glue, self._table.name)
         found = [location_of(raw) for raw in tables if str(raw["Name"]).lower() != self._table.name.table]
-        uris = [S3Uri.parse(location) for location in found if location]
-        return [uri for uri in uris if place.contains(uri)]
+        return [S3Uri.parse(location) for location in found if location]
 
-    def _count(self, folder: str, keys: list[Listed]) -> None:
+    def _drop_stray_tables(self, entry: Entry) -> None:
+        """Drop the temporary tables that an attempt which died has left, known to its journal or not."""
+        start = entry.attempt.temporary_table(entry.database).table
+        for name in self._temporary_tables(entry.database):
+            if name.startswith(start):
+                catalog.delete_table(self._clients.glue, TableName(entry.database, name))
+
+    def _temporary_tables(self, database: str) -> list[str]:
+        with self._lock:
+            if database not in self._temporary:
+                any_table = TableName(database, "")
+                found = catalog.list_tables(self._clients.glue, any_table, f"{TEMPORARY_PREFIX}*")
+                self._temporary[database] = [str(raw["Name"]) for raw in found]
+            return self._temporary[database]
+
+    def _count(self, folder: str, keys: Sequence[Listed]) -> None:
         self.result.folders[folder] = len(keys)
         self.result.bytes_deleted += sum(found.size_bytes for found in keys)
 

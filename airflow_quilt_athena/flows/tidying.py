@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from airflow_quilt_athena.core.attempts import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.journal import Entry
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.staging import scratch_folder, temporary_tables
-from airflow_quilt_athena.core.tables import TableName
 from airflow_quilt_athena.exceptions import AccessError, QuiltAthenaError
 from airflow_quilt_athena.flows import glue as catalog
 from airflow_quilt_athena.flows.clients import GlueClient
@@ -32,14 +30,6 @@ def tidy(glue: GlueClient, journal: Journal, entry: Entry) -> bool:
         log.warning("What attempt %s staged could not all be removed: %s", entry.attempt.name, error)
         return False
     return True
-
-
-def drop_stray_tables(glue: GlueClient, entry: Entry) -> None:
-    """Drop whatever temporary tables an attempt that died has left, known to its journal or not."""
-    first = entry.attempt.temporary_table(entry.database)
-    stray = catalog.list_tables(glue, first, f"{first.table}*")
-    for name in [str(raw["Name"]) for raw in stray if str(raw["Name"]).startswith(TEMPORARY_PREFIX)]:
-        catalog.delete_table(glue, TableName(entry.database, name))
 
 
 def empty_folder(journal: Journal, folder: S3Uri) -> tuple[int, tuple[str, ...]]:
