@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -127,6 +128,11 @@ def actions(ran: Ran) -> dict[tuple[str, ...], str]:
 def table(lab: Lab) -> dict[str, Any]:
     """What Glue has of the table."""
     return dict(lab.client("glue").get_table(DatabaseName=lab.database, Name="orders")["Table"])
+
+
+def next_second() -> None:
+    """S3 tells whole seconds: what is of the flip's own second counts as newer."""
+    time.sleep(1.05 - time.time() % 1)
 
 
 @contextmanager

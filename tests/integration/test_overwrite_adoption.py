@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ from tests.integration.lab import Lab
 from tests.integration.overwriting import (
     BASE,
     data_keys,
+    next_second,
     overwrite,
     registered,
     rollback,
@@ -62,11 +62,6 @@ def purge(lab: Lab, folder: str) -> None:
 def put(lab: Lab, key: str, body: bytes = b"x") -> str:
     lab.client("s3").put_object(Bucket=lab.bucket, Key=key, Body=body)
     return key
-
-
-def next_second() -> None:
-    """S3 tells whole seconds: what is of the flip's own second counts as newer."""
-    time.sleep(1.05 - time.time() % 1)
 
 
 def test_a_table_filled_as_in_the_blog_is_taken_over(lab: Lab) -> None:

@@ -16,6 +16,7 @@ from tests.integration.overwriting import (
     DAY,
     actions,
     data_keys,
+    next_second,
     overwrite,
     queries,
     registered,
@@ -256,6 +257,7 @@ def test_a_bucketed_table_made_by_hand_keeps_its_buckets(lab: Lab) -> None:
         "partitioned_by = ARRAY['dt'], bucketed_by = ARRAY['id'], bucket_count = 5) AS "
         "SELECT CAST(1 AS bigint) AS id, CAST('a' AS varchar) AS note, '2026-01-01' AS dt"
     )
+    next_second()
     overwrite(lab, NUMBERS.format(first=1, last=40))
     assert files_of(lab) == {("2026-01-01",): 5}
     assert stored(lab, "id, note") == sorted_rows([(n, f"x{n}") for n in range(1, 41)])
