@@ -239,7 +239,7 @@ def _promises(entries: Iterable[Entry]) -> dict[str, datetime]:
     """
     promises: dict[str, datetime] = {}
     for entry in sorted(entries, key=lambda entry: entry.published_at or entry.created_at):
-        if entry.published_at is None or entry.state is State.ABORTED:
+        if entry.published_at is None:
             continue
         promise = _NOT_YET if entry.state is State.PUBLISHING else _promise(entry)
         for change in entry.changes:

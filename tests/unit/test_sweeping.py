@@ -253,6 +253,17 @@ def test_what_was_half_published_and_then_replaced_is_kept_as_long_as_who_replac
     assert freed[attempt(1).name] == (folder(1),)
 
 
+def test_what_was_half_published_and_then_superseded_still_says_how_long_its_predecessor_is_kept() -> None:
+    old = published(1, flip(1), retain_seconds=60.0)
+    left = published(
+        2, flip(2, before=1), retain_seconds=9 * 3600.0, state=State.ABORTED, keep_until=NOON + 99 * HOUR
+    )
+    new = published(3, flip(3, before=2), retain_seconds=60.0)
+    current = (where(flip(3)),)
+    assert removed(planned(old, left, new, current=current, now=NOON + 8 * HOUR)) == {}
+    assert attempt(1).name in removed(planned(old, left, new, current=current, now=NOON + 9 * HOUR))
+
+
 def test_a_rollback_that_never_began_leaves_nothing_but_its_entry() -> None:
     (removal,) = planned(rollback(1, flip(2), state=State.ABORTED), now=NOON).remove
     assert (removal.folders, removal.whole, removal.forgets) == ((), False, True)

@@ -175,7 +175,7 @@ class Lake(RuleBasedStateMachine):
 
     def _take_over(self, selection: Selection) -> None:
         left = self.journal.get(self.left_by or "")
-        if left is None or left.state is not State.PUBLISHING:
+        if left is None or left.state is not State.PUBLISHING or left.claimed_by is not None:
             return
         if left.kind is Kind.OVERWRITE and is_superseded_by(selection, left):
             keep_until = self.now + timedelta(seconds=left.retain_seconds)
@@ -222,6 +222,9 @@ class Lake(RuleBasedStateMachine):
         )
         for name in made.claims:
             self.advance(self.journal[name], state=State.PUBLISHING, claimed_by=made.name)
+        if len(plan.changes) > 1:
+            self._take_over(Selection(KEYS, {}))
+            self.left_by = made.name if crash is not None else None
         self.carry_out(made, [c for c in plan.changes if crash is None or c.values[0] in crash])
         if crash is None:
             self._conclude(made)
