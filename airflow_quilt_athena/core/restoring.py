@@ -73,13 +73,18 @@ def _last_changes(
 ) -> dict[Values, tuple[Entry, Change]]:
     """Return the change that made each partition what it is now."""
     last: dict[Values, tuple[Entry, Change]] = {}
-    published = (entry for entry in entries.values() if entry.state in _PUBLISHED)
-    for entry in sorted(published, key=_moment):
+    for entry in sorted(filter(_was_published, entries.values()), key=_moment):
         for change in entry.changes:
             # A generation that was gone back to is the doing of the rollback, which comes after its making.
             if change.location == location_of(current.get(change.values)):
                 last[change.values] = (entry, change)
     return last
+
+
+def _was_published(entry: Entry) -> bool:
+    """Whether what an entry says has happened, be it that a sweep or another rollback is at its files."""
+    busy = entry.state is State.DELETING or entry.claimed_by is not None
+    return entry.state in _PUBLISHED or (busy and entry.published_at is not None)
 
 
 def _back(values: Values, change: Change, now: Mapping[str, Any] | None) -> Change:
@@ -113,9 +118,14 @@ def _owner(entries: Mapping[str, Entry], entry: Entry, change: Change) -> Entry:
         owner = max(adopters, key=_moment, default=entry)
     if attempt and not owner.owns(location):
         raise _gone(change)
-    if owner.state not in _PUBLISHED or location in owner.deleted or owner.folder in owner.deleted:
+    if owner.state not in _PUBLISHED or is_emptied(owner, location):
         raise _gone(change)
     return owner
+
+
+def is_emptied(owner: Entry, location: str) -> bool:
+    """Whether a sweep has removed the files at a place that an entry answers for."""
+    return location in owner.deleted or (owner.owns(location) and owner.folder in owner.deleted)
 
 
 def _gone(change: Change) -> ManualActionError:

@@ -12,12 +12,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from airflow_quilt_athena.core.attempts import Attempt, digest_of
 from airflow_quilt_athena.core.journal import Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite import DEFAULT_RETAIN
-from airflow_quilt_athena.core.restoring import Restoration, plan_rollback
+from airflow_quilt_athena.core.restoring import Restoration, is_emptied, plan_rollback
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.selection import Values, identity
 from airflow_quilt_athena.core.tables import Table, TableName
@@ -174,12 +174,19 @@ class _Rollback:
             owner = self._journal.read(name)
             if owner is not None and owner.claimed_by == entry.name:
                 continue  # held since an earlier try
-            if owner is None or owner.state not in {State.PUBLISHED, State.SUPERSEDED}:
+            if not _can_be_claimed(owner, entry):
                 self._journal.advance(entry, state=State.ABORTED, reason=f"{name} is not to be had")
                 self._publisher.release(entry)
-                state = "gone" if owner is None else owner.state.value
+                state = f"{owner.state.value} or emptied" if owner is not None else "gone"
                 raise ManualActionError(
                     f"The files of attempt {name}, to which the rollback goes back, are {state}. Nothing was "
                     "changed. Write the partition again instead, or try once more when that is over."
                 )
             self._journal.advance(owner, state=State.PUBLISHING, claimed_by=entry.name)
+
+
+def _can_be_claimed(owner: Entry | None, rollback: Entry) -> TypeGuard[Entry]:
+    """Whether the files are there still: between plan and claim a sweep may have come and gone."""
+    if owner is None or owner.state not in {State.PUBLISHED, State.SUPERSEDED}:
+        return False
+    return not any(change.location and is_emptied(owner, change.location) for change in rollback.changes)
