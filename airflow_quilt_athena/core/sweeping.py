@@ -241,7 +241,7 @@ def _promises(entries: Iterable[Entry]) -> dict[str, datetime]:
     for entry in sorted(entries, key=lambda entry: entry.published_at or entry.created_at):
         if entry.published_at is None:
             continue
-        promise = _NOT_YET if entry.state is State.PUBLISHING else _promise(entry)
+        promise = _promise_once_settled(entry)
         for change in entry.changes:
             if change.location is not None:
                 promises.pop(change.location, None)
@@ -249,6 +249,14 @@ def _promises(entries: Iterable[Entry]) -> dict[str, datetime]:
                 known = promises.get(change.previous_location, promise)
                 promises[change.previous_location] = max(promise, known)
     return promises
+
+
+def _promise_once_settled(entry: Entry) -> datetime:
+    if entry.state is State.PUBLISHING:
+        return _NOT_YET
+    if entry.state is State.ABORTED and entry.keep_until is not None:  # superseded when half published
+        return max(entry.keep_until, _promise(entry))
+    return _promise(entry)
 
 
 def _own(entry: Entry) -> list[str]:

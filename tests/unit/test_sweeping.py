@@ -255,8 +255,9 @@ def test_what_was_half_published_and_then_replaced_is_kept_as_long_as_who_replac
 
 def test_what_was_half_published_and_then_superseded_still_says_how_long_its_predecessor_is_kept() -> None:
     old = published(1, flip(1), retain_seconds=60.0)
+    # It was superseded an hour after it began, which is when its own time of 8 hours began.
     left = published(
-        2, flip(2, before=1), retain_seconds=9 * 3600.0, state=State.ABORTED, keep_until=NOON + 99 * HOUR
+        2, flip(2, before=1), retain_seconds=8 * 3600.0, state=State.ABORTED, keep_until=NOON + 9 * HOUR
     )
     new = published(3, flip(3, before=2), retain_seconds=60.0)
     current = (where(flip(3)),)

@@ -225,7 +225,8 @@ class Lake(RuleBasedStateMachine):
         if len(plan.changes) > 1:
             self._take_over(Selection(KEYS, {}))
             self.left_by = made.name if crash is not None else None
-        self.carry_out(made, [c for c in plan.changes if crash is None or c.values[0] in crash])
+        todo = plan_roll_forward(plan.changes, self.glue)
+        self.carry_out(made, [c for c in todo if crash is None or c.values[0] in crash])
         if crash is None:
             self._conclude(made)
 
