@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from airflow_quilt_athena.core import query_states
 from airflow_quilt_athena.local import LocalAthena
 from tests.integration.lab import Lab, connection
 
 
 @pytest.fixture
 def lab(aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    # A query here takes a few hundredths of a second: waiting for the next look would be most of a test.
+    monkeypatch.setattr(query_states, "SHORTEST_POLL_SECONDS", 0.02)
     opened = Lab.open(aws, unique)
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(aws))
     yield opened
