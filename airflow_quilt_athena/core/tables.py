@@ -138,7 +138,7 @@ class Table:
     def compression(self) -> str | None:
         """The compression recorded with the table, if any."""
         for name in _COMPRESSION_PARAMETERS:
-            if self.parameters.get(name, "none").lower() != "none":
+            if (self.parameters.get(name) or "none").lower() != "none":
                 return self.parameters[name].upper()
         return None
 

@@ -145,6 +145,9 @@ def test_the_format_is_told_by_the_serde(serde: str, file_format: FileFormat | N
         ({"parquet.compression": "SNAPPY"}, "SNAPPY"),
         ({"orc.compress": "ZLIB"}, "ZLIB"),
         ({"write.compression": "", "orc.compress": "SNAPPY"}, "SNAPPY"),
+        ({"compressionType": "snappy"}, "SNAPPY"),
+        ({"compressionType": "none"}, None),
+        ({"compressionType": "none", "orc.compress": "NONE"}, None),
     ],
 )
 def test_the_compression_is_what_any_tool_recorded(
