@@ -8,6 +8,7 @@ from typing import Any
 from airflow_quilt_athena.core.attempts import Attempt
 from airflow_quilt_athena.core.journal import Action, Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite import OverwriteRequest
+from airflow_quilt_athena.core.quilt_revisions import Revision
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.staging import Plan, Seen, Statements, plan_overwrite
 from airflow_quilt_athena.core.tables import Table, TableName, parse_table
@@ -64,13 +65,18 @@ def request(**changes: Any) -> OverwriteRequest:
 
 
 def plan(
-    seen_table: Table | None, *, enforced: bool = False, default: S3Uri | None = None, **changes: Any
+    seen_table: Table | None,
+    *,
+    enforced: bool = False,
+    default: S3Uri | None = None,
+    revisions: tuple[Revision, ...] = (),
+    **changes: Any,
 ) -> Plan:
-    return plan_overwrite(Seen(seen_table, default, enforced), request(**changes))
+    return plan_overwrite(Seen(seen_table, default, enforced, revisions), request(**changes))
 
 
-def statements(seen_table: Table | None, *, enforced: bool = False, **changes: Any) -> Statements:
-    return Statements(plan(seen_table, enforced=enforced, **changes), ATTEMPT)
+def statements(seen_table: Table | None, **changes: Any) -> Statements:
+    return Statements(plan(seen_table, **changes), ATTEMPT)
 
 
 def partition(*values: str, location: str | None, **parameters: str) -> dict[str, Any]:

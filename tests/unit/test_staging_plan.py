@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,11 +11,19 @@ from airflow_quilt_athena.core.attempts import Attempt
 from airflow_quilt_athena.core.ctas import Encoding
 from airflow_quilt_athena.core.journal import Found, Query
 from airflow_quilt_athena.core.overwrite import Replace, Writer
+from airflow_quilt_athena.core.quilt_revisions import Interval, Revision
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.staging import Seen, Statements, plan_overwrite, slice_role, temporary_tables
+from airflow_quilt_athena.core.staging import (
+    Seen,
+    Statements,
+    plan_overwrite,
+    scratch_folder,
+    slice_role,
+    temporary_tables,
+)
 from airflow_quilt_athena.core.tables import Bucketing, FileFormat, Table, TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
-from tests.unit.lake_examples import entry, plan, request, statements, table, text_table
+from tests.unit.lake_examples import NOON, entry, plan, request, statements, table, text_table
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 FOLDER = "s3://lake/sales/orders/.generations/dt=2026-01-01/a0123456789ab-1-1f2e3d4c/"
@@ -543,3 +552,83 @@ def test_another_attempt_sends_the_same_statement_to_another_place() -> None:
     assert one.folder != other.folder
     changed = one.stage(AS_SEEN).replace(one.attempt.name, other.attempt.name)
     assert changed.replace(one.table("stage").table, other.table("stage").table) == other.stage(AS_SEEN)
+
+
+# --------------------------------------------------------------------------------- revisions of an interval
+
+INTERVAL = Interval("acme-data", NOON, NOON + timedelta(days=1))
+ONE = (Revision("team/pkg", "1767225600", "a" * 64, is_latest=True),)
+MANY = tuple(Revision("team/pkg", str(1767225600 + n), f"{n:064x}", is_latest=False) for n in range(1800))
+BY_REVISION: dict[str, Any] = {
+    "query": "SELECT 1 AS id, r.pkg_name AS note FROM {revisions} AS r",
+    "quilt_revisions": INTERVAL,
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"query": "SELECT 1 AS id FROM {entries}"}, r"uses \{entries\}, which quilt_revisions"),
+        ({"query": "SELECT 1 AS id", "quilt_revisions": INTERVAL}, "uses neither"),
+    ],
+)
+def test_tokens_and_an_interval_go_together(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidCallError, match=message):
+        plan(table(), **arguments)
+
+
+def test_few_revisions_are_named_in_the_one_statement() -> None:
+    made = statements(table(), revisions=ONE, **BY_REVISION)
+    sql = made.stage(AS_SEEN)
+    assert "{revisions}" not in sql
+    assert f"s3://acme-data/.quilt/packages/{'a' * 64}" in sql
+    assert made.reads() == {}
+    assert made.rows_place == made.folder
+
+
+def test_revisions_that_one_statement_cannot_name_are_read_into_tables_first() -> None:
+    query = "SELECT 1 AS id, r.pkg_name AS note FROM {revisions} AS r JOIN {entries} AS e USING (top_hash)"
+    made = statements(table(), revisions=MANY, query=query, quilt_revisions=INTERVAL)
+    reads = made.reads()
+    assert all(len(sql.encode()) <= 262_144 for sql in reads.values())
+    numbers = range(1, len(reads) // 2 + 1)
+    assert list(reads) == [f"read-{what}-{number}" for number in numbers for what in ("revisions", "entries")]
+    # Each manifest is read once for either token, and the statement that stages names the tables alone.
+    for what in ("revisions", "entries"):
+        text = "".join(sql for role, sql in reads.items() if f"-{what}-" in role)
+        assert all(text.count(f"packages/{revision.top_hash}'") == 1 for revision in MANY)
+    name = '"sales"."tmp_quilt_0123456789ab_1_1f2e3d4c_read_revisions'
+    union = "\nUNION ALL\n".join(f'SELECT * FROM {name}_{number}"' for number in numbers)
+    assert f"FROM (\n{union}\n) AS r JOIN (" in made.stage(AS_SEEN)
+    assert f"external_location = '{FOLDER}scratch/read-revisions-1/'" in reads["read-revisions-1"]
+    assert made.rows_place == made.folder / "data/"
+
+
+def test_what_is_read_first_lies_among_the_results_where_the_workgroup_enforces_its_location() -> None:
+    made = statements(table(), enforced=True, revisions=MANY, **BY_REVISION)
+    assert made.reads()
+    assert all("external_location" not in sql for sql in made.reads().values())
+
+
+def test_a_query_that_is_too_long_without_its_revisions_is_refused() -> None:
+    long = "SELECT 1 AS id, r.pkg_name || '" + "x" * 262_144 + "' AS note FROM {revisions} AS r"
+    with pytest.raises(InvalidCallError, match="Athena takes 262,144"):
+        plan(table(), revisions=MANY, query=long, quilt_revisions=INTERVAL)
+
+
+def test_what_only_served_staging_lies_apart_and_is_known_from_the_journal() -> None:
+    scratch = S3Uri.parse(FOLDER) / "scratch/"
+    counted = entry(folder=FOLDER, found=())
+    assert scratch_folder(counted) == scratch
+    assert scratch_folder(entry(folder=FOLDER, queries=(Query("read-entries-1", "q"),))) == scratch
+    assert scratch_folder(entry(folder=FOLDER, queries=(Query("stage", "q"),))) is None
+    assert scratch_folder(entry(folder=None, found=())) is None
+    assert scratch.contains(dynamic().rows_place)
+
+
+def test_tables_of_revisions_are_found_again_with_the_others() -> None:
+    queries = (Query("read-revisions-1", "q1"), Query("stage", "q2"))
+    assert [name.table for name in temporary_tables(entry(queries=queries))] == [
+        "tmp_quilt_0123456789ab_1_1f2e3d4c_read_revisions_1",
+        "tmp_quilt_0123456789ab_1_1f2e3d4c",
+    ]
