@@ -32,6 +32,10 @@ demo-ui: $(INSTALLED) ## The same, and leave the Airflow UI running on it until 
 test: $(INSTALLED) ## Run the tests
 	$(BIN)/python -m pytest
 
+.PHONY: test-faults
+test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
+	$(BIN)/python -m pytest -m "" tests/faults
+
 .PHONY: test-clients
 test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Other people's clients against the local Athena
 	$(BIN)/python -m pytest -m clients tests/clients
