@@ -582,7 +582,7 @@ def test_few_revisions_are_named_in_the_one_statement() -> None:
     sql = made.stage(AS_SEEN)
     assert "{revisions}" not in sql
     assert f"s3://acme-data/.quilt/packages/{'a' * 64}" in sql
-    assert made.reads() == {}
+    assert made.reads() == statements(table()).reads() == {}
     assert made.rows_place == made.folder
 
 
