@@ -158,12 +158,12 @@ def _athena_statements(grant: Grant) -> tuple[Statement, ...]:
 
 
 def _glue_statements(grant: Grant) -> tuple[Statement, ...]:
-    read = ["glue:GetDatabase", "glue:GetTable", "glue:GetTables"]
-    partitions = ["glue:BatchGetPartition", "glue:GetPartition", "glue:GetPartitions"]
+    read = ["glue:GetDatabase", "glue:GetTable"]
+    lists = ["glue:GetTables", "glue:BatchGetPartition", "glue:GetPartition", "glue:GetPartitions"]
     write = ["glue:CreateTable", "glue:UpdateTable"]
     ours = _tables(grant, "*_quilt_*")
     statements = [
-        _allow("ReadTheDefinitionsOfOneDatabase", [*read, *partitions], _tables(grant, "*")),
+        _allow("ReadTheDefinitionsOfOneDatabase", [*read, *lists], _tables(grant, "*")),
         # Athena user guide, "Access to databases and tables in the AWS Glue Data Catalog", read 2026-11.
         _allow(
             "AthenaItselfLooksForTheDefaultDatabase",
@@ -182,7 +182,6 @@ def _glue_statements(grant: Grant) -> tuple[Statement, ...]:
             "glue:BatchDeletePartition",
             "glue:BatchUpdatePartition",
             "glue:CreatePartition",
-            "glue:DeletePartition",
             "glue:UpdatePartition",
         ]
         statements.append(

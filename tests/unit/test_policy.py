@@ -133,7 +133,7 @@ def test_optional_parts_are_granted_when_named_only() -> None:
     assert not _resources(plain, "kms:Decrypt")
     more = build_policies("P", dataclasses.replace(GRANT, kms_key_arn=key, source_database="platform"))
     assert _resources(more, "kms:Decrypt") == {key}
-    assert "arn:aws:glue:eu-west-1:123456789012:table/platform/*" in _resources(more, "glue:GetTables")
+    assert "arn:aws:glue:eu-west-1:123456789012:table/platform/*" in _resources(more, "glue:GetTable")
     assert "arn:aws:glue:eu-west-1:123456789012:table/platform/*" not in _resources(more, "glue:UpdateTable")
 
 
