@@ -192,8 +192,7 @@ def build_entries(source: ManifestSource, bucket: str, revisions: Sequence[Revis
 def _branches(build: Build, source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
     folder = manifests_location(bucket)
     paths = [str(folder / top_hash) for top_hash in sorted({revision.top_hash for revision in revisions})]
-    if not paths:
-        return f"{build(source)}\n  AND false"
+    paths = paths or [str(folder)]  # which is no file's
     starts = range(0, len(paths), MAX_PATHS_PER_BRANCH)
     return "\nUNION ALL\n".join(
         build(source, paths[start : start + MAX_PATHS_PER_BRANCH]) for start in starts

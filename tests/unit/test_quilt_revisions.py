@@ -324,10 +324,10 @@ def test_a_manifest_that_many_revisions_share_is_named_once() -> None:
 
 
 @pytest.mark.parametrize("build", [build_revisions, build_entries])
-def test_without_revisions_a_query_has_the_same_columns_and_names_no_path(build: Any) -> None:
+def test_without_revisions_a_query_has_the_same_columns_and_names_no_file(build: Any) -> None:
     sql = build(SOURCE, BUCKET, ())
-    assert '$path" IN' not in sql
-    assert sql.count("false") == 3  # the row for the types, its condition, and that of the files
+    assert re.findall(r'"\$path" IN \(([^)]*)\)', sql) == [f"'s3://{BUCKET}/.quilt/packages/'"]
+    assert sql.count("false") == 2  # the row for the types, and its condition
     select = "\nSELECT\n  r.pkg_name"
     assert sql[sql.index(select) :] == (full := build(SOURCE, BUCKET, _many(1)))[full.index(select) :]
 
