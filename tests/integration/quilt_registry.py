@@ -6,6 +6,7 @@ A registry is used inside ``reached_by_quilt3``, which leads quilt3 to the local
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -19,7 +20,24 @@ from unittest import mock
 
 from botocore.config import Config
 
+from airflow_quilt_athena.core.identifiers import BucketNames
+from airflow_quilt_athena.core.plans import Plan
+from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
 from airflow_quilt_athena.local import LocalAthena
+from tests.integration.lab import Lab
+from tests.seeds import seed_statements
+
+BASE = 1_767_225_600  # 2026-01-01T00:00:00Z
+DAY = 86_400
+AWKWARD: dict[str, tuple[str, dict[str, Any]]] = {
+    "a b/c d#1?.txt": ("1", {"kind": "space"}),
+    "ünïcode/日本 é.txt": ("2", {"kind": "unicode"}),
+    "plus+equals=amp&at@.txt": ("3", {}),
+    "100%.txt": ("4", {"percent": "100 %"}),
+    'it\'s "quoted", really;.txt': ("5", {"text": 'say "no"\nand go'}),
+    "deep/er/and/deeper/file": ("6", {"Mixed": {"CaseKey": [1, 2.5, None, "x"]}}),
+}
+TWIN = {"same.txt": ("same", {"Kind": "Twin"})}
 
 
 @dataclass(frozen=True, order=True)
@@ -52,6 +70,79 @@ class Revision:
     is_latest: bool
     message: str | None
     user_meta: str | None  # canonical JSON
+
+
+class Registry:
+    """A bucket with packages, its tables and views, and the seed's beside them."""
+
+    def __init__(self, aws: LocalAthena) -> None:
+        token = uuid.uuid4().hex[:8]
+        self.aws = aws
+        self.lab = Lab.open(aws, lambda prefix: f"{prefix}-{token}".replace("db-", "db_"))
+        self.bucket = f"quilt-{token}"
+        self.names = BucketNames.of(self.bucket)
+        self.s3 = aws.client("s3")
+        self.s3.create_bucket(Bucket=self.bucket)
+        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}"
+
+    def refresh(self, **changes: Any) -> Plan:
+        request = RefreshRequest(
+            **{
+                "buckets": (self.bucket,),
+                "database": self.lab.database,
+                "workgroup": self.lab.workgroup,
+                **changes,
+            }
+        )
+        return refresh_bucket_views(
+            self.aws.client("athena"), self.aws.client("glue"), request, timeout_seconds=60
+        )
+
+    def seed(self) -> dict[str, str]:
+        """Make the seed's tables and views in a database of their own; returns the views' names."""
+        database = f"{self.lab.database}_seed"
+        self.aws.client("glue").create_database(DatabaseInput={"Name": database})
+        for statement in seed_statements(database, self.bucket).values():
+            self.lab.run(statement)
+        return {
+            "packages": f"{database}.{self.names.packages_view}",
+            "objects": f"{database}.{self.names.objects_view}",
+        }
+
+    def put_manifest(self, *lines: str) -> str:
+        """Write a manifest as it stands, under a name like a top hash; return that."""
+        top_hash = uuid.uuid4().hex * 2
+        body = "".join(f"{line}\n" for line in lines).encode()
+        self.s3.put_object(Bucket=self.bucket, Key=f".quilt/packages/{top_hash}", Body=body)
+        return top_hash
+
+    def put_revision(self, name: str, at: int, *files: str, message: str = "by hand", **header: Any) -> str:
+        """Write a revision in the byte format of quilt3, each file of ten bytes; return its top hash."""
+        lines = [{"version": "v0", **header, "message": message}]
+        lines += [
+            {
+                "logical_key": file,
+                "physical_keys": [f"{self.uri}/{name}/{file}?versionId=v1"],
+                "size": 10,
+                "hash": {"type": "sha2-256-chunked", "value": "lZXJ35AHUUjrBoYDZd8zWEt1v/eCpRDGzUiDpBmDPVA="},
+                "meta": {},
+            }
+            for file in files
+        ]
+        top_hash = self.put_manifest(*(json.dumps(line, ensure_ascii=False) for line in lines))
+        self.put_pointer(name, str(at), top_hash)
+        return top_hash
+
+    def put_pointer(self, name: str, pointer: str, body: str) -> None:
+        key = f".quilt/named_packages/{name}/{pointer}"
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body.encode())
+
+    def rows(self, sql: str) -> list[tuple[str | None, ...]]:
+        return self.lab.rows(sql)
 
 
 @contextmanager
@@ -98,6 +189,30 @@ def push(
             package.set_meta(dict(meta))
         pushed = package.push(name, registry=registry, message=message, force=True)
     return str(pushed.top_hash)
+
+
+def push_examples(registry: Registry) -> None:
+    """Push packages as people do: rolled back, pushed twice, copied, oddly named, empty, deleted."""
+    with reached_by_quilt3(registry.aws) as quilt3:
+        plates = [{"plate.csv": (f"well {n}", {"Plate": n})} for n in range(3)]
+        first = push(quilt3, registry.uri, "team/plates", plates[0], at=BASE, message="first")
+        push(quilt3, registry.uri, "team/plates", plates[1], at=BASE + DAY - 1, message="second")
+        push(quilt3, registry.uri, "team/plates", plates[2], at=BASE + DAY, message='third, "final"')
+        quilt3.Package.rollback("team/plates", registry.uri, first)
+        push(quilt3, registry.uri, "team/twin", TWIN, at=BASE + 10, message="twice")
+        push(quilt3, registry.uri, "team/twin", TWIN, at=BASE + 20, message="twice")
+        push(quilt3, registry.uri, "team/copy", TWIN, at=BASE + 30, message="twice")
+        push(
+            quilt3,
+            registry.uri,
+            "юзер/пакет",
+            AWKWARD,
+            at=BASE + 2 * DAY,
+            meta={"Experiment": "EXP-7", "nested": {"Plate_ID": "é"}, "n": 1},
+        )
+        push(quilt3, registry.uri, "empty/package", {}, at=BASE + 3 * DAY)
+        push(quilt3, registry.uri, "team/gone", {"x.txt": ("x", {})}, at=BASE + 40)
+        quilt3.delete_package("team/gone", registry=registry.uri)
 
 
 def canonical(value: object) -> str:
@@ -158,3 +273,39 @@ def _entries(revision: Revision, package: Any) -> Iterator[Entry]:
             hash_value=entry.hash["value"],
             meta=canonical(entry._meta),
         )
+
+
+def entries_in(registry: Registry, relation: str) -> list[Entry]:
+    """Return the rows of the entries view, or of what has its columns, to be compared with quilt3's."""
+    rows = registry.rows(
+        'SELECT pkg_name, revision_at, top_hash, is_latest, logical_key, physical_key, "bucket", "key", '
+        f"version_id, size, hash_type, hash_value, meta FROM {relation}"
+    )
+    return sorted(
+        Entry(
+            str(name), _moment(at), str(top_hash), latest == "true", str(logical_key), str(physical_key),
+            str(bucket), str(key), version_id, int(str(size)), str(hash_type), str(hash_value),
+            canonical(json.loads(str(meta))),
+        )
+        for name, at, top_hash, latest, logical_key, physical_key, bucket, key, version_id, size, hash_type,
+        hash_value, meta in rows
+    )  # fmt: skip
+
+
+def revisions_in(registry: Registry, relation: str) -> list[Revision]:
+    """Return the rows of the revisions view, or of what has its columns, to be compared with quilt3's."""
+    rows = registry.rows(
+        f"SELECT pkg_name, revision_at, top_hash, pointer, is_latest, message, user_meta FROM {relation}"
+    )
+    return sorted(
+        Revision(
+            str(name), _moment(at), str(top_hash), str(pointer), latest == "true", message,
+            user_meta and canonical(json.loads(user_meta)),
+        )
+        for name, at, top_hash, pointer, latest, message, user_meta in rows
+    )  # fmt: skip
+
+
+def _moment(text: str | None) -> datetime:
+    assert text is not None
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -8,7 +8,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,116 +17,33 @@ from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt_ddl import define_tables, render_create_table
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, QueryFailedError
 from airflow_quilt_athena.flows.bucket_sources import SourceKind, parse_source
-from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
 from airflow_quilt_athena.local import Fault, LocalAthena
-from tests.integration.lab import Lab
 from tests.integration.quilt_registry import (
-    Entry,
-    Revision,
+    AWKWARD,
+    BASE,
+    DAY,
+    TWIN,
+    Registry,
     Truth,
     browse,
-    canonical,
+    entries_in,
     push,
+    push_examples,
     reached_by_quilt3,
+    revisions_in,
 )
 from tests.seeds import seed_statements
 
 pytestmark = pytest.mark.integration
 
 Unique = Callable[[str], str]
-BASE = 1_767_225_600  # 2026-01-01T00:00:00Z
-DAY = 86_400
-AWKWARD = {
-    "a b/c d#1?.txt": ("1", {"kind": "space"}),
-    "ünïcode/日本 é.txt": ("2", {"kind": "unicode"}),
-    "plus+equals=amp&at@.txt": ("3", {}),
-    "100%.txt": ("4", {"percent": "100 %"}),
-    'it\'s "quoted", really;.txt': ("5", {"text": 'say "no"\nand go'}),
-    "deep/er/and/deeper/file": ("6", {"Mixed": {"CaseKey": [1, 2.5, None, "x"]}}),
-}
-TWIN = {"same.txt": ("same", {"Kind": "Twin"})}
-
-
-class Registry:
-    """A bucket with packages, its tables and views, and the seed's beside them."""
-
-    def __init__(self, aws: LocalAthena) -> None:
-        token = uuid.uuid4().hex[:8]
-        self.aws = aws
-        self.lab = Lab.open(aws, lambda prefix: f"{prefix}-{token}".replace("db-", "db_"))
-        self.bucket = f"quilt-{token}"
-        self.names = BucketNames.of(self.bucket)
-        self.s3 = aws.client("s3")
-        self.s3.create_bucket(Bucket=self.bucket)
-        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
-
-    @property
-    def uri(self) -> str:
-        return f"s3://{self.bucket}"
-
-    def refresh(self, **changes: Any) -> Plan:
-        request = RefreshRequest(
-            **{
-                "buckets": (self.bucket,),
-                "database": self.lab.database,
-                "workgroup": self.lab.workgroup,
-                **changes,
-            }
-        )
-        return refresh_bucket_views(
-            self.aws.client("athena"), self.aws.client("glue"), request, timeout_seconds=60
-        )
-
-    def seed(self) -> dict[str, str]:
-        """Make the seed's tables and views in a database of their own; returns the views' names."""
-        database = f"{self.lab.database}_seed"
-        self.aws.client("glue").create_database(DatabaseInput={"Name": database})
-        for statement in seed_statements(database, self.bucket).values():
-            self.lab.run(statement)
-        return {
-            "packages": f"{database}.{self.names.packages_view}",
-            "objects": f"{database}.{self.names.objects_view}",
-        }
-
-    def put_manifest(self, *lines: str) -> str:
-        """Write a manifest as it stands, under a name like a top hash; return that."""
-        top_hash = uuid.uuid4().hex * 2
-        body = "".join(f"{line}\n" for line in lines).encode()
-        self.s3.put_object(Bucket=self.bucket, Key=f".quilt/packages/{top_hash}", Body=body)
-        return top_hash
-
-    def put_pointer(self, name: str, pointer: str, body: str) -> None:
-        key = f".quilt/named_packages/{name}/{pointer}"
-        self.s3.put_object(Bucket=self.bucket, Key=key, Body=body.encode())
-
-    def rows(self, sql: str) -> list[tuple[str | None, ...]]:
-        return self.lab.rows(sql)
 
 
 @pytest.fixture(scope="module")
 def pushed(aws: LocalAthena) -> Registry:
     """A registry as people make them with quilt3."""
     registry = Registry(aws)
-    with reached_by_quilt3(aws) as quilt3:
-        plates = [{"plate.csv": (f"well {n}", {"Plate": n})} for n in range(3)]
-        first = push(quilt3, registry.uri, "team/plates", plates[0], at=BASE, message="first")
-        push(quilt3, registry.uri, "team/plates", plates[1], at=BASE + DAY - 1, message="second")
-        push(quilt3, registry.uri, "team/plates", plates[2], at=BASE + DAY, message='third, "final"')
-        quilt3.Package.rollback("team/plates", registry.uri, first)
-        push(quilt3, registry.uri, "team/twin", TWIN, at=BASE + 10, message="twice")
-        push(quilt3, registry.uri, "team/twin", TWIN, at=BASE + 20, message="twice")
-        push(quilt3, registry.uri, "team/copy", TWIN, at=BASE + 30, message="twice")
-        push(
-            quilt3,
-            registry.uri,
-            "юзер/пакет",
-            AWKWARD,
-            at=BASE + 2 * DAY,
-            meta={"Experiment": "EXP-7", "nested": {"Plate_ID": "é"}, "n": 1},
-        )
-        push(quilt3, registry.uri, "empty/package", {}, at=BASE + 3 * DAY)
-        push(quilt3, registry.uri, "team/gone", {"x.txt": ("x", {})}, at=BASE + 40)
-        quilt3.delete_package("team/gone", registry=registry.uri)
+    push_examples(registry)
     registry.refresh()
     return registry
 
@@ -207,46 +123,15 @@ LEGACY: tuple[tuple[str, str, Any, Any], ...] = (
 # ------------------------------------------------------------------------------------- clean views
 
 
-def _moment(text: str | None) -> datetime:
-    assert text is not None
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def _entry_rows(registry: Registry) -> list[Entry]:
-    rows = registry.rows(
-        'SELECT pkg_name, revision_at, top_hash, is_latest, logical_key, physical_key, "bucket", "key", '
-        f"version_id, size, hash_type, hash_value, meta FROM {registry.names.entries}"
-    )
-    return sorted(
-        Entry(
-            str(name), _moment(at), str(top_hash), latest == "true", str(logical_key), str(physical_key),
-            str(bucket), str(key), version_id, int(str(size)), str(hash_type), str(hash_value),
-            canonical(json.loads(str(meta))),
-        )
-        for name, at, top_hash, latest, logical_key, physical_key, bucket, key, version_id, size, hash_type,
-        hash_value, meta in rows
-    )  # fmt: skip
-
-
 def test_entries_are_the_files_quilt3_sees(pushed: Registry, truth: Truth) -> None:
     assert len(truth.entries) == 3 + 2 + 1 + len(AWKWARD)
-    assert _entry_rows(pushed) == truth.entries
+    assert entries_in(pushed, pushed.names.entries) == truth.entries
 
 
 def test_revisions_are_the_revisions_quilt3_sees(pushed: Registry, truth: Truth) -> None:
-    rows = pushed.rows(
-        "SELECT pkg_name, revision_at, top_hash, pointer, is_latest, message, user_meta, revision_date "
-        f"FROM {pushed.names.revisions}"
-    )
-    found = sorted(
-        Revision(
-            str(name), _moment(at), str(top_hash), str(pointer), latest == "true", message,
-            user_meta and canonical(json.loads(user_meta)),
-        )
-        for name, at, top_hash, pointer, latest, message, user_meta, _ in rows
-    )  # fmt: skip
-    assert found == truth.revisions
-    assert all(str(date) == str(at)[:10] for _, at, *_, date in rows)
+    assert revisions_in(pushed, pushed.names.revisions) == truth.revisions
+    dates = pushed.rows(f"SELECT revision_at, revision_date FROM {pushed.names.revisions}")
+    assert all(str(date) == str(at)[:10] for at, date in dates)
 
 
 def test_every_package_has_exactly_one_latest_revision(pushed: Registry) -> None:
