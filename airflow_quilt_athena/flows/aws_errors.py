@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, QuiltAthenaError, RetryableError
@@ -40,8 +42,10 @@ _ACCESS = frozenset(
 )
 
 
-# S3's calls whose permission has another name (Service Authorization Reference, read 2026-11). Other services
-# name the permission and the resource themselves when they refuse.
+# How AWS names the permission when it refuses; S3 may leave it out, and is silent to a HEAD.
+_NAMED_ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")
+
+# S3's calls whose permission has another name (Service Authorization Reference, read 2026-11).
 _S3_ACTIONS = {
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
     "DeleteObjects": "DeleteObject",
@@ -94,7 +98,10 @@ def _status(error: ClientError) -> int:
 
 
 def needed_action(error: ClientError) -> str:
-    """Return the permission that a refused call needs, as far as it is known: S3 does not say it."""
+    """Return the permission that a refused call needs: the one AWS names, or the call's own."""
+    named = _NAMED_ACTION.search(error_message(error))
+    if named:
+        return named[1]
     operation = str(error.operation_name)
     if operation in _S3_SAME_NAME or operation in _S3_ACTIONS:
         return f"s3:{_S3_ACTIONS.get(operation, operation)}"
@@ -108,7 +115,7 @@ def translate(error: Exception, doing: str) -> QuiltAthenaError:
     """
     if not isinstance(error, ClientError):
         return RetryableError(f"Cannot {doing}: AWS gave no answer ({error}).")
-    text = f"Cannot {doing}: {error_code(error)}: {error_message(error)}"
+    text = f"Cannot {doing}: {error_code(error)}: {error_message(error).removesuffix('.')}."
     if is_access(error):
         return AccessError(f"{text} Grant the caller {needed_action(error)}, or mend its credentials.")
     if is_passing(error):
