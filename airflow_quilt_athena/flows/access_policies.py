@@ -16,6 +16,7 @@ from airflow_quilt_athena.flows.patience import ask, ask_unless
 MAX_VERSIONS = 5  # IAM user guide, "IAM and AWS STS quotas", read 2026-11
 _DESCRIPTION = "Run the operators of airflow-quilt-athena"
 _NOT_THERE = frozenset({"NoSuchEntity"})
+_CAME_FIRST = frozenset({"EntityAlreadyExists"})
 
 
 def plan_policies(
@@ -58,7 +59,7 @@ def _plan_policy(clients: AwsClients, account: Account, wanted: PolicyDocument) 
     policy = observe_policy(clients, arn)
     if policy is None:
         step = Step.create("policy", wanted.name, compare_documents({}, wanted.document))
-        return Change(step, lambda: _create(clients, wanted))
+        return Change(step, lambda: _create(clients, account, wanted))
     version = ask(
         lambda: clients.iam.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"]),
         f"read policy {arn}",
@@ -68,8 +69,9 @@ def _plan_policy(clients: AwsClients, account: Account, wanted: PolicyDocument) 
     return Change(step, lambda: _add_version(clients, arn, wanted))
 
 
-def _create(clients: AwsClients, wanted: PolicyDocument) -> None:
-    ask(
+def _create(clients: AwsClients, account: Account, wanted: PolicyDocument) -> None:
+    created = ask_unless(
+        _CAME_FIRST,
         lambda: clients.iam.create_policy(
             PolicyName=wanted.name,
             PolicyDocument=json.dumps(wanted.document),
@@ -78,6 +80,10 @@ def _create(clients: AwsClients, wanted: PolicyDocument) -> None:
         ),
         f"create policy {wanted.name}",
     )
+    if created is None:  # by an earlier try, whose answer was lost, or by a sister's
+        found = _plan_policy(clients, account, wanted)
+        if found.step.does_something:
+            found.apply()
 
 
 def _add_version(clients: AwsClients, arn: str, wanted: PolicyDocument) -> None:
