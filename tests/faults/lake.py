@@ -153,7 +153,9 @@ class Lake:
             return Counter()
         return self.read(self.clients(), sql)
 
-    def read(self, clients: LakeClients, sql: str = f"SELECT * FROM {TABLE}") -> Rows:
+    def read(
+        self, clients: LakeClients, sql: str = f"SELECT * FROM {TABLE}", poll_seconds: float = POLL_SECONDS
+    ) -> Rows:
         """What a reader with clients of its own gets."""
         status = run_query(
             clients.athena,
@@ -161,7 +163,7 @@ class Lake:
             database=self.database,
             workgroup=self.workgroup,
             timeout_seconds=60,
-            poll_interval_seconds=POLL_SECONDS,
+            poll_interval_seconds=poll_seconds,
         )
         _, rows = read_rows(clients.athena, status.query_execution_id, max_rows=100_000)
         return counted(rows)
@@ -198,6 +200,18 @@ class Lake:
         read = [s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys]
         names = [key.removeprefix(folder).removesuffix(".json") for key in keys]
         return dict(zip(names, map(json.loads, read), strict=True))
+
+    def age_journal(self, by: timedelta) -> None:
+        """Make all that the journal tells of as much older."""
+        for name, entry in self.journal().items():
+            times = {field: entry[field] for field in ("created_at", "updated_at", "published_at")}
+            older = {
+                field: (datetime.fromisoformat(time) - by).isoformat()
+                for field, time in times.items()
+                if time
+            }
+            key = f"{self.base}.generations/.journal/{name}.json"
+            self.put(key, json.dumps({**entry, **older}).encode())
 
     def put(self, key: str, body: bytes) -> None:
         """Write an object, as somebody else would."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from airflow_quilt_athena.exceptions import ManualActionError, QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.clients import LakeClients
-from tests.faults.hooks import PATIENCE_SECONDS, PauseAtCall
+from tests.faults.forks import Forks
+from tests.faults.hooks import PATIENCE_SECONDS, Nth, PauseAtCall
 from tests.faults.lake import Lake
 from tests.faults.scenarios import (
     ONE_PARTITION,
     ROLLBACK_OF_ONE,
     ROLLBACK_OF_THREE,
+    TASK,
     THREE_PARTITIONS,
     UNPARTITIONED,
     Scenario,
@@ -133,3 +136,20 @@ def test_sweep_and_rollback_end_well_wherever_they_meet(
         assert_swept_clean(lake)
         assert lake.rows() == expected, outcome
     assert winners == {"sweep", "rollback"}
+
+
+def test_a_rollback_that_died_before_it_held_on_to_its_files_never_goes_back_to_nothing(lake: Lake) -> None:
+    """It died ten minutes before the time of the files was over: they must wait for it, or it must give up."""
+    ROLLBACK_OF_ONE.prepare(lake)
+    lake.age_journal(timedelta(hours=23, minutes=50))
+    with Forks() as forks:
+        assert forks.run_and_kill(ROLLBACK_OF_ONE.name, lake, Nth("s3:PutObject"), after=True) < 0
+
+    for minutes in (20, 120):  # the second sweep finds that nobody is at the rollback any more
+        lake.sweep(later=timedelta(minutes=minutes))
+        assert_whole(ROLLBACK_OF_ONE, lake.rows())
+
+    lake.rollback(TASK)
+    assert lake.rows() == ROLLBACK_OF_ONE.after
+    assert_swept_clean(lake)
+    assert lake.rows() == ROLLBACK_OF_ONE.after
