@@ -35,7 +35,7 @@ class AtCall:
 
     def __call__(self, event_name: str, **_: object) -> None:
         # before-send.glue.UpdatePartition
-        _, service, operation = event_name.split(".")
+        service, operation = event_name.split(".")[1:]
         call = f"{service}:{operation}"
         with self._lock:
             self._seen[call] += 1
@@ -61,7 +61,7 @@ class PauseAtCall:
         self.at = ""
 
     def __call__(self, event_name: str, **_: object) -> None:
-        _, service, operation = event_name.split(".")
+        service, operation = event_name.split(".")[1:]
         if operation in POLLS:
             return
         with self._lock:

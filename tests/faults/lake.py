@@ -93,7 +93,8 @@ class Lake:
     def new_clients(self, **hooks: Callable[..., None]) -> LakeClients:
         """Make clients that call ``before_send`` and ``response_received`` for every call they make."""
         made = _make_clients(self.environment)
-        for client in (made.athena, made.glue, made.s3):
+        clients: tuple[Any, ...] = (made.athena, made.glue, made.s3)
+        for client in clients:
             for event, hook in hooks.items():
                 client.meta.events.register(event.replace("_", "-"), hook)
         return made

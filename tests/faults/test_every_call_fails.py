@@ -9,11 +9,14 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import Enum
 
 import pytest
+from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.exceptions import QuiltAthenaError
+from airflow_quilt_athena.flows.aws_errors import NO_ANSWER
 from airflow_quilt_athena.local import Fault, LocalAthena
 from tests.faults.forks import Forks
 from tests.faults.hooks import Nth
@@ -57,6 +60,24 @@ _POLLS_ALWAYS_MADE = 2  # how many there are depends on the machine; but one wai
 def forks() -> Iterator[Forks]:
     with Forks() as running:
         yield running
+
+
+@pytest.mark.parametrize("kind", [Kind.LOST, Kind.THROTTLED], ids=lambda kind: kind.value)
+@pytest.mark.parametrize("call", ["glue:GetDatabase", "s3:ListObjectsV2", "athena:ListWorkGroups"])
+def test_no_client_hides_a_failure_by_trying_again(
+    call: str, kind: Kind, lake: Lake, aws: LocalAthena
+) -> None:
+    clients = lake.clients()
+    makes = {
+        "glue:GetDatabase": lambda: clients.glue.get_database(Name=lake.database),
+        "s3:ListObjectsV2": lambda: clients.s3.list_objects_v2(Bucket=lake.bucket),
+        "athena:ListWorkGroups": lambda: clients.athena.list_work_groups(),
+    }
+    aws.clear_calls()
+    aws.set_faults(fault_of(Nth(call), kind))
+    with pytest.raises((ClientError, *NO_ANSWER)):
+        makes[call]()
+    assert [made.name for made in aws.calls] == [call]
 
 
 # ------------------------------------------------------------------------------------------- the matrix
@@ -229,5 +250,5 @@ def fault_of(nth: Nth, kind: Kind) -> Fault:
         error, status = ("SlowDown", 503) if in_s3 else ("ThrottlingException", 400)
     else:
         error, status = ("AccessDenied", 403) if in_s3 else ("AccessDeniedException", 400)
-    when = "after" if kind is Kind.REFUSED_AFTER else "before"
-    return Fault(nth.call, error, status, skip=nth.number - 1, when=when)
+    fault = Fault(nth.call, error, status, skip=nth.number - 1)
+    return replace(fault, when="after") if kind is Kind.REFUSED_AFTER else fault

@@ -139,7 +139,7 @@ def test_sweep_and_rollback_end_well_wherever_they_meet(
 
 
 def test_a_rollback_that_died_before_it_held_on_to_its_files_never_goes_back_to_nothing(lake: Lake) -> None:
-    """It died ten minutes before the time of the files was over: they must wait for it, or it must give up."""
+    """It died ten minutes before the time of the files was over: they wait for it, or it gives up."""
     ROLLBACK_OF_ONE.prepare(lake)
     lake.age_journal(timedelta(hours=23, minutes=50))
     with Forks() as forks:
