@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, Manua
 from airflow_quilt_athena.flows.changes import AwsClients
 from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
 from airflow_quilt_athena.local import LocalAthena
+from airflow_quilt_athena.local.knobs import Fault
 
 pytestmark = pytest.mark.integration
 
@@ -140,6 +142,41 @@ def test_a_key_encrypts_results_and_its_use_is_granted(
     assert not provision(clients, wanted).changed
 
 
+def test_the_plan_is_told_in_the_log_before_it_is_carried_out(
+    clients: AwsClients, request_: ProvisionRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    plan = provision(clients, request_)
+    told = [record.getMessage() for record in caplog.records]
+    (shown,) = (text for text in told if text.startswith("Provisioning:"))
+    assert f"+ results bucket {request_.results_bucket}: to create\n    region: us-east-1" in shown
+    assert f"    result location: s3://{request_.results_bucket}/results/" in shown
+    assert f"+ policy {request_.policy_name}: to create\n    statement RunWatch" in shown
+    assert shown.endswith("Plan: 4 to create, 0 to change, 0 unchanged.")
+    assert told.index(shown) < told.index(f"workgroup {request_.workgroup}: created")
+    assert json.loads(json.dumps(plan.to_xcom())) == plan.to_xcom()
+
+
+def test_a_dry_run_over_what_differs_reads_and_changes_nothing(
+    aws: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str
+) -> None:
+    worn = dataclasses.replace(request_, attach_to_roles=(role,))
+    wear_down(clients, worn)
+    aws.clear_calls()
+    planned = provision(clients, worn, dry_run=True)
+    assert {
+        call.operation for call in aws.calls if not call.operation.startswith(("Get", "List", "Head"))
+    } == set()
+    assert _actions(planned) == {
+        "results bucket": "changed",
+        "workgroup": "changed",
+        "database": "unchanged",
+        "policy": "changed",
+        "role": "changed",
+    }
+    assert provision(clients, worn) == planned
+
+
 def test_a_dry_run_makes_nothing_and_tells_the_same_plan(
     clients: AwsClients, request_: ProvisionRequest
 ) -> None:
@@ -211,6 +248,59 @@ def test_the_workgroup_of_the_seed_is_converged_and_the_plan_says_from_what_to_w
     assert not provision(clients, request_).changed
 
 
+def test_the_scan_cut_off_is_converged_when_named_and_left_when_not(
+    clients: AwsClients, request_: ProvisionRequest
+) -> None:
+    provision(clients, dataclasses.replace(request_, scan_cutoff_bytes=50_000_000))
+    assert not provision(clients, request_).changed
+    lower = provision(clients, dataclasses.replace(request_, scan_cutoff_bytes=20_000_000))
+    assert _settings(lower, "workgroup") == {"scan cut-off in bytes": ("50000000", "20000000")}
+    found = clients.athena.get_work_group(WorkGroup=request_.workgroup)["WorkGroup"]["Configuration"]
+    assert found["BytesScannedCutoffPerQuery"] == 20_000_000
+
+
+def test_an_engine_chosen_by_athena_is_as_good_when_it_is_the_same(
+    clients: AwsClients, request_: ProvisionRequest
+) -> None:
+    provision(clients, request_)
+    clients.athena.update_work_group(
+        WorkGroup=request_.workgroup,
+        ConfigurationUpdates={"EngineVersion": {"SelectedEngineVersion": "AUTO"}},
+    )
+    assert not provision(clients, request_).changed
+
+
+def test_a_key_named_later_replaces_the_encryption_of_both(
+    clients: AwsClients, request_: ProvisionRequest
+) -> None:
+    provision(clients, request_)
+    key = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+    plan = provision(clients, dataclasses.replace(request_, kms_key_arn=key))
+    assert _settings(plan, "results bucket") == {"encryption": ("AES256", f"aws:kms {key}")}
+    assert _settings(plan, "workgroup") == {"result encryption": (None, f"SSE_KMS {key}")}
+    (policy,) = (step for step in plan.steps if step.resource == "policy")
+    assert [detail.setting for detail in policy.details] == ["statement EncryptAndDecryptResultsAndTables"]
+
+
+def test_a_rule_of_ours_changed_by_hand_is_put_right_and_others_keep_their_order(
+    clients: AwsClients, request_: ProvisionRequest
+) -> None:
+    provision(clients, request_)
+    bucket = request_.results_bucket
+    (ours,) = clients.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    others = [
+        {"ID": name, "Filter": {"Prefix": f"{name}/"}, "Status": "Disabled", "Expiration": {"Days": 3}}
+        for name in ("b", "a")
+    ]
+    rules = [others[0], ours | {"Status": "Disabled"}, others[1]]
+    clients.s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    ((was, wanted),) = _settings(provision(clients, request_), "results bucket").values()
+    assert (was or "").startswith("disabled for results/")
+    assert (wanted or "").startswith("enabled for results/")
+    found = clients.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert found == [*others, ours]
+
+
 def test_settings_changed_by_hand_are_put_right(clients: AwsClients, request_: ProvisionRequest) -> None:
     provision(clients, request_)
     clients.s3.delete_public_access_block(Bucket=request_.results_bucket)
@@ -247,8 +337,26 @@ def test_a_changed_policy_is_a_new_default_version_and_attachments_stay(
     assert [policy["PolicyArn"] for policy in attached] == [arn]
 
 
+def _reads_as_role(aws: LocalAthena, clients: AwsClients, role: str, buckets: tuple[str, ...]) -> None:
+    """A worker with the role reads the manifests of every bucket, and of no other."""
+    key, other = ".quilt/packages/abc", "acme-bucket-with-a-rather-long-name-of-others"
+    for bucket in (*buckets, other):
+        clients.s3.create_bucket(Bucket=bucket)
+        clients.s3.put_object(Bucket=bucket, Key=key, Body=bucket.encode())
+    arn = clients.iam.get_role(RoleName=role)["Role"]["Arn"]
+    theirs = _assume(aws, clients, arn)
+    aws.enforce_iam(True)
+    try:
+        for bucket in buckets:
+            assert theirs.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == bucket.encode()
+        with pytest.raises(ClientError, match="AccessDenied"):
+            theirs.s3.get_object(Bucket=other, Key=key)
+    finally:
+        aws.enforce_iam(False)
+
+
 def test_many_buckets_go_into_several_policies_and_those_no_longer_needed_go(
-    clients: AwsClients, request_: ProvisionRequest, role: str
+    aws: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str
 ) -> None:
     buckets = tuple(f"acme-bucket-with-a-rather-long-name-{number:03}" for number in range(60))
     many = dataclasses.replace(request_, quilt_buckets=buckets, attach_to_roles=(role,))
@@ -259,6 +367,7 @@ def test_many_buckets_go_into_several_policies_and_those_no_longer_needed_go(
     documents = json.dumps([_document(clients, name) for name in names])
     assert all(f"arn:aws:s3:::{bucket}/.quilt/packages/*" in documents for bucket in buckets)
     assert not provision(clients, many).changed
+    _reads_as_role(aws, clients, role, buckets)
 
     provision(clients, dataclasses.replace(many, quilt_buckets=buckets[:2]))
     attached = clients.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
@@ -399,12 +508,226 @@ def test_a_bucket_of_another_account_is_refused(
 
 def _as_another_account(aws: LocalAthena, clients: AwsClients) -> AwsClients:
     """Clients with a role of account 999999999999."""
-    answer = clients.sts.assume_role(RoleArn="arn:aws:iam::999999999999:role/guest", RoleSessionName="guest")[
-        "Credentials"
-    ]
+    return _assume(aws, clients, "arn:aws:iam::999999999999:role/guest")
+
+
+def _assume(aws: LocalAthena, clients: AwsClients, arn: str) -> AwsClients:
+    """Clients with a role."""
+    answer = clients.sts.assume_role(RoleArn=arn, RoleSessionName="guest")["Credentials"]
     return _clients(
         aws,
         aws_access_key_id=answer["AccessKeyId"],
         aws_secret_access_key=answer["SecretAccessKey"],
         aws_session_token=answer["SessionToken"],
     )
+
+
+def test_a_workgroup_that_somebody_turned_off_is_refused(
+    clients: AwsClients, request_: ProvisionRequest
+) -> None:
+    clients.s3.create_bucket(Bucket=request_.results_bucket)
+    output = {"OutputLocation": f"s3://{request_.results_bucket}/"}
+    clients.athena.create_work_group(Name=request_.workgroup, Configuration={"ResultConfiguration": output})
+    clients.athena.update_work_group(WorkGroup=request_.workgroup, State="DISABLED")
+    _refuses(clients, request_, ManualActionError, "is disabled")
+    found = clients.athena.get_work_group(WorkGroup=request_.workgroup)["WorkGroup"]
+    assert found["State"] == "DISABLED"
+
+
+def test_a_cut_off_below_what_athena_takes_is_refused(
+    clients: AwsClients, request_: ProvisionRequest
+) -> None:
+    wanted = dataclasses.replace(request_, scan_cutoff_bytes=9_999_999)
+    _refuses(clients, wanted, InvalidCallError, "Athena takes at least 10,000,000")
+
+
+# ------------------------------------------------------------------------------ a permission too few
+
+
+def wear_down(clients: AwsClients, request: ProvisionRequest) -> None:
+    """Provision for so many buckets that there are two policies, fill the versions up, undo settings."""
+    buckets = tuple(f"acme-bucket-with-a-rather-long-name-{number:03}" for number in range(60))
+    provision(clients, dataclasses.replace(request, quilt_buckets=buckets))
+    arn, document = _arn(clients, request.policy_name), json.dumps(_document(clients, request.policy_name))
+    while len(clients.iam.list_policy_versions(PolicyArn=arn)["Versions"]) < 5:
+        clients.iam.create_policy_version(PolicyArn=arn, PolicyDocument=document, SetAsDefault=True)
+    bucket = request.results_bucket
+    clients.s3.delete_public_access_block(Bucket=bucket)
+    clients.s3.delete_bucket_lifecycle(Bucket=bucket)
+    clients.athena.update_work_group(
+        WorkGroup=request.workgroup, ConfigurationUpdates={"PublishCloudWatchMetricsEnabled": False}
+    )
+    for role in request.attach_to_roles:
+        clients.iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+
+
+ANEW = {
+    "s3:ListBucket": "Bucket {bucket} .*lacks s3:ListBucket",
+    "s3:CreateBucket": "create bucket {bucket}",
+    "s3:PutBucketTagging": "tag bucket {bucket}",
+    "s3:PutBucketPublicAccessBlock": "block public access to bucket {bucket}",
+    "s3:PutEncryptionConfiguration": "encrypt bucket {bucket}",
+    "s3:PutLifecycleConfiguration": "set the lifecycle rule of bucket {bucket}",
+    "athena:GetWorkGroup": "look at workgroup {workgroup}",
+    "athena:CreateWorkGroup": "create workgroup {workgroup}",
+    "glue:GetDatabase": "look at database {database}",
+    "glue:CreateDatabase": "create database {database}",
+    "iam:GetPolicy": "look at policy .*{policy}",
+    "iam:CreatePolicy": "create policy {policy}",
+    "iam:GetRole": "look at role {role}",
+    "iam:ListAttachedRolePolicies": "list the policies of role {role}",
+    "iam:AttachRolePolicy": "attach policy .*{policy} to role {role}",
+}
+AGAIN = {
+    "s3:GetBucketLocation": "find the region of bucket {bucket}",
+    "s3:GetBucketPublicAccessBlock": "read the public access block of bucket {bucket}",
+    "s3:GetEncryptionConfiguration": "read the encryption of bucket {bucket}",
+    "s3:GetLifecycleConfiguration": "read the lifecycle rules of bucket {bucket}",
+    "athena:ListTagsForResource": "read the tags of {workgroup}",
+    "athena:UpdateWorkGroup": "change workgroup {workgroup}",
+    "glue:GetTables": "list the tables of database {database}",
+    "iam:GetPolicyVersion": "read policy .*{policy}",
+    "iam:ListPolicyVersions": "list the versions of policy .*{policy}",
+    "iam:CreatePolicyVersion": "change policy .*{policy}",
+    "iam:DeletePolicyVersion": "delete version v1 of policy .*{policy}",
+    "iam:ListEntitiesForPolicy": "list who holds policy .*{policy}-2",
+    "iam:DetachRolePolicy": "take policy .*{policy}-2 from its holders",
+    "iam:DeletePolicy": "delete policy .*{policy}-2",
+}
+
+
+@pytest.fixture(scope="module")
+def provisioner(aws: LocalAthena, clients: AwsClients) -> AwsClients:
+    """Clients of a user whose permissions a test sets."""
+    clients.iam.create_user(UserName="provisioner")
+    key = clients.iam.create_access_key(UserName="provisioner")["AccessKey"]
+    return _clients(aws, aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+
+
+@pytest.fixture
+def enforced(aws: LocalAthena) -> Iterator[None]:
+    aws.enforce_iam(True)  # concerns the provisioner; the owner of the account may do all
+    yield
+    aws.enforce_iam(False)
+
+
+def _allow_all_but(clients: AwsClients, action: str) -> None:
+    statements = [
+        {"Effect": effect, "Action": actions, "Resource": "*"}
+        for effect, actions in (("Allow", "*"), ("Deny", action))
+    ]
+    clients.iam.put_user_policy(
+        UserName="provisioner",
+        PolicyName="most",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+    )
+
+
+@pytest.mark.usefixtures("enforced")
+@pytest.mark.parametrize("action", [*ANEW, *AGAIN])
+def test_a_missing_permission_is_named_with_what_it_is_missing_on(
+    clients: AwsClients, provisioner: AwsClients, request_: ProvisionRequest, role: str, action: str
+) -> None:
+    wanted = dataclasses.replace(request_, attach_to_roles=(role,))
+    if action in AGAIN:
+        wear_down(clients, wanted)
+    _allow_all_but(clients, action)
+    with pytest.raises(AccessError, match=action) as refusal:
+        provision(provisioner, wanted)
+    doing = (ANEW | AGAIN)[action].format(
+        bucket=wanted.results_bucket,
+        workgroup=wanted.workgroup,
+        database=wanted.database,
+        policy=wanted.policy_name,
+        role=role,
+    )
+    assert refusal.match(doing)
+    _allow_all_but(clients, "sts:AssumeRole")
+    assert provision(provisioner, wanted).changed  # the rest of it, with the permission
+    assert not provision(provisioner, wanted).changed
+
+
+def test_every_call_of_provisioning_is_among_those_whose_permission_is_taken_away(
+    aws: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str
+) -> None:
+    wanted = dataclasses.replace(request_, attach_to_roles=(role,))
+    aws.clear_calls()
+    provision(clients, wanted)
+    made = {call.name for call in aws.calls}
+    wear_down(clients, wanted)
+    aws.clear_calls()
+    provision(clients, wanted)
+    made |= {call.name for call in aws.calls}
+    # Permissions that S3 names otherwise than the call.
+    renamed = {
+        "s3:HeadBucket": "s3:ListBucket",
+        "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+        "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+        "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",
+        "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
+        "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+        "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    }
+    needed = {renamed.get(name, name) for name in made}
+    # Nobody needs a permission to ask who they are (AWS STS API reference, GetCallerIdentity).
+    assert needed - {"sts:GetCallerIdentity"} == set(ANEW) | set(AGAIN)
+
+
+# ------------------------------------------------------------------------------- stopped half-way
+
+WRITES = (
+    "s3:CreateBucket",
+    "s3:PutBucketTagging",
+    "s3:PutPublicAccessBlock",
+    "s3:PutBucketEncryption",
+    "s3:PutBucketLifecycleConfiguration",
+    "athena:CreateWorkGroup",
+    "glue:CreateDatabase",
+    "iam:CreatePolicy",
+    "iam:AttachRolePolicy",
+)
+
+
+@pytest.fixture
+def faulty(aws: LocalAthena) -> Iterator[LocalAthena]:
+    yield aws
+    aws.set_faults()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", WRITES)
+def test_stopped_at_any_call_and_run_again_it_does_the_rest(
+    faulty: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str, call: str, when: Any
+) -> None:
+    wanted = dataclasses.replace(request_, attach_to_roles=(role,))
+    faulty.set_faults(Fault(call=call, error="Broken", when=when))
+    with pytest.raises(InvalidCallError, match="Broken"):
+        provision(clients, wanted)
+    provision(clients, wanted)
+    assert not provision(clients, wanted).changed
+    block = clients.s3.get_public_access_block(Bucket=wanted.results_bucket)["PublicAccessBlockConfiguration"]
+    assert set(block.values()) == {True}
+    attached = clients.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    assert [policy["PolicyName"] for policy in attached] == [wanted.policy_name]
+
+
+_TAKEN_FOR_ANOTHERS = pytest.mark.xfail(
+    strict=True,
+    reason="Athena refuses the second try, for there is such a workgroup; a run later it is found",
+)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(call, marks=_TAKEN_FOR_ANOTHERS) if call == "athena:CreateWorkGroup" else call
+        for call in WRITES
+    ],
+)
+def test_a_lost_answer_does_not_stop_it(
+    faulty: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str, call: str
+) -> None:
+    wanted = dataclasses.replace(request_, attach_to_roles=(role,))
+    faulty.set_faults(Fault(call=call, when="lost"))
+    provision(clients, wanted)
+    assert not provision(clients, wanted).changed
