@@ -144,7 +144,7 @@ def build_coerced_query(query: str, columns: Columns) -> str:
     typed = ",\n  ".join(
         f"CAST(NULL AS {parse_hive_type(hive_type).trino}) AS {_quote(name)}" for name, hive_type in columns
     )
-    names = ",\n  ".join(_quote(name) for name, _ in columns)
+    names = ",\n  ".join(_unrounded(name, hive_type) for name, hive_type in columns)
     nulls = ", ".join("NULL" for _ in columns)
     return (
         # The new line ends a comment that the query may end with.
@@ -154,6 +154,36 @@ def build_coerced_query(query: str, columns: Columns) -> str:
         f"WHERE false AND EXISTS (SELECT * FROM {RESULT} UNION ALL SELECT {nulls})\n"
         f"UNION ALL\nSELECT\n  {names}\nFROM {RESULT}"
     )
+
+
+def _unrounded(name: str, hive_type: str) -> str:
+    """Return a column as it is, but refuse what the engine would round to a floating-point type by itself.
+
+    Whole numbers pass where every one is kept: of 53 bits in a double, of 24 in a real. Inside arrays, maps
+    and structs the types must be equal.
+    """
+    quoted, parsed = _quote(name), parse_hive_type(hive_type)
+    if not parsed.has_floats:
+        return quoted
+    kind = f"typeof({quoted})"
+    if parsed.is_nested:
+        fits = f"{kind} = typeof(CAST(NULL AS {parsed.trino}))"
+    else:
+        exact, limit = _EXACT[parsed.name]
+        types = ", ".join(quote_literal(one, Dialect.TRINO) for one in exact)
+        whole = f"{kind} IN ('integer', 'bigint') AND {quoted} BETWEEN -{limit} AND {limit}"
+        fits = f"{kind} IN ({types}) OR {whole}"
+    words = f"{name} would be rounded in a column of type {hive_type}: the result has "
+    refusal = f"CAST({quote_literal(words, Dialect.TRINO)} || {kind} AS bigint) = 0"
+    return f"CASE WHEN {quoted} IS NULL OR {fits} THEN {quoted} WHEN {refusal} THEN {quoted} END AS {quoted}"
+
+
+# Types that pass, and up to where whole numbers of others are kept. A double in a real column makes a double
+# column of the result, which is then refused with the difference.
+_EXACT = {
+    "double": (("double", "real", "tinyint", "smallint", "integer"), 2**53),
+    "float": (("double", "real", "tinyint", "smallint"), 2**24),
+}
 
 
 def build_text_guard(query: str, columns: Columns, keys: Columns, *, field_delimiter: str) -> str:

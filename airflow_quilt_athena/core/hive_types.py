@@ -68,6 +68,11 @@ class HiveType:
         return _SIMPLE[self.name]
 
     @property
+    def has_floats(self) -> bool:
+        """Whether it is, or holds, a floating-point type, into which other numbers are rounded."""
+        return self.name in {"float", "double"} or any(inner.has_floats for inner in self.inner)
+
+    @property
     def is_nested(self) -> bool:
         """Whether it is an array, a map or a struct."""
         return bool(self.inner)

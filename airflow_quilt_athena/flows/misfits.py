@@ -18,9 +18,13 @@ _NAMES_TIMEOUT_SECONDS = 120.0
 # Trino's words when a statement's columns do not fit together.
 _ABOUT_COLUMNS = re.compile(
     r"COLUMN_NOT_FOUND|cannot be resolved|TYPE_MISMATCH|incompatible types|different number of|is ambiguous"
-    r"|AMBIGUOUS_NAME|DUPLICATE_COLUMN_NAME|MISSING_COLUMN|Incorrect timestamp precision|Anonymous row type",
+    r"|AMBIGUOUS_NAME|DUPLICATE_COLUMN_NAME|MISSING_COLUMN|Incorrect timestamp precision|Anonymous row type"
+    r"|Unsupported Hive type",
     re.IGNORECASE,
 )
+
+# Our own, of the guard on floating-point columns.
+_ROUNDED = re.compile(r"'([^']* would be rounded in a column of type [^']*)'")
 
 
 def refuse_misfits(plan: Plan, staged: Table) -> None:
@@ -42,6 +46,9 @@ def explain_failure(
 
     The engine names one column at most; a second query, of the result's columns alone, finds them all.
     """
+    rounded = _ROUNDED.search(error.reason)
+    if rounded:
+        return InvalidCallError(f"{_unlike(plan, (f'{rounded.group(1)}. Cast it in the query',))}\n{error}")
     if not _ABOUT_COLUMNS.search(error.reason):
         return None
     request = plan.request

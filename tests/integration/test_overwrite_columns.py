@@ -225,3 +225,18 @@ def test_a_semicolon_or_comment_at_the_end_does_no_harm(way: Way) -> None:
         query = f"SELECT {number} AS id, 'a;b' AS note{key}{tail}"
         overwrite(way.lab, query, {} if way.is_set else DAY, partitioned_by=["dt"], **way.arguments)
         assert stored(way.lab, "id, note") == [(str(number), "a;b")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("double", "CAST(9007199254740993 AS bigint)"),
+        ("real", "CAST(16777217 AS integer)"),
+        ("double", "CAST(DECIMAL '0.1234567890123456789' AS decimal(20,19))"),
+    ],
+)
+def test_a_number_that_would_be_rounded_to_a_floating_one_is_refused(way: Way, kind: str, value: str) -> None:
+    way.write(f"CAST(1 AS {kind}) AS n")
+    with pytest.raises(AirflowFailException, match="does not fit table"):
+        way.write(f"{value} AS n")
+    assert stored(way.lab, "n") == [("1.0",)]
