@@ -109,8 +109,11 @@ class Entry:
     rows: int | None = None
     bytes_scanned: int = 0
     changes: tuple[Change, ...] = ()
-    published_at: datetime | None = None
-    keep_until: datetime | None = None  # of what nothing points at
+    published_at: datetime | None = None  # when Glue began to be changed
+    settled_at: datetime | None = None  # when all of it was
+    keep_until: datetime | None = None  # of what never was published, or not as a whole
+    # Folders that something else took Glue away from, and until when they are kept.
+    marked: Mapping[str, datetime] = field(default_factory=dict)
     claimed_by: str | None = None  # the rollback that points partitions back at it
     claims: tuple[str, ...] = ()  # of a rollback: the entries that it holds on to
     doomed: tuple[str, ...] = ()  # folders that the sweep that has taken it empties
@@ -169,7 +172,7 @@ def parse_entry(text: bytes, place: str) -> Entry:
 def _parse(document: dict[str, Any]) -> Entry:
     times = {
         name: datetime.fromisoformat(document[name]) if document[name] else None
-        for name in ("created_at", "updated_at", "published_at", "keep_until")
+        for name in ("created_at", "updated_at", "published_at", "settled_at", "keep_until")
     }
     found = document["found"]
     return Entry(
@@ -183,6 +186,7 @@ def _parse(document: dict[str, Any]) -> Entry:
             "found": None if found is None else tuple(Found(tuple(f["values"]), f["rows"]) for f in found),
             "changes": tuple(_parse_change(change) for change in document["changes"]),
             "claims": tuple(document["claims"]),
+            "marked": {name: datetime.fromisoformat(until) for name, until in document["marked"].items()},
             "doomed": tuple(document["doomed"]),
             "deleted": tuple(document["deleted"]),
         }

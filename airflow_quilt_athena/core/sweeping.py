@@ -50,7 +50,8 @@ class SweepPlan:
     roll_forward: tuple[Entry, ...]  # left half published
     release: tuple[Entry, ...]  # held by a rollback that is over
     tidy: tuple[Entry, ...]  # what only served staging could not be removed then
-    mark: tuple[Entry, ...]  # superseded by nobody that the journal knows: kept for a while from now on
+    # Folders that something else took Glue away from, which the journal does not know: kept from now on.
+    mark: tuple[tuple[Entry, tuple[str, ...]], ...]
     remove: tuple[Removal, ...]
     left: tuple[tuple[Entry, str], ...]  # and why
 
@@ -61,16 +62,14 @@ def plan_sweep(
     now: datetime,
     *,
     wanted: Wanted = lambda values: True,
-    adopted: bool = True,
 ) -> SweepPlan:
     """Decide for each entry.
 
     :param entries: the journal, by name.
     :param current: the folders that Glue points at, each with a slash at its end.
     :param wanted: which partitions, by their values, are to be looked at.
-    :param adopted: whether files that something else wrote before the first overwrite are looked at.
     """
-    return _Sweep(entries, frozenset(current), now, wanted, adopted).plan()
+    return _Sweep(entries, frozenset(current), now, wanted).plan()
 
 
 class _Sweep:
@@ -80,27 +79,26 @@ class _Sweep:
         current: frozenset[str],
         now: datetime,
         wanted: Wanted,
-        adopted: bool,
     ) -> None:
         self._entries = entries
         self._current = current
         self._now = now
         self._wanted = wanted
-        self._adopted = adopted
         self._keep_until = _promises(entries.values())
 
     def plan(self) -> SweepPlan:
         roll_forward: list[Entry] = []
         release: list[Entry] = []
-        mark: list[Entry] = []
+        mark: list[tuple[Entry, tuple[str, ...]]] = []
         removals: list[Removal] = []
         left: list[tuple[Entry, str]] = []
         for entry in sorted(self._entries.values(), key=lambda entry: entry.created_at):
             if entry.state is State.PUBLISHING:
                 self._sort_publishing(entry, roll_forward, release, left)
             elif entry.state in _SETTLED:
-                if self._is_unexplained(entry):
-                    mark.append(entry)
+                unexplained = self._unexplained(entry)
+                if unexplained:
+                    mark.append((entry, unexplained))
                 removals.append(self._settled_removal(entry))
             else:
                 self._sort_never_published(entry, removals, left)
@@ -147,10 +145,10 @@ class _Sweep:
         folders = (entry.folder,) if entry.folder else ()
         removals.append(Removal(entry, folders, whole=bool(folders), forgets=True))
 
-    def _is_unexplained(self, entry: Entry) -> bool:
-        return entry.state is State.PUBLISHED and any(
-            location not in self._keep_until for location in self._loose(entry)
-        )
+    def _unexplained(self, entry: Entry) -> tuple[str, ...]:
+        """Return the folders that nothing points at for no reason known, and that are not marked yet."""
+        known = {*self._keep_until, *entry.marked}
+        return tuple(location for location in self._loose(entry) if location not in known)
 
     def _loose(self, entry: Entry) -> list[str]:
         """Return the folders of a published attempt that nothing points at, and that are still there."""
@@ -171,12 +169,10 @@ class _Sweep:
         return Removal(entry, (*folders, *self._adopted_folders(entry)), whole, forgets=False)
 
     def _may_go(self, entry: Entry, location: str) -> bool:
-        keep_until = self._keep_until.get(location, entry.keep_until)
+        keep_until = self._keep_until.get(location, entry.marked.get(location))
         return keep_until is not None and self._now >= keep_until
 
     def _adopted_folders(self, entry: Entry) -> tuple[str, ...]:
-        if not self._adopted:
-            return ()
         return tuple(
             dict.fromkeys(
                 folder
@@ -272,4 +268,6 @@ def _is_deleted(entry: Entry, location: str, folders: Iterable[str]) -> bool:
 
 
 def _promise(entry: Entry) -> datetime:
-    return (entry.published_at or entry.updated_at) + timedelta(seconds=entry.retain_seconds)
+    """Return until when what an attempt replaced is kept."""
+    settled_at = entry.settled_at or entry.published_at or entry.updated_at
+    return settled_at + timedelta(seconds=entry.retain_seconds)

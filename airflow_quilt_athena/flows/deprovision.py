@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_quilt_athena.core.drift import CREATED_BY, CREATED_BY_PARAMETER
 from airflow_quilt_athena.core.plans import Difference, Plan, Step
+from airflow_quilt_athena.exceptions import AccessError, ManualActionError
 from airflow_quilt_athena.flows.access_policies import plan_policy_removals
 from airflow_quilt_athena.flows.batches import in_batches
 from airflow_quilt_athena.flows.bucket_views import observe_tables
@@ -77,11 +78,18 @@ def _plan_database_removal(clients: AwsClients, name: str) -> Change:
     if tables:
         why = f"it holds {len(tables)} tables and views; drop them first"
         return Change(Step.keep("database", name, why), _nothing)
-    return Change(
-        Step.remove("database", name),
-        lambda: ask_unless(
-            _NOT_THERE, lambda: clients.glue.delete_database(Name=name), f"delete database {name} from Glue"
-        ),
+    return Change(Step.remove("database", name), lambda: _delete_database(clients, name))
+
+
+def _delete_database(clients: AwsClients, name: str) -> None:
+    # Glue drops a database with all that is in it, and knows no condition.
+    if observe_tables(clients.glue, name):
+        raise ManualActionError(
+            f"Database {name} holds tables or views that were made since it was looked at. It was not "
+            "deleted: drop them, or keep it."
+        )
+    ask_unless(
+        _NOT_THERE, lambda: clients.glue.delete_database(Name=name), f"delete database {name} from Glue"
     )
 
 
@@ -99,9 +107,8 @@ def _plan_bucket_removal(clients: AwsClients, bucket: WantedBucket, *, delete_re
         why = f"it holds {count} objects; delete_results=True deletes them with it"
         return Change(Step.keep("results bucket", bucket.name, why), _nothing)
     details = [Difference("objects", str(count), None)] if count else []
-    return Change(
-        Step.remove("results bucket", bucket.name, details), lambda: _delete_bucket(clients, bucket)
-    )
+    step = Step.remove("results bucket", bucket.name, details)
+    return Change(step, lambda: _delete_bucket(clients, bucket, delete_results=delete_results))
 
 
 def _is_marked_as_ours(clients: AwsClients, bucket: WantedBucket) -> bool:
@@ -145,11 +152,23 @@ def _versions(clients: AwsClients, bucket: WantedBucket) -> Iterator[dict[str, s
             yield {"Key": item["Key"], "VersionId": item["VersionId"]}
 
 
-def _delete_bucket(clients: AwsClients, bucket: WantedBucket) -> None:
+def _delete_bucket(clients: AwsClients, bucket: WantedBucket, *, delete_results: bool) -> None:
+    if delete_results:
+        _delete_objects(clients, bucket)
+    # S3 refuses when there are objects, also those that came since the bucket was looked at.
+    ask_unless(_NO_BUCKET, lambda: clients.s3.delete_bucket(**bucket.owned), f"delete bucket {bucket.name}")
+
+
+def _delete_objects(clients: AwsClients, bucket: WantedBucket) -> None:
     for batch in in_batches(list(_versions(clients, bucket)), MAX_KEYS_PER_DELETE):
         request = {"Objects": list(batch), "Quiet": True}
-        ask(
+        doing = f"delete {len(batch)} objects of bucket {bucket.name}"
+        answer = ask(
             lambda sent=request: clients.s3.delete_objects(**bucket.owned, Delete=sent),  # type: ignore[misc]
-            f"delete {len(batch)} objects of bucket {bucket.name}",
+            doing,
         )
-    ask_unless(_NO_BUCKET, lambda: clients.s3.delete_bucket(**bucket.owned), f"delete bucket {bucket.name}")
+        for error in answer.get("Errors", ()):  # the answer to the call as a whole is a success
+            raise AccessError(
+                f"Cannot {doing}: {error['Key']}: {error['Code']}: {error.get('Message')}. Grant the caller "
+                "s3:DeleteObjectVersion, or see what else keeps them."
+            )

@@ -18,6 +18,7 @@ from typing import Any
 
 from airflow_quilt_athena.core.changes import Staged
 from airflow_quilt_athena.core.definitions import build_table_input
+from airflow_quilt_athena.core.hive_types import without_lengths
 from airflow_quilt_athena.core.journal import Change, Entry, State
 from airflow_quilt_athena.core.overwrite import MIN_RETAIN, OnFailedAudit, OverwriteRequest, estimate_dollars
 from airflow_quilt_athena.core.selection import Values
@@ -41,7 +42,7 @@ from airflow_quilt_athena.flows.misfits import explain_failure, refuse_misfits
 from airflow_quilt_athena.flows.publishing import Publisher
 from airflow_quilt_athena.flows.staging import StagedResultGone, Stager
 from airflow_quilt_athena.flows.sweeping import sweep_replaced
-from airflow_quilt_athena.flows.tidying import empty_folder, tidy
+from airflow_quilt_athena.flows.tidying import drop_temporary_tables, empty_folder
 
 __all__ = ["Overwrite", "OverwriteResult", "insert_overwrite"]
 
@@ -184,7 +185,7 @@ class Overwrite:
         entry = self._stager.entry
         if entry.state is State.PUBLISHING:
             return  # partitions may point at it
-        tidy(self._clients.glue, self._journal, entry)
+        drop_temporary_tables(self._clients.glue, entry)
         self._stager.entry = abort_attempt(
             self._clients.athena, self._journal, entry, reason[:2000], keep=keep
         )
@@ -230,7 +231,8 @@ class Overwrite:
             return table
         # Another run created it first: what was planned for a new table must fit the one there now is.
         refuse_unwritable(table)
-        refuse_misfits(replace(plan, table=table), template)
+        made = tuple((name, without_lengths(hive_type)) for name, hive_type in template.columns)
+        refuse_misfits(replace(plan, table=table), replace(template, columns=made))
         if (table.partition_keys, table.base) != (plan.selection.keys, plan.base):
             raise InvalidCallError(
                 f"Table {table.name} was created meanwhile, at {table.base} with keys "

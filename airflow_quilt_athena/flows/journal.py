@@ -11,6 +11,7 @@ from typing import Any
 from airflow_quilt_athena.core.attempts import Attempt
 from airflow_quilt_athena.core.journal import Entry, entry_place, journal_folder, parse_entry
 from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.tables import TableName
 from airflow_quilt_athena.exceptions import RetryableError
 from airflow_quilt_athena.flows.clients import S3Client
 from airflow_quilt_athena.flows.objects import (
@@ -110,6 +111,12 @@ class Journal:
         with ThreadPoolExecutor(_PARALLEL_READS, thread_name_prefix="journal") as pool:
             found = pool.map(self.read, names)
             return {entry.name: entry for entry in found if entry is not None}
+
+    def read_table(self, table: TableName) -> tuple[dict[str, Entry], dict[str, Entry]]:
+        """Return the entries of a table, and those of others that were made over the same base."""
+        entries = self.read_all(self.names())
+        ours = {name: entry for name, entry in entries.items() if entry.table == str(table)}
+        return ours, {name: entry for name, entry in entries.items() if name not in ours}
 
     def owner_of(self, generation: str | None) -> Entry | None:
         """Return the entry of a generation by its name, if there still is one."""

@@ -60,21 +60,31 @@ class Publisher:
         May be called again for an attempt that was left half published: what has flipped stays so.
         """
         if self.selection.is_set:
-            return self.under_lease(entry, lambda lease: self._publish(entry, staged, lease))
-        return self._publish(entry, staged, None)
+            return self.under_lease(entry, lambda lease, left: self._publish(entry, staged, lease, left))
+        return self._publish(entry, staged, None, None)
 
-    def under_lease(self, entry: Entry, work: Callable[[Lease], Result]) -> Result:
-        """Do ``work`` while nobody else publishes a set in this table."""
+    def under_lease(self, entry: Entry, work: Callable[[Lease, Entry | None], Result]) -> Result:
+        """Do ``work`` while nobody else publishes a set in this table.
+
+        What the last holder left half published is finished first; where all of it is about to be replaced,
+        ``work`` is given it instead, to end it once what replaces it is written down.
+        """
         with Lease(self.journal, entry.name) as lease:
-            if lease.left_by:
-                self._take_over(lease.left_by)
-            return work(lease)
+            left = self._find_left(lease.left_by)
+            if left is not None and not self._supersedes(left):
+                self._finish(left)
+                left = None
+            return work(lease, left)
 
-    def _publish(self, entry: Entry, staged: Mapping[Values, Staged], lease: Lease | None) -> Entry:
+    def _publish(
+        self, entry: Entry, staged: Mapping[Values, Staged], lease: Lease | None, left: Entry | None
+    ) -> Entry:
         current = self._observe(staged)
         changes = self._plan(entry, staged, current)
         todo = {c.values for c in changes if location_of(current.get(c.values)) != c.location}
         entry = self._announce(entry, changes)
+        if left is not None:
+            self._end(left)
         for _ in range(_MAX_TRIES):
             refused = self.apply(entry, todo, lease)
             if not refused and lease is None:
@@ -164,24 +174,31 @@ class Publisher:
             return table is not None and location_of(table.raw) == change.location
         return catalog.update_table(self.glue, table, build_repointed_table(table, change, facts))
 
-    def _take_over(self, name: str) -> None:
-        """Finish what the last holder of the lease left, unless all of it is about to be replaced."""
-        left = self.journal.read(name)
-        if left is None or left.state is not State.PUBLISHING:
-            return
+    def _find_left(self, name: str | None) -> Entry | None:
+        """Return what the last holder left half published, if no rollback answers for it by now."""
+        left = self.journal.read(name) if name else None
+        if left is None or left.state is not State.PUBLISHING or left.claimed_by is not None:
+            return None
+        return left
+
+    def _supersedes(self, left: Entry) -> bool:
+        return left.kind is Kind.OVERWRITE and is_superseded_by(self.selection, left)
+
+    def _finish(self, left: Entry) -> None:
         try:
-            self._settle(left)
+            self.roll_forward(left)
         except JournalConflict as conflict:
             log.info("Attempt %s was finished by somebody else meanwhile: %s", left.attempt.name, conflict)
 
-    def _settle(self, left: Entry) -> None:
-        if left.kind is Kind.OVERWRITE and is_superseded_by(self.selection, left):
-            keep_until = self.journal.clock.now() + timedelta(seconds=left.retain_seconds)
-            reason = "left half published, and replaced by the next overwrite of the same partitions"
+    def _end(self, left: Entry) -> None:
+        keep_until = self.journal.clock.now() + timedelta(seconds=left.retain_seconds)
+        reason = "left half published, and replaced by the next overwrite of the same partitions"
+        try:
             self.journal.advance(left, state=State.ABORTED, keep_until=keep_until, reason=reason)
+        except JournalConflict as conflict:
+            log.info("Attempt %s was finished by somebody else meanwhile: %s", left.attempt.name, conflict)
+        else:
             log.warning("Attempt %s was left half published; this overwrite replaces it.", left.attempt.name)
-            return
-        self.roll_forward(left)
 
     def roll_forward(self, left: Entry) -> Entry:
         """Finish what another attempt left half published; partitions written since stay as they are."""
@@ -221,7 +238,8 @@ class Publisher:
         """Remove what only served staging, let go of what a rollback claimed, mark the entry published."""
         tidied = tidy(self.glue, self.journal, entry)
         self.release(entry)
-        return self.journal.advance(entry, state=State.PUBLISHED, untidy=not tidied)
+        now = self.journal.clock.now()
+        return self.journal.advance(entry, state=State.PUBLISHED, settled_at=now, untidy=not tidied)
 
     def release(self, rollback: Entry) -> None:
         """Let go of the entries that a rollback held on to while it pointed back at their files."""

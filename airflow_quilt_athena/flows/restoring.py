@@ -106,7 +106,7 @@ class _Rollback:
 
     def plan(self, wanted: Callable[[Values], bool] | None) -> Restoration:
         """Decide, and make sure that what is gone back to is there."""
-        entries = self._journal.read_all(self._journal.names())
+        entries, _ = self._journal.read_table(self._table.name)
         self._latest = max((e.published_at for e in entries.values() if e.published_at), default=None)
         plan = plan_rollback(entries, self._all(), wanted)
         for folder, flipped_at in plan.adopted:
@@ -164,7 +164,7 @@ class _Rollback:
         """Hold on to the files, flip what is not flipped, let go. May be repeated."""
         self._claim(entry)
         if len(entry.changes) > 1:
-            self._publisher.under_lease(entry, lambda lease: self._publisher.roll_changes(entry, lease))
+            self._publisher.under_lease(entry, lambda lease, _: self._publisher.roll_changes(entry, lease))
         else:
             self._publisher.roll_changes(entry)
         return self._publisher.conclude(entry)

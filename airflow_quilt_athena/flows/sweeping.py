@@ -94,11 +94,13 @@ def sweep_generations(
     if table is None:
         raise InvalidCallError(f"There is no table {name}. Expected one that was overwritten.")
     journal = Journal(clients.s3, table.base, kms_key_arn=kms_key_arn)
-    entries = journal.read_all(journal.names())
+    entries, others = journal.read_table(name)
     moment = now or journal.clock.now()
     wanted = choose(table, partitions) or (lambda values: True)
     plan = plan_sweep(entries, _locations(clients, table), moment, wanted=wanted)
     work = _Sweeping(clients, journal, table, SweepResult(dry_run))
+    for entry in others.values():
+        work.leave(entry, f"it is of table {entry.table}, over the same folder")
     work.look_for_foreign_files(entries, wanted)
     if dry_run:
         work.tell(plan)
@@ -159,9 +161,9 @@ def _read_chain(journal: Journal, entry: Entry) -> dict[str, Entry]:
         }
         attempts = [attempt for attempt in map(Attempt.parse, sorted(generations)) if attempt]
         names = [a.entry_name for a in attempts if a.entry_name not in chain][:_MOST_REPLACED]
-        found = journal.read_all(names)
-        chain |= found
-        waiting = list(found.values())
+        found = journal.read_all(names).values()
+        waiting = [older for older in found if older.table == entry.table]
+        chain |= {older.name: older for older in waiting}
     return chain
 
 
@@ -212,8 +214,7 @@ class _Sweeping:
         self.result.rolled_forward += [entry.attempt.name for entry in plan.roll_forward]
         for removal in plan.remove:
             for folder in removal.folders:
-                keys = self._deletable(removal.entry, folder, set())
-                self._count(folder, keys)
+                self._count(folder, self._deletable(removal.entry, folder, set()))
 
     def do(self, plan: SweepPlan, now: datetime) -> None:
         """Roll forward, release, mark, and remove."""
@@ -233,12 +234,13 @@ class _Sweeping:
         for entry in plan.tidy:
             if tidy(self._clients.glue, self._journal, entry):
                 self._try(entry, untidy=False)
-        for entry in plan.mark:
+        for entry, folders in plan.mark:
             keep_until = now + timedelta(seconds=entry.retain_seconds)
-            if self._try(entry, state=State.SUPERSEDED, keep_until=keep_until):
+            marked = {**entry.marked, **dict.fromkeys(folders, keep_until)}
+            if self._try(entry, state=State.SUPERSEDED, marked=marked):
                 until = keep_until.isoformat(timespec="seconds")
-                self._leave(entry, f"something else replaced it; kept until {until}")
-        changed = {entry.name for entry in (*plan.mark, *plan.tidy)}
+                self.leave(entry, f"something else replaced {len(folders)} folders; kept until {until}")
+        changed = {entry.name for entry in (*(entry for entry, _ in plan.mark), *plan.tidy)}
         self.remove([removal for removal in plan.remove if removal.entry.name not in changed])
 
     def remove(self, removals: Iterable[Removal]) -> None:
@@ -270,7 +272,7 @@ class _Sweeping:
     def _take(self, removal: Removal) -> Entry | None:
         entry = removal.entry
         if removal.asks_athena and self._is_running(entry):
-            self._leave(entry, "one of its queries still runs")
+            self.leave(entry, "one of its queries still runs")
             return None
         if not removal.folders or entry.state is State.DELETING:
             return entry
@@ -290,7 +292,7 @@ class _Sweeping:
         emptied: list[tuple[str, Sequence[Listed]]] = []
         for folder in removal.folders:
             if folder in current:
-                self._leave(entry, f"Glue points at {folder} again")
+                self.leave(entry, f"Glue points at {folder} again")
                 continue
             found = self._deletable(entry, folder, current)
             keys = [listed.key for listed in found]
@@ -303,7 +305,9 @@ class _Sweeping:
         if removal.forgets and len(emptied) == len(removal.folders):
             self._journal.remove(entry)
         elif entry.state is State.DELETING:
-            state = State.PUBLISHED if entry.published_at else State.ABORTED
+            state = removal.entry.state
+            if state is State.DELETING:  # of a sweep that died
+                state = State.PUBLISHED if entry.published_at else State.ABORTED
             deleted = tuple(dict.fromkeys((*entry.deleted, *(folder for folder, _ in emptied))))
             self._try(entry, state=state, doomed=(), deleted=deleted)
         return emptied
@@ -348,14 +352,16 @@ class _Sweeping:
             return self._temporary[database]
 
     def _count(self, folder: str, keys: Sequence[Listed]) -> None:
-        self.result.folders[folder] = len(keys)
+        if keys:
+            self.result.folders[folder] = len(keys)
         self.result.bytes_deleted += sum(found.size_bytes for found in keys)
 
     def _note_left(self, plan: SweepPlan) -> None:
         for entry, why in plan.left:
-            self._leave(entry, why)
+            self.leave(entry, why)
 
-    def _leave(self, entry: Entry, why: str) -> None:
+    def leave(self, entry: Entry, why: str) -> None:
+        """Note an attempt that is left alone, and why."""
         self.result.left[entry.attempt.name] = why
 
     def _try(self, entry: Entry, **changes: Any) -> Entry | None:
@@ -363,7 +369,7 @@ class _Sweeping:
         try:
             return self._journal.advance(entry, **changes)
         except JournalConflict as conflict:
-            self._leave(entry, str(conflict))
+            self.leave(entry, str(conflict))
             return None
 
 

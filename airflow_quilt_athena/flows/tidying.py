@@ -19,8 +19,7 @@ log = logging.getLogger(__name__)
 def tidy(glue: GlueClient, journal: Journal, entry: Entry) -> bool:
     """Remove them after the work is done; False when something stayed, which must not undo the work."""
     try:
-        for table in temporary_tables(entry):
-            catalog.delete_table(glue, table)
+        drop_temporary_tables(glue, entry)
         scratch = scratch_folder(entry)
         if scratch is not None:
             _, stayed = empty_folder(journal, scratch)
@@ -30,6 +29,12 @@ def tidy(glue: GlueClient, journal: Journal, entry: Entry) -> bool:
         log.warning("What attempt %s staged could not all be removed: %s", entry.attempt.name, error)
         return False
     return True
+
+
+def drop_temporary_tables(glue: GlueClient, entry: Entry) -> None:
+    """Drop the tables that the attempt's statements made; their files stay."""
+    for table in temporary_tables(entry):
+        catalog.delete_table(glue, table)
 
 
 def empty_folder(journal: Journal, folder: S3Uri) -> tuple[int, tuple[str, ...]]:

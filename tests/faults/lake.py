@@ -205,7 +205,9 @@ class Lake:
     def age_journal(self, by: timedelta) -> None:
         """Make all that the journal tells of as much older."""
         for name, entry in self.journal().items():
-            times = {field: entry[field] for field in ("created_at", "updated_at", "published_at")}
+            times = {
+                field: entry[field] for field in ("created_at", "updated_at", "published_at", "settled_at")
+            }
             older = {
                 field: (datetime.fromisoformat(time) - by).isoformat()
                 for field, time in times.items()

@@ -9,7 +9,6 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from tests.integration.lab import Lab
 from tests.integration.overwriting import (
-    BASE,
     EMPTY,
     GENERATIONS,
     data_keys,
@@ -142,38 +141,6 @@ def test_a_check_that_athena_does_not_take_fails_clearly_and_publishes_nothing(
     assert temporary_tables(lab) == set()
 
 
-@pytest.mark.parametrize("check", ["", "SELECT 1", "SELECT 1 FROM {staged}; SELECT 2 FROM {staged}"])
-def test_a_check_that_is_not_one_query_over_the_new_rows_is_refused_before_anything_is_written(
-    lab: Lab, check: str
-) -> None:
-    lab.aws.clear_calls()
-    with pytest.raises(AirflowFailException, match=r"A check must be one SELECT over \{staged\}"):
-        overwrite(lab, values((2, "b")), checks={"odd": check})
-    assert lab.started() == []
-    assert lab.keys(BASE) == set()
-
-
-def test_rows_that_did_not_pass_are_kept_for_a_while_or_dropped_at_once(lab: Lab) -> None:
-    overwrite(lab, values((1, "a")))
-    before = data_keys(lab)
-    with pytest.raises(AirflowFailException, match=r"(?s)old data is as it was; the new files were dropped"):
-        overwrite(lab, values((2, "b")), min_rows=5, on_failed_audit="drop")
-    assert data_keys(lab) == before
-    with pytest.raises(
-        AirflowFailException, match=r"(?s)kept, unpublished, at s3://\S+/.generations/"
-    ) as caught:
-        overwrite(lab, values((3, "c")), min_rows=5, on_failed_audit="keep", retain="48h")
-    kept = data_keys(lab) - before
-    folder = str(caught.value).rpartition(" at ")[2].rstrip(".")
-    assert kept
-    assert {key for key in kept if f"s3://{lab.bucket}/{key}".startswith(folder)} == kept
-    sweep_later(lab, hours=47)
-    assert data_keys(lab) == before | kept
-    sweep_later(lab, hours=49)
-    assert data_keys(lab) == before
-    assert stored(lab) == OLD
-
-
 def test_a_first_result_that_did_not_pass_makes_no_table(lab: Lab) -> None:
     for writer in ("ctas", "unload"):
         with pytest.raises(AirflowFailException, match="at least 2"):
@@ -203,3 +170,33 @@ def test_a_skipped_task_tells_what_it_found(lab: Lab) -> None:
     assert xcoms["return_value"]["outcome"] == "skipped"
     assert xcoms["return_value"]["rows"] == 0
     assert xcoms["return_value"]["partitions"] == []
+
+
+@pytest.mark.parametrize("partition", [{"dt": "2026-01-01"}, {}])
+def test_rows_that_did_not_pass_are_kept_for_a_while_or_dropped_at_once(
+    lab: Lab, partition: dict[str, str]
+) -> None:
+    columns = "id, note" if partition else "id, note, dt"
+
+    def write(number: int, **arguments: Any) -> None:
+        row = (number, "a") if partition else (number, "a", "2026-01-01")
+        overwrite(lab, select(columns, [row]), partition, partitioned_by=["dt"], **arguments)
+
+    write(1)
+    before = data_keys(lab)
+    with pytest.raises(AirflowFailException, match=r"(?s)old data is as it was; the new files were dropped"):
+        write(2, min_rows=5, on_failed_audit="drop")
+    assert data_keys(lab) == before
+    with pytest.raises(
+        AirflowFailException, match=r"(?s)kept, unpublished, at s3://\S+/.generations/"
+    ) as caught:
+        write(3, min_rows=5, on_failed_audit="keep", retain="48h")
+    kept = data_keys(lab) - before
+    folder = str(caught.value).rpartition(" at ")[2].rstrip(".")
+    assert kept
+    assert {key for key in kept if f"s3://{lab.bucket}/{key}".startswith(folder)} == kept
+    sweep_later(lab, hours=47)
+    assert data_keys(lab) == before | kept
+    sweep_later(lab, hours=49)
+    assert data_keys(lab) == before
+    assert stored(lab) == OLD

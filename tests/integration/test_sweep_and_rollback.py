@@ -330,7 +330,7 @@ def age_journal(lab: Lab, hours: float) -> None:
     """Move all times in the journal back, as if what it tells of had been so long ago."""
     for key in lab.keys(JOURNAL):
         entry = json.loads(body_of(lab, key))
-        for name in ("created_at", "updated_at", "published_at", "keep_until"):
+        for name in ("created_at", "updated_at", "published_at", "settled_at", "keep_until"):
             if entry[name]:
                 moved = datetime.fromisoformat(entry[name]) - timedelta(hours=hours)
                 entry[name] = moved.isoformat()
@@ -378,3 +378,51 @@ def test_partitions_of_a_table_without_any_are_refused(lab: Lab) -> None:
     for task in (sweep, rollback):
         with pytest.raises(AirflowFailException, match="has no partition keys; leave partitions out"):
             task(lab, partitions="d1")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE orders PARTITION (dt = '2026-01-01') SET LOCATION 's3://{bucket}/elsewhere/'",
+        "ALTER TABLE orders DROP PARTITION (dt = '2026-01-01')",
+    ],
+)
+def test_a_generation_that_something_else_replaced_is_kept_from_when_that_is_seen(
+    lab: Lab, statement: str
+) -> None:
+    overwrite(lab, values((1, "a")))
+    files = data_keys(lab)
+    lab.run(statement.replace("{bucket}", lab.bucket))
+    sweep_later(lab, hours=100)
+    assert data_keys(lab) == files
+    sweep_later(lab, hours=123)
+    assert data_keys(lab) == files
+    sweep_later(lab, hours=125)
+    assert data_keys(lab) == set()
+
+
+def test_a_sweep_of_another_table_at_the_same_place_leaves_what_ours_reads(lab: Lab) -> None:
+    overwrite(lab, values((1, "a")), run_id="one")
+    overwrite(lab, values((2, "b")), run_id="two")
+    lab.run(
+        "CREATE EXTERNAL TABLE copied (id int, note string) PARTITIONED BY (dt string) STORED AS PARQUET "
+        f"LOCATION 's3://{lab.bucket}/{BASE}'"
+    )
+    for hours in (25, 50, 75):
+        sweep_later(lab, hours=hours, table_name="copied")
+        assert stored(lab) == [("2", "b", "2026-01-01")]
+
+
+def test_an_overwrite_of_another_table_at_the_same_place_leaves_what_ours_reads(lab: Lab) -> None:
+    overwrite(lab, values((1, "a")), run_id="one")
+    lab.run(
+        "CREATE EXTERNAL TABLE copied (id int, note string) PARTITIONED BY (dt string) STORED AS PARQUET "
+        f"LOCATION 's3://{lab.bucket}/{BASE}'"
+    )
+    for number in range(3):
+        overwrite(lab, values((5, "copied")), table="copied", run_id=f"copied {number}")
+        age_journal(lab, 25)
+    sweep_later(lab, table_name="copied")
+    sweep_later(lab, hours=60, table_name="copied")
+    assert stored(lab) == [("1", "a", "2026-01-01")]
+    assert lab.rows("SELECT id FROM copied") == [("5",)]

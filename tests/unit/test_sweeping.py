@@ -135,7 +135,7 @@ def test_a_generation_that_was_gone_back_to_is_kept_anew_when_something_else_tak
         at=NOON + 2 * HOUR,
     )
     plan = planned(old, new, back, now=NOON + 99 * HOUR)
-    assert [one.attempt for one in plan.mark] == [attempt(1)]
+    assert [one.attempt for one, _ in plan.mark] == [attempt(1)]
     assert attempt(1).name not in removed(plan)
 
 
@@ -145,12 +145,19 @@ def test_a_generation_that_was_gone_back_to_is_kept_anew_when_something_else_tak
 def test_what_something_else_took_from_us_is_marked_and_kept_for_a_while_from_now_on() -> None:
     ours = published(1, flip(1))
     plan = planned(ours, current=("s3://elsewhere/x/",), now=NOON + 99 * HOUR)
-    assert plan.mark == (ours,)
+    assert plan.mark == ((ours, (where(flip(1)),)),)
     assert plan.remove == ()
-    marked = published(1, flip(1), state=State.SUPERSEDED, keep_until=NOON + 100 * HOUR)
+    marked = published(1, flip(1), state=State.SUPERSEDED, marked={where(flip(1)): NOON + 100 * HOUR})
     assert planned(marked, now=NOON + 99 * HOUR).remove == ()
     assert removed(planned(marked, now=NOON + 100 * HOUR)) == {attempt(1).name: (folder(1),)}
     assert planned(marked, now=NOON + 99 * HOUR).mark == ()
+
+
+def test_what_is_taken_later_has_a_time_of_its_own() -> None:
+    first, second = flip(1, "1"), flip(1, "2")
+    marked = published(1, first, second, state=State.SUPERSEDED, marked={where(first): NOON + 9 * HOUR})
+    plan = planned(marked, now=NOON + 10 * HOUR)
+    assert plan.mark == ((marked, (where(second),)),)
 
 
 # -------------------------------------------------------------------------------------------- adopted
@@ -163,7 +170,6 @@ def test_what_was_there_before_the_first_overwrite_goes_when_its_time_is_over() 
     (removal,) = planned(ours, current=current, now=NOON + HOUR).remove
     assert removal.folders == (NATURAL,)
     assert (removal.whole, removal.forgets) == (False, False)
-    assert planned(ours, current=current, now=NOON + HOUR, adopted=False).remove == ()
     assert planned(ours, current=(*current, NATURAL), now=NOON + HOUR).remove == ()
     done = published(1, *ours.changes, deleted=(NATURAL,))
     assert planned(done, current=current, now=NOON + HOUR).remove == ()

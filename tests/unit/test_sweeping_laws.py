@@ -122,10 +122,9 @@ class Lake(RuleBasedStateMachine):
 
     def _kept_from_now(self, location: str | None) -> timedelta:
         # Who takes away a generation of ours without asking promises nothing; but who reads it now may read
-        # to the end. That is so once: a part of a set that is taken later goes with what was taken first.
-        owners = (made for made in self.journal.values() if location and made.owns(location))
-        kept = any(made.state is not State.SUPERSEDED for made in owners)
-        return MIN_RETAIN if kept else timedelta()
+        # to the end.
+        ours = location is not None and any(made.owns(location) for made in self.journal.values())
+        return MIN_RETAIN if ours else timedelta()
 
     @rule(written=some_names, whole=st.booleans(), retain=retains, crash=st.none() | st.sets(names))
     def overwrite_a_set(
@@ -171,7 +170,7 @@ class Lake(RuleBasedStateMachine):
         made = self.advance(made, state=State.PUBLISHING, changes=changes, published_at=self.now)
         self.carry_out(made, [c for c in changes if crash is None or c.values[0] in crash])
         if crash is None:
-            self.advance(made, state=State.PUBLISHED)
+            self.advance(made, state=State.PUBLISHED, settled_at=self.now)
 
     def _take_over(self, selection: Selection) -> None:
         left = self.journal.get(self.left_by or "")
@@ -184,7 +183,6 @@ class Lake(RuleBasedStateMachine):
             self._roll_forward(left)
 
     def _roll_forward(self, left: Entry) -> None:
-        left = self.advance(left, published_at=self.now)
         self.carry_out(left, plan_roll_forward(left.changes, self.glue))
         self._conclude(left)
 
@@ -193,7 +191,7 @@ class Lake(RuleBasedStateMachine):
             owner = self.journal.get(name)
             if owner is not None and owner.claimed_by == made.name:
                 self.advance(owner, state=State.PUBLISHED, claimed_by=None)
-        self.advance(made, state=State.PUBLISHED)
+        self.advance(made, state=State.PUBLISHED, settled_at=self.now)
 
     @precondition(lambda self: self.journal)
     @rule(which=st.none() | some_names, crash=st.none() | st.sets(names))
@@ -245,11 +243,12 @@ class Lake(RuleBasedStateMachine):
             self._roll_forward(self.journal[left.name])
         for held in plan.release:
             self.advance(self.journal[held.name], state=State.PUBLISHED, claimed_by=None)
-        for marked in plan.mark:
-            keep_until = self.now + timedelta(seconds=marked.retain_seconds)
-            self.advance(marked, state=State.SUPERSEDED, keep_until=keep_until)
+        for taken, folders in plan.mark:
+            keep_until = self.now + timedelta(seconds=taken.retain_seconds)
+            marked = {**taken.marked, **dict.fromkeys(folders, keep_until)}
+            self.advance(taken, state=State.SUPERSEDED, marked=marked)
         for removal in plan.remove:
-            if removal.entry.name not in {marked.name for marked in plan.mark}:
+            if removal.entry.name not in {taken.name for taken, _ in plan.mark}:
                 self._remove(removal, crash)
 
     def _check_that_waiting_frees_more(self, removals: tuple[Removal, ...], wanted: Any) -> None:
