@@ -1,4 +1,50 @@
-"""The tables and views of a bucket, on packages made with quilt3; what is expected is asked of quilt3."""
+"""The tables and views of a bucket, on packages made with quilt3; what is expected is asked of quilt3.
+
+What the statements of Quilt's documentation of 2022 do wrong, and the test that shows it beside ours:
+
+ 1  package metadata is always NULL
+        test_package_metadata_is_there_which_the_seed_never_shows
+ 2  a file's user metadata is as well
+        test_an_entrys_user_metadata_is_there_which_the_seed_never_shows
+ 3  ``latest`` doubles revisions
+        test_a_revision_is_one_row_where_the_seed_has_latest_again
+ 4  malformed lines are headers
+        test_one_damaged_line_multiplies_the_seeds_rows_and_not_ours
+ 5  directories are files
+        test_directories_are_no_files_which_the_seed_shows_without_keys
+ 6  keys of metadata lose their case
+        test_keys_of_metadata_keep_their_case_which_the_seed_loses
+        test_keys_that_differ_in_case_alone_cost_no_line_which_the_seed_loses
+ 7  sizes are text
+        test_sizes_add_up_which_are_text_in_the_seeds_view
+ 8  locations have no slash at their end
+        test_locations_end_in_a_slash_which_the_seeds_do_not
+ 9  times are text, and ``latest`` is among them
+        test_the_pointer_latest_is_no_time_which_the_seeds_column_says_it_is
+10  names are not quoted, and shared
+        test_a_bucket_with_dots_and_digits_works_where_the_seeds_names_do_not
+        test_two_buckets_have_names_of_their_own_where_the_seeds_collide
+11  views are dropped, and then made
+        test_making_the_views_again_works_where_the_seeds_statements_fail
+        test_between_the_seeds_two_statements_readers_find_no_view
+        test_a_reader_never_finds_a_view_missing_while_it_is_replaced
+12  a view on a view multiplies what is wrong in the other
+        test_the_objects_view_stands_alone_where_the_seeds_compounds_and_falls_with_another
+13  every query reads everything; in test_quilt_revisions.py
+        test_a_day_opens_its_own_manifests_where_the_seeds_view_opens_all
+14  hidden packages are missing without a word
+        test_packages_no_query_shows_are_named_where_the_seed_is_silent
+15  what follows a comma in a pointer is not seen
+        test_a_pointer_that_holds_more_than_a_hash_is_none_which_the_seed_takes
+16  nothing tells some rows apart
+        test_package_time_and_key_tell_rows_apart_which_the_seeds_columns_do_not
+17  orphan manifests: here the seed is right, and so are we
+        test_manifests_without_a_pointer_are_not_shown
+18  keys are percent-encoded
+        test_a_file_is_found_by_its_key_which_the_seed_gives_encoded
+19  the documented example finds nothing
+        test_the_documented_example_finds_what_it_asks_for_which_the_seeds_does_not
+"""
 
 from __future__ import annotations
 
@@ -17,7 +63,10 @@ from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt_ddl import define_tables, render_create_table
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, QueryFailedError
 from airflow_quilt_athena.flows.bucket_sources import SourceKind, parse_source
+from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
 from airflow_quilt_athena.local import Fault, LocalAthena
+from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
+from tests.integration.lab import connection
 from tests.integration.quilt_registry import (
     AWKWARD,
     BASE,
@@ -371,6 +420,201 @@ def test_making_the_views_again_works_where_the_seeds_statements_fail(
     assert not pushed.refresh().changed
 
 
+@pytest.fixture(scope="module")
+def worn(aws: LocalAthena) -> Registry:
+    """A registry of many years: every hash type, odd metadata, hidden and orphaned packages."""
+    registry = Registry(aws)
+    with reached_by_quilt3(aws) as quilt3:
+        for name in ("team/seen", "_drafts/plate-7", "team/_x"):
+            push(quilt3, registry.uri, name, TWIN, at=BASE)
+    old = registry.put_manifest(
+        '{"version": "v0", "message": "old", "user_meta": {"Ratio": NaN}}',
+        '{"logical_key": "nan.txt", "physical_keys": ["s3://b/nan.txt"], "size": 1, '
+        '"hash": {"type": "SHA256", "value": "ab12"}, '
+        '"meta": {"user_meta": {"Score": NaN, "Low": -Infinity}}}',
+        '{"logical_key": "case.txt", "physical_keys": ["s3://b/case.txt"], "size": 2, '
+        '"hash": {"type": "CRC64NVME", "value": "q1c="}, "meta": {"user_meta": {"Kind": 1, "kind": 2}}}',
+        LARGE_RECORD,
+    )
+    registry.put_pointer("old/pkg", str(BASE + 1), old)
+    registry.put_pointer("old/pkg", "latest", old)
+    registry.put_revision("team/comma", BASE + 2, "a.txt")
+    more = registry.put_revision("team/comma", BASE + 3, "b.txt")
+    registry.put_pointer("team/comma", str(BASE + 3), f"{more},and more")
+    registry.put_revision("gone/orphan", BASE + 4, "orphan.txt", message="orphan")
+    key = f".quilt/named_packages/gone/orphan/{BASE + 4}"
+    registry.s3.delete_object(Bucket=registry.bucket, Key=key)
+    registry.refresh()
+    return registry
+
+
+_LARGE_START = (
+    '{"logical_key": "large.txt", "physical_keys": ["s3://b/large.txt"], "size": 3, '
+    '"hash": {"type": "sha2-256-chunked", "value": "q1c="}, "meta": {"user_meta": {"Text": "'
+)
+LARGE_RECORD = _LARGE_START + "x" * (1_000_000 - len(_LARGE_START) - 4) + '"}}}'  # quilt3's limit
+
+
+@pytest.fixture(scope="module")
+def worn_seed(worn: Registry) -> dict[str, str]:
+    return worn.seed()
+
+
+def test_every_type_of_hash_and_the_largest_record_are_read(worn: Registry) -> None:
+    assert len(LARGE_RECORD) == 1_000_000
+    rows = worn.rows(
+        "SELECT logical_key, hash_type, hash_value, length(json_extract_scalar(meta, '$.user_meta.Text')) "
+        f"FROM {worn.names.entries} WHERE pkg_name = 'old/pkg'"
+    )
+    assert rows == [
+        ("case.txt", "CRC64NVME", "q1c=", None),
+        ("large.txt", "sha2-256-chunked", "q1c=", str(1_000_000 - len(_LARGE_START) - 4)),
+        ("nan.txt", "SHA256", "ab12", None),
+    ]
+
+
+def test_numbers_that_are_no_json_cost_neither_line_nor_value(worn: Registry) -> None:
+    """quilt3 wrote NaN into manifests before 6.3.1."""
+    scalar = "json_extract_scalar(meta, '$.user_meta.{}')"
+    rows = worn.rows(
+        f"SELECT {scalar.format('Score')}, {scalar.format('Low')} FROM {worn.names.entries} "
+        "WHERE logical_key = 'nan.txt'"
+    )
+    assert rows == [("NaN", "-Infinity")]
+    headers = f"SELECT message, json_extract_scalar(user_meta, '$.Ratio') FROM {worn.names.revisions}"
+    assert worn.rows(f"{headers} WHERE pkg_name = 'old/pkg'") == [("old", "NaN")]
+
+
+def test_keys_that_differ_in_case_alone_cost_no_line_which_the_seed_loses(
+    worn: Registry, worn_seed: dict[str, str]
+) -> None:
+    sql = "SELECT DISTINCT meta FROM {} WHERE logical_key = 'case.txt'"
+    assert worn.rows(sql.format(worn_seed["objects"])) == []
+    ((meta,),) = worn.rows(sql.format(worn.names.entries))
+    assert json.loads(str(meta)) == {"user_meta": {"Kind": 1, "kind": 2}}
+
+
+def test_directories_are_no_files_which_the_seed_shows_without_keys(
+    damaged: Registry, damaged_seed: dict[str, str]
+) -> None:
+    seen = f"SELECT logical_key, physical_keys FROM {damaged_seed['objects']} WHERE logical_key = 'sub/'"
+    assert set(damaged.rows(seen)) == {("sub/", None)}
+    ours = f"SELECT logical_key FROM {damaged.names.entries} WHERE pkg_name = 'team/directory'"
+    assert damaged.rows(ours) == [("sub/a.txt",)]
+
+
+def test_locations_end_in_a_slash_which_the_seeds_do_not(pushed: Registry, seed: dict[str, str]) -> None:
+    glue = pushed.lab.client("glue")
+
+    def ends(database: str) -> set[bool]:
+        tables = [glue.get_table(DatabaseName=database, Name=name)["Table"] for name in pushed.names.tables]
+        return {table["StorageDescriptor"]["Location"].endswith("/") for table in tables}
+
+    assert (ends(f"{pushed.lab.database}_seed"), ends(pushed.lab.database)) == ({False}, {True})
+
+
+def test_two_buckets_have_names_of_their_own_where_the_seeds_collide(pushed: Registry) -> None:
+    buckets = ("acme.data-raw", "acme-data.raw", "acme_data_raw", "Acme-Data-Raw")
+    seeds = [{name.replace(".", "_").lower() for name in seed_statements("x", bucket)} for bucket in buckets]
+    assert set.intersection(*seeds) == seeds[0]
+    ours = [{*BucketNames.of(bucket).tables, *BucketNames.of(bucket).views} for bucket in buckets]
+    assert len(set.union(*ours)) == 7 * len(buckets)
+
+
+def test_the_objects_view_stands_alone_where_the_seeds_compounds_and_falls_with_another(
+    fresh: Registry,
+) -> None:
+    torn = ["", "no json", '{"logical_key": "torn']
+    header = '{"version": "v0", "message": "m"}'
+    line = '{"logical_key": "a", "physical_keys": ["s3://b/a"], "size": 7, "hash": null, "meta": {}}'
+    top_hash = fresh.put_manifest(header, line, *torn)
+    fresh.put_pointer("x/y", str(BASE), top_hash)
+    fresh.put_pointer("x/y", "latest", top_hash)
+    fresh.refresh()
+    seed = fresh.seed()
+    ours, theirs = (
+        f'SELECT "timestamp", logical_key FROM {view}' for view in (fresh.names.objects_view, seed["objects"])
+    )
+    wanted = [(str(BASE), "a"), ("latest", "a")]
+    assert fresh.rows(ours) == wanted
+    assert Counter(fresh.rows(theirs)) == dict.fromkeys(wanted, 1 + len(torn))
+    for view in (seed["packages"], fresh.names.packages_view):
+        fresh.lab.run(f"DROP VIEW {view}")
+    assert fresh.rows(ours) == wanted
+    with pytest.raises(QueryFailedError, match=r"(?i)does not exist"):
+        fresh.rows(theirs)
+
+
+def test_packages_no_query_shows_are_named_where_the_seed_is_silent(
+    worn: Registry, worn_seed: dict[str, str]
+) -> None:
+    hidden = ("_drafts/plate-7", "team/_x")
+    shown = {name for (name,) in worn.rows(f'SELECT "user" || \'/\' || "name" FROM {worn_seed["packages"]}')}
+    shown |= {name for (name,) in worn.rows(f"SELECT pkg_name FROM {worn.names.revisions}")}
+    assert "team/seen" in shown
+    assert not shown.intersection(hidden)
+    assert find_hidden_packages(worn.s3, worn.bucket) == hidden
+
+
+def test_a_pointer_that_holds_more_than_a_hash_is_none_which_the_seed_takes(
+    worn: Registry, worn_seed: dict[str, str]
+) -> None:
+    seen = f'SELECT "timestamp" FROM {worn_seed["packages"]} WHERE "name" = \'comma\''
+    assert (str(BASE + 3),) in worn.rows(seen)
+    ours = f"SELECT pointer FROM {worn.names.revisions} WHERE pkg_name = 'team/comma'"
+    assert worn.rows(ours) == [(str(BASE + 2),)]
+
+
+def test_package_time_and_key_tell_rows_apart_which_the_seeds_columns_do_not(
+    pushed: Registry, truth: Truth, seed: dict[str, str]
+) -> None:
+    """One manifest belongs to team/copy and twice to team/twin, where its file is three rows."""
+    key = '"user", "name", tophash, logical_key'
+    doubled = f"SELECT {key}, count(*) FROM {seed['objects']} GROUP BY {key} HAVING count(*) > 1"
+    assert pushed.rows(doubled) != []
+    key = "pkg_name, revision_at, logical_key"
+    assert pushed.rows(f"SELECT {key} FROM {pushed.names.entries} GROUP BY {key} HAVING count(*) > 1") == []
+    shared = f"SELECT count(*), count(DISTINCT top_hash) FROM {pushed.names.entries}"
+    assert pushed.rows(f"{shared} WHERE logical_key = 'same.txt'") == [("3", "1")]
+
+
+def test_manifests_without_a_pointer_are_not_shown(worn: Registry, worn_seed: dict[str, str]) -> None:
+    lines = f"SELECT message FROM {worn.names.manifests} WHERE message = 'orphan'"
+    assert worn.rows(lines) == [("orphan",)]
+    for view in (worn.names.revisions, worn.names.packages_view, worn_seed["packages"]):
+        assert worn.rows(f"SELECT message FROM {view} WHERE message = 'orphan'") == []
+    for view in (worn.names.entries, worn.names.objects_view, worn_seed["objects"]):
+        assert worn.rows(f"SELECT logical_key FROM {view} WHERE logical_key = 'orphan.txt'") == []
+
+
+def test_the_documented_example_finds_what_it_asks_for_which_the_seeds_does_not(fresh: Registry) -> None:
+    """Files of algorithm 1.3 with a cell index of 5, and the packages that say so of themselves."""
+    meta = {"NucMembAlgorithmVersion": "1.3.1", "CellIndex": [4, 5]}
+    with reached_by_quilt3(fresh.aws) as quilt3:
+        push(quilt3, fresh.uri, "cells/one", {"a.tiff": ("x", meta)}, at=BASE, meta=meta)
+    fresh.refresh()
+    asked = (
+        "SELECT logical_key FROM {} WHERE substr(logical_key, -5) = '.tiff' "
+        "AND json_extract_scalar(meta, '$.user_meta.NucMembAlgorithmVersion') LIKE '1.3%' "
+        "AND json_array_contains(json_extract(meta, '$.user_meta.CellIndex'), {})"
+    )
+    assert fresh.rows(asked.format(fresh.seed()["objects"], "'5'")) == []
+    assert fresh.rows(asked.format(fresh.names.entries, "5")) == [("a.tiff",)]
+    of_package = "json_array_contains(json_extract(user_meta, '$.CellIndex'), 5)"
+    found = f"SELECT pkg_name FROM {fresh.names.revisions} WHERE {of_package}"
+    assert fresh.rows(found) == [("cells/one",)]
+
+
+def test_between_the_seeds_two_statements_readers_find_no_view(fresh: Registry) -> None:
+    views = fresh.seed()
+    statement = seed_statements(f"{fresh.lab.database}_seed", fresh.bucket)[fresh.names.packages_view]
+    fresh.lab.run(f"DROP TABLE `{views['packages']}`")
+    with pytest.raises(QueryFailedError):
+        fresh.rows(f"SELECT * FROM {views['objects']}")
+    fresh.lab.run(statement)
+    assert fresh.rows(f"SELECT * FROM {views['objects']}") == []
+
+
 # ------------------------------------------------------------------------------------------ refresh
 
 
@@ -389,6 +633,35 @@ def test_unchanged_costs_no_query_and_one_page_of_tables(fresh: Registry) -> Non
     assert _actions(fresh.refresh()) == {"unchanged": 7}
     calls = [call.operation for call in fresh.aws.calls if not call.by_athena]
     assert calls == ["GetTables"]
+
+
+def test_unchanged_costs_one_page_for_each_hundred_tables(fresh: Registry) -> None:
+    fresh.refresh()
+    glue = fresh.lab.client("glue")
+    for number in range(100):
+        glue.create_table(DatabaseName=fresh.lab.database, TableInput={"Name": f"other_{number}"})
+    fresh.aws.clear_calls()
+    assert not fresh.refresh().changed
+    assert [call.operation for call in fresh.aws.calls] == ["GetTables"] * 2
+
+
+def test_the_log_says_what_differed(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh.refresh()
+    fresh.lab.run(f"CREATE OR REPLACE VIEW {fresh.names.tags} AS SELECT 1 AS mine")
+    fresh.lab.run(f"ALTER TABLE {fresh.names.packages} SET TBLPROPERTIES ('skip.header.line.count' = '1')")
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(fresh.aws))
+    operator = CreateBucketViewsOperator(
+        task_id="views",
+        bucket=fresh.bucket,
+        database=fresh.lab.database,
+        workgroup=fresh.lab.workgroup,
+    )
+    logged: list[str] = []
+    monkeypatch.setattr(operator.log, "info", lambda text, *values: logged.append(text % values))
+    fresh.lab.run_task(operator)
+    text = "\n".join(logged)
+    assert "definition: not by this package: SELECT 1 AS mine → statement " in text
+    assert "skip.header.line.count: 1 → removed" in text
 
 
 def test_a_view_changed_by_hand_is_put_right_and_nothing_else_is_touched(fresh: Registry) -> None:
@@ -520,6 +793,18 @@ def test_views_are_built_on_a_platforms_tables_where_there_are_any(fresh: Regist
     ]
     assert fresh.rows(f"SELECT logical_key, size FROM {fresh.names.entries}") == [("a", "7")]
     assert not fresh.refresh(source=kind, source_database=platform).changed
+
+
+def test_nothing_is_asked_of_a_platforms_database_but_to_read_its_tables(fresh: Registry) -> None:
+    platform = _make_platform_tables(fresh)
+    before = fresh.lab.client("glue").get_tables(DatabaseName=platform)["TableList"]
+    fresh.aws.clear_calls()
+    fresh.refresh(source_database=platform)
+    asked = {call.name for call in fresh.aws.calls if call.detail.startswith(f"{platform}.")}
+    assert asked <= {"glue:GetTable", "glue:GetDatabase", "glue:GetPartitions"}
+    made = {call.detail.split(" ")[0] for call in fresh.aws.calls if call.operation == "CreateTable"}
+    assert made == {f"{fresh.lab.database}.{view}" for view in fresh.names.views}
+    assert fresh.lab.client("glue").get_tables(DatabaseName=platform)["TableList"] == before
 
 
 def test_without_a_platforms_tables_auto_uses_our_own_and_quilt_tables_is_refused(fresh: Registry) -> None:

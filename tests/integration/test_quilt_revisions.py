@@ -339,6 +339,20 @@ def test_what_a_day_costs_does_not_grow_with_the_history(fresh: Registry) -> Non
     assert (before["listings"], after["listings"]) == (1, 2)
 
 
+def test_a_day_opens_its_own_manifests_where_the_seeds_view_opens_all(fresh: Registry) -> None:
+    own = [fresh.put_revision("team/pkg", BASE + 3 * DAY + n, f"{n}.txt") for n in range(3)]
+    old = [fresh.put_revision("team/pkg", BASE + n, "old.txt") for n in range(20)]
+    seed = fresh.seed()["objects"]
+    fresh.aws.clear_calls()
+    day_of = 'date(from_unixtime(TRY_CAST("timestamp" AS bigint)))'
+    theirs = fresh.rows(f"SELECT logical_key FROM {seed} WHERE {day_of} = DATE '2026-01-04'")
+    assert set(manifests_opened(fresh.aws)) == {*own, *old}
+    fresh.aws.clear_calls()
+    keep(fresh, "SELECT logical_key FROM {entries}", day(3))
+    assert sorted(manifests_opened(fresh.aws)) == sorted(own)
+    assert fresh.rows("SELECT * FROM kept") == theirs == [("0.txt",), ("1.txt",), ("2.txt",)]
+
+
 def test_later_revisions_of_the_days_packages_are_read_to_tell_the_latest_and_no_others(
     fresh: Registry,
 ) -> None:
