@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
 from tests.integration.lab import Lab, connection, run_task
+from tests.integration.quilt_registry import push, reached_by_quilt3
 
 pytestmark = pytest.mark.integration
 
@@ -56,9 +58,11 @@ class Team:
         header = '{"version": "v0", "message": "hello"}\n'
         s3.put_object(Bucket=bucket, Key=f".quilt/packages/{top_hash}", Body=header.encode())
         for pointer in ("1767225600", "latest"):
-            s3.put_object(
-                Bucket=bucket, Key=f".quilt/named_packages/team/pkg/{pointer}", Body=top_hash.encode()
-            )
+            self.put_pointer("team/pkg", pointer, bucket)
+
+    def put_pointer(self, name: str, pointer: str = "latest", bucket: str | None = None) -> None:
+        key = f".quilt/named_packages/{name}/{pointer}"
+        self.aws.client("s3").put_object(Bucket=bucket or self.bucket, Key=key, Body=b"ab" * 32)
 
     def provision(self, **changes: Any) -> Any:
         arguments: dict[str, Any] = {
@@ -132,6 +136,19 @@ def test_provision_then_views_then_both_again(team: Team) -> None:
     assert set(_actions(team.views()).values()) == {"unchanged"}
 
 
+def test_the_plan_is_in_the_task_log_as_a_person_reads_it(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    team.provision()
+    team.views()
+    log = capsys.readouterr().out
+    names = BucketNames.of(team.bucket)
+    location = f"location: s3://{team.bucket}/.quilt/packages/"
+    assert f"+ table {team.database}.{names.manifests}: to create\n    {location}" in log
+    assert f"+ view {team.database}.{names.entries}: to create" in log
+    assert "Plan: 7 to create, 0 to change, 0 unchanged." in log
+
+
 def test_a_dry_run_returns_the_plan_and_makes_nothing(team: Team) -> None:
     planned = team.provision(dry_run=True)
     assert planned["changed"] is True
@@ -173,6 +190,106 @@ def test_buckets_may_be_mapped_and_named_in_the_ui() -> None:
         ).expand(bucket=["acme-one", "acme-two"])
     assert mapped.map_index_template == "{{ task.bucket }}"
     assert "bucket" in CreateBucketViewsOperator.template_fields
+
+
+# ---------------------------------------------------------------------------------- hidden packages
+
+
+def _push(team: Team, *names: str) -> list[str]:
+    """Push packages with quilt3; return all that it lists afterwards."""
+    registry = f"s3://{team.bucket}"
+    with reached_by_quilt3(team.aws) as quilt3:
+        for number, name in enumerate(names):
+            push(quilt3, registry, name, {"a.txt": (name, {})}, at=1_767_225_600 + number)
+        return sorted(quilt3.list_packages(registry))
+
+
+def _listings(team: Team) -> list[str]:
+    return [call.detail for call in team.aws.calls if call.name == "s3:ListObjectsV2" and not call.by_athena]
+
+
+def _warnings(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What tasks have warned of. Airflow's task log goes to standard output."""
+    return [line for line in capsys.readouterr().out.splitlines() if "[warning" in line]
+
+
+def test_packages_that_no_query_sees_are_told_of(team: Team, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = _push(team, "_x/pkg", "user/_x", "user/a_b", "x_/pkg_")
+    assert listed == ["_x/pkg", "team/pkg", "user/_x", "user/a_b", "x_/pkg_"]
+    team.provision()
+    made = team.views()
+    assert made["hidden_packages"] == {team.bucket: ["_x/pkg", "user/_x"]}
+    (warning,) = _warnings(capsys)
+    assert f"Bucket {team.bucket} has 2 packages that no query sees" in warning
+    assert ": _x/pkg, user/_x " in warning
+    # And indeed no query sees them.
+    names = BucketNames.of(team.bucket)
+    rows = team.lab.rows(f"SELECT DISTINCT pkg_name FROM {team.database}.{names.revisions}")
+    assert {name for (name,) in rows} == {"team/pkg", "user/a_b", "x_/pkg_"}
+
+
+def test_they_are_told_of_on_every_run_also_when_nothing_changes(team: Team) -> None:
+    team.put_pointer("_x/pkg")
+    team.provision()
+    team.views()
+    again = team.views()
+    assert again["changed"] is False
+    assert again["hidden_packages"] == {team.bucket: ["_x/pkg"]}
+
+
+def test_they_are_told_by_bucket_and_only_of_buckets_that_have_any(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    team.put_pointer("_x/pkg")
+    team.provision(quilt_buckets=[team.bucket, team.other_bucket])
+    made = team.views(bucket=[team.other_bucket, team.bucket])
+    assert made["hidden_packages"] == {team.bucket: ["_x/pkg"]}
+    (warning,) = _warnings(capsys)
+    assert team.other_bucket not in warning
+    assert team.views(bucket=team.other_bucket)["hidden_packages"] == {}
+
+
+def test_names_that_begin_with_a_dot_are_hidden_as_well(team: Team) -> None:
+    # quilt3 makes none; other writers may.
+    for name in (".x/pkg", "user/.x", "_x/.y", "user/x.y"):
+        team.put_pointer(name)
+    team.provision()
+    assert team.views()["hidden_packages"] == {team.bucket: [".x/pkg", "_x/.y", "user/.x"]}
+
+
+def test_looking_for_them_costs_calls_by_namespace_and_not_by_package(team: Team) -> None:
+    for number in range(40):
+        team.put_pointer(f"user/pkg-{number}")
+    team.put_pointer("_x/pkg")
+    team.provision()
+    team.aws.clear_calls()
+    team.views()
+    assert len(_listings(team)) == 1 + 2 + 2 + 1  # the namespaces; team and user twice each; _x once
+
+
+def test_they_are_not_looked_for_when_nobody_asks(team: Team) -> None:
+    team.put_pointer("_x/pkg")
+    team.provision()
+    team.aws.clear_calls()
+    assert team.views(find_hidden=False)["hidden_packages"] == {}
+    assert _listings(team) == []
+
+
+def test_they_are_told_of_after_a_deferral_too(team: Team) -> None:
+    team.put_pointer("_x/pkg")
+    team.provision()
+    team.aws.set_latency({"athena:query": 1.0})
+    operator = CreateBucketViewsOperator(
+        task_id="views",
+        bucket=team.bucket,
+        database=team.database,
+        workgroup=team.workgroup,
+        deferrable=True,
+        defer_after=0.1,
+    )
+    ran = run_task(operator)
+    assert ran.deferrals == 1
+    assert ran.result["hidden_packages"] == {team.bucket: ["_x/pkg"]}
 
 
 # ---------------------------------------------------------------------------------- with our policy
@@ -220,6 +337,28 @@ def test_a_role_with_our_policy_reads_no_other_bucket(restricted: Team) -> None:
 def test_a_role_with_our_policy_runs_nothing_in_another_workgroup(restricted: Team) -> None:
     with pytest.raises(QuiltAthenaError, match=r"(?i)StartQueryExecution"):
         restricted.count_as_role(restricted.bucket, workgroup=restricted.lab.workgroup)
+
+
+def test_a_role_that_may_not_list_gets_its_views_and_a_warning(
+    restricted: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bucket = f"new-{uuid.uuid4().hex[:8]}"
+    restricted.aws.client("s3").create_bucket(Bucket=bucket)
+    restricted.put_pointer("_x/pkg", bucket=bucket)
+    operator = CreateBucketViewsOperator(
+        task_id="views", bucket=bucket, database=restricted.database, workgroup=restricted.workgroup
+    )
+    operator.__dict__["hook"] = SimpleNamespace(client=restricted.as_role)
+    with without_grants(restricted, lambda granted: granted == "s3:ListBucket"):
+        made = run_task(operator).result
+    assert set(_actions(made).values()) == {"created"}
+    assert made["hidden_packages"] == {}
+    glue = restricted.aws.client("glue")
+    found = {table["Name"] for table in glue.get_tables(DatabaseName=restricted.database)["TableList"]}
+    assert {*BucketNames.of(bucket).tables, *BucketNames.of(bucket).views} <= found
+    (warning,) = _warnings(capsys)
+    assert f"Whether bucket {bucket} has hidden packages could not be told" in warning
+    assert "s3:ListBucket" in warning
 
 
 def test_without_the_policy_a_role_may_do_nothing(restricted: Team) -> None:
