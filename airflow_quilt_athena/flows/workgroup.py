@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,8 @@ def plan_workgroup_removal(clients: AwsClients, account: Account, name: str) -> 
     return Change(
         Step.remove("workgroup", name),
         # With it go its query history and saved queries, as when it is deleted in the console.
-        lambda: ask(
+        lambda: _ask_unless_told(
+            "not found",
             lambda: clients.athena.delete_work_group(WorkGroup=name, RecursiveDeleteOption=True),
             f"delete workgroup {name}",
         ),
@@ -89,18 +90,29 @@ def plan_workgroup_removal(clients: AwsClients, account: Account, name: str) -> 
 
 def observe_workgroup(clients: AwsClients, name: str) -> Mapping[str, Any] | None:
     """Return the workgroup as GetWorkGroup answers, or None."""
+    answer = _ask_unless_told(
+        "not found", lambda: clients.athena.get_work_group(WorkGroup=name), f"look at workgroup {name}"
+    )
+    return None if answer is None else answer["WorkGroup"]
 
-    def look() -> Mapping[str, Any] | None:
+
+def _ask_unless_told(
+    words: str, call: Callable[[], Mapping[str, Any]], doing: str
+) -> Mapping[str, Any] | None:
+    """Call Athena as ``ask`` does; None when it refuses with ``words``: it has no error of its own for that.
+
+    A second try of a call that landed is refused so: the workgroup is there already, or gone.
+    """
+
+    def guarded() -> Mapping[str, Any] | None:
         try:
-            workgroup: Mapping[str, Any] = clients.athena.get_work_group(WorkGroup=name)["WorkGroup"]
+            return call()
         except ClientError as error:
-            # Athena has no error of its own for this.
-            if error_code(error) == "InvalidRequestException" and "not found" in error_message(error):
+            if error_code(error) == "InvalidRequestException" and words in error_message(error):
                 return None
             raise
-        return workgroup
 
-    return ask(look, f"look at workgroup {name}")
+    return ask(guarded, doing)
 
 
 def _settings_of(found: Mapping[str, Any]) -> dict[str, object]:
@@ -154,7 +166,8 @@ def _create(clients: AwsClients, wanted: WantedWorkgroup) -> None:
     if wanted.encryption:
         results["EncryptionConfiguration"] = wanted.encryption
     configuration = {**_configuration(wanted), "ResultConfiguration": results}
-    ask(
+    _ask_unless_told(
+        "already created",
         lambda: clients.athena.create_work_group(
             Name=wanted.name, Description=_DESCRIPTION, Configuration=configuration, Tags=[OUR_TAG]
         ),

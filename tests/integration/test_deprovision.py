@@ -438,11 +438,6 @@ def test_stopped_at_any_call_and_run_again_all_is_gone(world: World, call: str, 
     assert not world.deprovision(delete_results=True).changed
 
 
-_TAKEN_FOR_REFUSED = pytest.mark.xfail(
-    strict=True, reason="Athena refuses the second try, for the workgroup is gone; a run later the rest goes"
-)
-
-
 @pytest.mark.parametrize(
     "call",
     [

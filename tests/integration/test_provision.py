@@ -711,12 +711,6 @@ def test_stopped_at_any_call_and_run_again_it_does_the_rest(
     assert [policy["PolicyName"] for policy in attached] == [wanted.policy_name]
 
 
-_TAKEN_FOR_ANOTHERS = pytest.mark.xfail(
-    strict=True,
-    reason="Athena refuses the second try, for there is such a workgroup; a run later it is found",
-)
-
-
 @pytest.mark.parametrize(
     "call",
     [
