@@ -29,8 +29,8 @@ demo-ui: $(INSTALLED) ## The same, and leave the Airflow UI running on it until 
 	$(BIN)/python -m demo --ui
 
 .PHONY: test
-test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run the tests, a file at a time on each core
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
