@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -87,35 +86,25 @@ def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run_policy(options: argparse.Namespace) -> int:
+    from airflow_quilt_athena.core.identifiers import check_bucket_name
     from airflow_quilt_athena.core.policy import RESULTS_PREFIX, Account, Grant, build_policies
     from airflow_quilt_athena.core.s3 import S3Uri
     from airflow_quilt_athena.exceptions import InvalidCallError
-    from airflow_quilt_athena.flows.provision import ProvisionRequest
 
     try:
-        if not re.fullmatch(r"[0-9]{12}", options.account_id):
-            raise InvalidCallError(f"Not an AWS account: {options.account_id!r}. Expected 12 digits.")
-        wanted = ProvisionRequest(  # refuses here what provisioning would refuse
-            results_bucket=options.results_bucket,
+        for bucket in (options.results_bucket, *options.quilt_bucket):
+            check_bucket_name(bucket)
+        grant = Grant(
+            account=Account(options.partition, options.region, options.account_id),
+            results=S3Uri(options.results_bucket, RESULTS_PREFIX),
             quilt_buckets=tuple(options.quilt_bucket),
             database=options.database,
             workgroup=options.workgroup,
             warehouse=S3Uri.parse(options.warehouse) if options.warehouse else None,
             source_database=options.source_database,
-            policy_name=options.policy_name,
             kms_key_arn=options.kms_key_arn,
         )
-        grant = Grant(
-            account=Account(options.partition, options.region, options.account_id),
-            results=S3Uri(wanted.results_bucket, RESULTS_PREFIX),
-            quilt_buckets=wanted.quilt_buckets,
-            database=wanted.database,
-            workgroup=wanted.workgroup,
-            warehouse=wanted.warehouse,
-            source_database=wanted.source_database,
-            kms_key_arn=wanted.kms_key_arn,
-        )
-        policies = build_policies(wanted.policy_name, grant)
+        policies = build_policies(options.policy_name, grant)
     except InvalidCallError as error:
         print(f"quilt-athena policy: {error}", file=sys.stderr)
         return 1

@@ -19,6 +19,10 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 # IAM user guide, "IAM and AWS STS quotas", read 2026-11. White space does not count.
 MAX_DOCUMENT_CHARACTERS = 6144
 
+_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
+_DATABASE = re.compile(r"[a-z0-9_-]{1,255}")
+_WORKGROUP = re.compile(r"[a-zA-Z0-9._-]{1,128}")
+_WILD = re.compile(r"[*?$]")
 _POLICY_NAME = re.compile(r"[\w+=,.@-]{1,120}", re.ASCII)  # 128, less the room for a number
 
 RESULTS_PREFIX = "results/"  # where Athena's results go in their bucket
@@ -33,6 +37,10 @@ class Account:
     partition: str  # aws, aws-cn or aws-us-gov
     region: str
     account_id: str
+
+    def __post_init__(self) -> None:
+        if not _ACCOUNT_ID.fullmatch(self.account_id):
+            raise InvalidCallError(f"Not an AWS account: {self.account_id!r}. Expected 12 digits.")
 
     def arn(self, service: str, resource: str) -> str:
         """Return the ARN of a resource of this account and region."""
@@ -59,6 +67,21 @@ class Grant:
     warehouse: S3Uri | None = None  # the folder tables may be written to
     source_database: str | None = None  # a Quilt platform's database, to be read
     kms_key_arn: str | None = None  # of results and warehouse
+
+    def __post_init__(self) -> None:
+        # In an ARN a * would grant more than is named, and a capital letter nothing.
+        for database in (self.database, *([self.source_database] if self.source_database else [])):
+            if not _DATABASE.fullmatch(database):
+                raise InvalidCallError(
+                    f"Not a name for a Glue database: {database!r}. Expected a-z 0-9 _ and no upper case."
+                )
+        if not _WORKGROUP.fullmatch(self.workgroup):
+            raise InvalidCallError(
+                f"Not a name for an Athena workgroup: {self.workgroup!r}. "
+                "Expected up to 128 of a-z A-Z 0-9 . _ -"
+            )
+        if self.warehouse is not None and _WILD.search(self.warehouse.key):
+            raise InvalidCallError(f"The warehouse {self.warehouse} holds a wildcard of IAM: one of * ? $")
 
 
 @dataclass(frozen=True, slots=True)

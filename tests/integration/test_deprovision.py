@@ -438,13 +438,7 @@ def test_stopped_at_any_call_and_run_again_all_is_gone(world: World, call: str, 
     assert not world.deprovision(delete_results=True).changed
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        pytest.param(call, marks=_TAKEN_FOR_REFUSED) if call == "athena:DeleteWorkGroup" else call
-        for call in CALLS
-    ],
-)
+@pytest.mark.parametrize("call", CALLS)
 def test_a_lost_answer_does_not_stop_it(world: World, call: str) -> None:
     _provision_in_full(world)
     world.aws.set_faults(Fault(call=call, when="lost"))

@@ -711,13 +711,7 @@ def test_stopped_at_any_call_and_run_again_it_does_the_rest(
     assert [policy["PolicyName"] for policy in attached] == [wanted.policy_name]
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        pytest.param(call, marks=_TAKEN_FOR_ANOTHERS) if call == "athena:CreateWorkGroup" else call
-        for call in WRITES
-    ],
-)
+@pytest.mark.parametrize("call", WRITES)
 def test_a_lost_answer_does_not_stop_it(
     faulty: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str, call: str
 ) -> None:

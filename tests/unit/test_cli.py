@@ -133,7 +133,9 @@ def test_another_partition_is_in_every_arn(capsys: pytest.CaptureFixture[str], p
         (("--workgroup", "a b"), "Not a name for an Athena workgroup: 'a b'"),
         (("--warehouse", "acme-lake/tables"), "Not an S3 URI: 'acme-lake/tables'"),
         (("--policy-name", "a b"), "Not a policy name: 'a b'"),
-        (("--source-database", "d" * 6000), "does not fit 6144 characters"),
+        (("--source-database", "*"), "Not a name for a Glue database: '*'"),
+        (("--warehouse", "s3://acme-lake/*"), "holds a wildcard of IAM"),
+        (("--warehouse", "s3://acme-lake/" + "d" * 6000), "does not fit 6144 characters"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )

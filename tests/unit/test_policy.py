@@ -173,6 +173,28 @@ def test_a_sid_is_unique_and_made_of_what_iam_takes() -> None:
         assert all(re.fullmatch(r"[A-Za-z0-9]+", sid) for sid in sids)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("database", "*", "Not a name for a Glue database"),
+        ("database", "Lake", "Not a name for a Glue database"),
+        ("source_database", "*", "Not a name for a Glue database"),
+        ("warehouse", S3Uri("acme-lake", "*"), "holds a wildcard"),
+        ("workgroup", "acme*", "Not a name for an Athena workgroup"),
+        ("workgroup", "w" * 129, "Not a name for an Athena workgroup"),
+    ],
+)
+def test_a_name_that_would_grant_more_or_nothing_is_refused(field: str, value: object, words: str) -> None:
+    with pytest.raises(InvalidCallError, match=words):
+        dataclasses.replace(GRANT, **{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("account_id", ["", "12345678901", "1234567890123", "*", "12345678901x"])
+def test_an_account_has_twelve_digits(account_id: str) -> None:
+    with pytest.raises(InvalidCallError, match="Not an AWS account"):
+        Account("aws", "eu-west-1", account_id)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "p" * 121, "policy/x"])
 def test_an_illegal_policy_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidCallError, match="Not a policy name"):
@@ -181,7 +203,7 @@ def test_an_illegal_policy_name_is_refused(name: str) -> None:
 
 def test_a_grant_too_long_for_any_document_is_refused() -> None:
     with pytest.raises(InvalidCallError, match="does not fit"):
-        build_policies("P", dataclasses.replace(GRANT, database="d" * 3000))
+        build_policies("P", dataclasses.replace(GRANT, warehouse=S3Uri("acme-lake", "t" * 6000)))
 
 
 # --------------------------------------------------------------------------------------------- drift
@@ -191,7 +213,12 @@ def _document(*statements: dict[str, object]) -> dict[str, object]:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-READ = {"Sid": "Read", "Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:b/*", "arn:a/*"]}
+READ: dict[str, object] = {
+    "Sid": "Read",
+    "Effect": "Allow",
+    "Action": ["s3:GetObject"],
+    "Resource": ["arn:b/*", "arn:a/*"],
+}
 
 
 def test_a_document_written_otherwise_is_the_same_document() -> None:
@@ -211,7 +238,7 @@ def test_only_what_comes_and_goes_is_told() -> None:
 
 
 def test_statements_that_come_go_or_change_their_effect_are_told() -> None:
-    old = {"Effect": "Deny", "NotAction": "s3:*", "Resource": "*"}
+    old: dict[str, object] = {"Effect": "Deny", "NotAction": "s3:*", "Resource": "*"}
     found = _document(READ | {"Effect": "Deny"}, old)
     new = READ | {"Sid": "More"}
     assert [str(difference) for difference in compare_documents(found, _document(READ, new))] == [
