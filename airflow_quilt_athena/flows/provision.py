@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from airflow_quilt_athena.core.attempts import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.drift import CREATED_BY, CREATED_BY_PARAMETER
 from airflow_quilt_athena.core.identifiers import check_bucket_name
 from airflow_quilt_athena.core.plans import Plan, Step
@@ -170,6 +171,8 @@ def refuse_data_among_results(
         )
     tables = observe_tables(clients.glue, request.database) if database_exists else {}
     for name, table in sorted(tables.items()):
+        if name.startswith(TEMPORARY_PREFIX):
+            continue  # of an overwrite under way; where the workgroup decides, it lies among the results
         location = (table.get("StorageDescriptor") or {}).get("Location") or ""
         if f"{location}/".startswith(str(bucket.results)):
             raise InvalidCallError(

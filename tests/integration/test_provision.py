@@ -719,3 +719,13 @@ def test_a_lost_answer_does_not_stop_it(
     faulty.set_faults(Fault(call=call, when="lost"))
     provision(clients, wanted)
     assert not provision(clients, wanted).changed
+
+
+def test_a_temporary_table_of_an_overwrite_among_the_results_is_no_matter(
+    clients: AwsClients, request_: ProvisionRequest
+) -> None:
+    provision(clients, request_)
+    place = f"s3://{request_.results_bucket}/results/tables/1/"
+    table = {"Name": "tmp_quilt_x", "StorageDescriptor": {"Location": place}}
+    clients.glue.create_table(DatabaseName=request_.database, TableInput=table)
+    assert not provision(clients, request_).changed
