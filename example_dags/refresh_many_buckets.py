@@ -1,7 +1,7 @@
 """Keep the views of several buckets fresh, one mapped task each, named by its bucket in the UI.
 
-What is as wanted costs no Athena query, so it may run often. The buckets are those of your registry; the other
-names are those that ``provision_and_refresh_views`` made.
+What is as wanted costs no Athena query, so it may run often. The buckets are yours; the other names are those
+that ``provision_and_refresh_views`` made.
 """
 
 from __future__ import annotations
