@@ -16,8 +16,10 @@ from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.sql import (
     SILENT,
     Dialect,
+    is_in_code,
     quote_identifier,
     quote_literal,
+    replace_in_code,
     split_statements,
     tokenize,
 )
@@ -227,9 +229,9 @@ def build_description_query(query: str) -> str:
 def render_check(sql: str, staged: TableName) -> str:
     """Return a check with ``{staged}`` replaced; any other brace is the user's."""
     (statement, *others) = split_statements(sql) or ("",)
-    if others or STAGED_TOKEN not in statement:
+    if others or not is_in_code(statement, STAGED_TOKEN):
         raise InvalidCallError(f"A check must be one SELECT over {STAGED_TOKEN}: {sql!r}")
-    return statement.replace(STAGED_TOKEN, staged.trino)
+    return replace_in_code(statement, {STAGED_TOKEN: staged.trino})
 
 
 def check_passes(rows: Sequence[Sequence[str | None]]) -> bool:

@@ -22,13 +22,12 @@ from airflow_quilt_athena.core.quilt_views import (
     headers_query,
     name_queries,
 )
-from airflow_quilt_athena.core.sql import Dialect, quote_literal
+from airflow_quilt_athena.core.sql import Dialect, quote_literal, replace_in_code
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 REVISIONS_TOKEN = "{revisions}"
 ENTRIES_TOKEN = "{entries}"
 TOKENS = (REVISIONS_TOKEN, ENTRIES_TOKEN)
-_TOKEN = re.compile("|".join(map(re.escape, TOKENS)))
 LATEST = "latest"
 
 # Trino turns a longer list of values into the range from its least to its greatest, which for hashes is all.
@@ -173,8 +172,10 @@ def plan_revisions(interval: Interval, hashes: Mapping[Pointer, str]) -> tuple[R
 def fill_tokens(query: str, source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
     """Return ``query`` with its tokens replaced by queries of these revisions; other braces stay."""
     builds = {REVISIONS_TOKEN: build_revisions, ENTRIES_TOKEN: build_entries}
+    used = {token: build for token, build in builds.items() if token in query}
+    queries = {token: f"(\n{build(source, bucket, revisions)}\n)" for token, build in used.items()}
     # In one pass: a name in the registry may look like a token.
-    return _TOKEN.sub(lambda found: f"(\n{builds[found[0]](source, bucket, revisions)}\n)", query)
+    return replace_in_code(query, queries) if queries else query
 
 
 def build_revisions(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:

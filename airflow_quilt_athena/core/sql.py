@@ -8,8 +8,10 @@ Quoting takes the dialect as an argument because a wrong guess is an injection.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from itertools import groupby
 
 from airflow_quilt_athena.exceptions import InvalidCallError
 
@@ -161,3 +163,25 @@ def split_statements(sql: str, dialect: Dialect = Dialect.TRINO) -> tuple[str, .
             statements.append("".join(t.text for t in current).strip())
         current = []
     return tuple(statements)
+
+
+_INERT = frozenset({TokenKind.COMMENT, TokenKind.STRING, TokenKind.QUOTED, TokenKind.BACKTICK})
+
+
+def replace_in_code(sql: str, replacements: Mapping[str, str]) -> str:
+    """Return ``sql`` with texts replaced, in one pass, where they are in no literal, quoted name or comment.
+
+    >>> replace_in_code("SELECT '{a}' FROM {a} -- {a}", {"{a}": "t"})
+    "SELECT '{a}' FROM t -- {a}"
+    """
+    pattern = re.compile("|".join(map(re.escape, replacements)))
+    runs = groupby(tokenize(sql), key=lambda token: token.kind in _INERT)
+    texts = ((inert, "".join(token.text for token in tokens)) for inert, tokens in runs)
+    return "".join(
+        text if inert else pattern.sub(lambda found: replacements[found[0]], text) for inert, text in texts
+    )
+
+
+def is_in_code(sql: str, text: str) -> bool:
+    """Whether ``sql`` holds ``text`` in no literal, quoted name or comment."""
+    return replace_in_code(sql, {text: ""}) != sql

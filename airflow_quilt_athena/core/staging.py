@@ -42,7 +42,7 @@ from airflow_quilt_athena.core.quilt_views import ManifestSource
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.selection import Selection, plan_keys, plan_selection
 from airflow_quilt_athena.core.slices import build_count, build_slice
-from airflow_quilt_athena.core.sql import MAX_QUERY_BYTES
+from airflow_quilt_athena.core.sql import MAX_QUERY_BYTES, is_in_code, replace_in_code
 from airflow_quilt_athena.core.tables import (
     Bucketing,
     Columns,
@@ -192,7 +192,7 @@ def _refuse_writer(plan: Plan, seen: Seen) -> None:
 
 
 def _refuse_tokens(plan: Plan) -> None:
-    used = [token for token in TOKENS if token in plan.query]
+    used = [token for token in TOKENS if is_in_code(plan.query, token)]
     if used and plan.request.quilt_revisions is None:
         raise InvalidCallError(
             f"The query uses {' and '.join(used)}, which quilt_revisions makes available. Expected "
@@ -288,12 +288,12 @@ class Statements:
             return plan.query
         if not plan.reads:
             return fill_tokens(plan.query, self._source, interval.bucket, plan.revisions)
-        query = plan.query
-        for token in TOKENS:
-            tables = (self.table(_read_role(token, number)) for number, _ in enumerate(plan.reads, start=1))
-            parts = "\nUNION ALL\n".join(f"SELECT * FROM {table.trino}" for table in tables)
-            query = query.replace(token, f"(\n{parts}\n)")
-        return query
+        return replace_in_code(plan.query, {token: self._read_rows(token) for token in TOKENS})
+
+    def _read_rows(self, token: str) -> str:
+        tables = (self.table(_read_role(token, number)) for number, _ in enumerate(self.plan.reads, start=1))
+        parts = "\nUNION ALL\n".join(f"SELECT * FROM {table.trino}" for table in tables)
+        return f"(\n{parts}\n)"
 
     @property
     def _source(self) -> ManifestSource:
@@ -308,7 +308,7 @@ class Statements:
             return {}
         statements: dict[str, str] = {}
         for number, group in enumerate(self.plan.reads, start=1):
-            for token in (token for token in TOKENS if token in self.plan.query):
+            for token in (token for token in TOKENS if is_in_code(self.plan.query, token)):
                 role = _read_role(token, number)
                 query = fill_tokens(f"SELECT * FROM {token}", self._source, interval.bucket, group)
                 # Where the workgroup enforces its location the rows lie, and expire, among its results.

@@ -37,11 +37,17 @@ def begin_attempt(athena: AthenaClient, journal: Journal, plan: Plan, task_key: 
             number = latest.attempt.number + 1
 
 
-def resume_attempt(journal: Journal, name: str) -> Entry:
-    """Return the entry of an attempt that this task has begun."""
+def resume_attempt(athena: AthenaClient, journal: Journal, plan: Plan, task_key: str, name: str) -> Entry:
+    """Return the entry of an attempt that this task has begun; of a new one, where that would send otherwise.
+
+    A table that was altered meanwhile, or a revision that came into the interval, changes what is sent: part
+    of it would be of before, and part of now.
+    """
     entry = journal.read(name)
     if entry is None:
         raise RetryableError(f"Journal entry {journal.place(name)} is gone. Run the task again.")
+    if entry.state in UNFINISHED and (entry.fingerprint, entry.basis) != _wanted(plan):
+        return begin_attempt(athena, journal, plan, task_key)
     return entry
 
 

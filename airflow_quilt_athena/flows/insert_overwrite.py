@@ -115,7 +115,7 @@ class Overwrite:
         if attempt is None:
             entry = begin_attempt(self._clients.athena, self._journal, self.plan, self._task_key)
         else:
-            entry = resume_attempt(self._journal, attempt)
+            entry = resume_attempt(self._clients.athena, self._journal, self.plan, self._task_key, attempt)
         self._stager = Stager(self._clients, self._journal, self.plan, entry)
 
     @property

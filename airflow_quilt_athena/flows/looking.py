@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from airflow_quilt_athena.core.identifiers import BucketNames
 from airflow_quilt_athena.core.overwrite import OverwriteRequest
 from airflow_quilt_athena.core.staging import Seen
+from airflow_quilt_athena.core.tables import TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows import glue as catalog
 from airflow_quilt_athena.flows.clients import AthenaClient, LakeClients
@@ -30,7 +32,20 @@ def look(clients: LakeClients, request: OverwriteRequest) -> Seen:
     if table is None and request.location is None:
         default = catalog.observe_default_location(clients.glue, request.table)
     interval = request.quilt_revisions
-    return Seen(table, default, enforced, find_revisions(clients.s3, interval) if interval else ())
+    if interval is None:
+        return Seen(table, default, enforced)
+    _refuse_missing_manifests(clients, interval.bucket, request.database)
+    return Seen(table, default, enforced, find_revisions(clients.s3, interval))
+
+
+def _refuse_missing_manifests(clients: LakeClients, bucket: str, database: str) -> None:
+    name = TableName(database.lower(), BucketNames.of(bucket).manifests)
+    if catalog.observe_table(clients.glue, name) is None:
+        raise InvalidCallError(
+            f"quilt_revisions reads table {name}, and there is none. Expected what CreateBucketViewsOperator "
+            f'makes for bucket {bucket} in that database, with source="manifests" where a Quilt platform has '
+            f"tables."
+        )
 
 
 def _is_enforced(athena: AthenaClient, workgroup: str) -> bool:

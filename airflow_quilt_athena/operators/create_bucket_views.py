@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from airflow_quilt_athena.core.quilt_views import ViewDefinition
@@ -21,6 +22,8 @@ from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them, one_or_many
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+
+_PARALLEL_BUCKETS = 4  # each lists a few namespaces at once
 
 
 class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
@@ -126,24 +129,27 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     def _find_hidden(self) -> dict[str, list[str]]:
         """Tell of packages that the views cannot show; by bucket, where there are any."""
-        hidden: dict[str, list[str]] = {}
-        for bucket in self._request.buckets if self.find_hidden else ():
-            try:
-                names = find_hidden_packages(self.hook.client("s3"), bucket)
-            except QuiltAthenaError as error:
-                # The views need no more than Glue and Athena; only this look does.
-                self.log.warning("Whether bucket %s has hidden packages could not be told: %s", bucket, error)
-                continue
-            if names:
-                hidden[bucket] = list(names)
-                self.log.warning(
-                    "Bucket %s has %d packages that no query sees, because Athena skips folders that begin "
-                    "with _ or a dot: %s",
-                    bucket,
-                    len(names),
-                    ", ".join(names),
-                )
+        buckets = self._request.buckets if self.find_hidden else ()
+        with ThreadPoolExecutor(_PARALLEL_BUCKETS, thread_name_prefix="hidden-packages") as pool:
+            found = dict(zip(buckets, pool.map(self._hidden_in, buckets), strict=True))
+        hidden = {bucket: list(names) for bucket, names in found.items() if names}
+        for bucket, names in hidden.items():
+            self.log.warning(
+                "Bucket %s has %d packages that no query sees, because Athena skips folders that begin "
+                "with _ or a dot: %s",
+                bucket,
+                len(names),
+                ", ".join(names),
+            )
         return hidden
+
+    def _hidden_in(self, bucket: str) -> tuple[str, ...]:
+        try:
+            return find_hidden_packages(self.hook.client("s3"), bucket)
+        except QuiltAthenaError as error:
+            # The views need no more than Glue and Athena; only this look does.
+            self.log.warning("Whether bucket %s has hidden packages could not be told: %s", bucket, error)
+            return ()
 
     def _show(self, refresh: Refresh) -> None:
         self.log.info("Tables and views:\n%s", refresh.plan.render(applied=False))

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_quilt_athena.core.overwrite import OverwriteRequest
+from airflow_quilt_athena.core.tables import TableName
+from airflow_quilt_athena.flows.clients import LakeClients
 from airflow_quilt_athena.flows.completion import wait_for_queries
+from airflow_quilt_athena.flows.insert_overwrite import Overwrite
 from airflow_quilt_athena.local import Fault
 from tests.integration.lab import Lab
 from tests.integration.overwriting import (
@@ -207,6 +211,27 @@ def test_a_deferred_task_whose_query_failed_ends_its_attempt(lab: Lab) -> None:
     overwrite(lab, values((1, "a")), deferrable=True, defer_after=0.05)
     assert stored(lab) == [("1", "a", "2026-01-01")]
     assert temporary_tables(lab) == set()
+
+
+def test_a_table_that_was_changed_while_a_task_was_deferred_is_not_written_half_by_each(lab: Lab) -> None:
+    request = OverwriteRequest(
+        query="SELECT 2 AS id",
+        table=TableName(lab.database, "orders"),
+        partition=DAY,
+        database=lab.database,
+        workgroup=lab.workgroup,
+    )
+    overwrite(lab, "SELECT 1 AS id", run_id="before")
+    clients = LakeClients(lab.client("athena"), lab.client("glue"), lab.client("s3"))
+    before = Overwrite(clients, request, "task")
+    next(before.steps())
+    lab.run("ALTER TABLE orders ADD COLUMNS (note string)")
+    resumed = Overwrite(clients, request, "task", attempt=before.attempt)
+    assert resumed.attempt != before.attempt
+    assert before.sql != resumed.sql
+    lab.run("ALTER TABLE orders REPLACE COLUMNS (id int)")
+    again = Overwrite(clients, request, "task", attempt=resumed.attempt)
+    assert len({before.attempt, resumed.attempt, again.attempt}) == 3
 
 
 def test_a_first_overwrite_lost_before_its_table_was_made_is_joined(lab: Lab) -> None:

@@ -10,9 +10,11 @@ from airflow_quilt_athena.core.sql import (
     Dialect,
     SqlTextError,
     TokenKind,
+    is_in_code,
     quote_identifier,
     quote_literal,
     quote_name,
+    replace_in_code,
     split_statements,
     tokenize,
 )
@@ -106,3 +108,16 @@ def test_a_string_that_ends_in_a_backslash_is_open_in_hive() -> None:
 def test_an_open_quote_is_named_with_its_place(sql: str) -> None:
     with pytest.raises(SqlTextError, match=r"line 1:\d+ is not closed"):
         tokenize(sql)
+
+
+def test_a_token_in_a_literal_a_quoted_name_or_a_comment_is_left_to_the_user() -> None:
+    sql = (
+        """SELECT '{entries}', "{entries}" FROM {entries} -- {entries}\nJOIN {revisions} /* {revisions} */"""
+    )
+    filled = replace_in_code(sql, {"{entries}": "({revisions})", "{revisions}": "(r)"})
+    assert (
+        filled
+        == """SELECT '{entries}', "{entries}" FROM ({revisions}) -- {entries}\nJOIN (r) /* {revisions} */"""
+    )
+    assert is_in_code(sql, "{revisions}")
+    assert not is_in_code("SELECT 1 -- {revisions}", "{revisions}")
