@@ -34,7 +34,7 @@ test: $(INSTALLED) ## Run the tests, a file at a time on each core
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
-	$(BIN)/python -m pytest -m "" tests/faults
+	$(BIN)/python -m pytest -m "" --numprocesses auto tests/faults
 
 .PHONY: test-clients
 test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Other people's clients against the local Athena
