@@ -381,3 +381,20 @@ def test_a_policy_in_use_is_not_deleted(aws: LocalAthena, unique: Unique) -> Non
     iam.delete_policy_version(PolicyArn=arn, VersionId="v1")
     iam.delete_policy(PolicyArn=arn)
     assert refused(lambda: iam.get_policy(PolicyArn=arn)) == ("NoSuchEntity", 404)
+
+
+def test_a_policy_is_found_with_its_holders_however_many_others_there_are(
+    aws: LocalAthena, unique: Unique
+) -> None:
+    iam = aws.client("iam")
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow("s3:GetObject")]})
+    arn = iam.create_policy(PolicyName=unique("held"), PolicyDocument=document)["Policy"]["Arn"]
+    names = [unique(f"role{number}") for number in range(101)]
+    for name in names:
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    user = Person(aws, unique("ann"))
+    iam.attach_user_policy(UserName=user.arn.rpartition("/")[2], PolicyArn=arn)
+    held = iam.list_entities_for_policy(PolicyArn=arn)
+    assert {role["RoleName"] for role in held["PolicyRoles"]} == set(names)
+    assert len(held["PolicyUsers"]) == 1

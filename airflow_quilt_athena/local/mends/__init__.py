@@ -16,7 +16,7 @@ from airflow_quilt_athena.local.mends.glue_partition_reads import read_partition
 from airflow_quilt_athena.local.mends.glue_partitions import check_renames, check_value_counts
 from airflow_quilt_athena.local.mends.glue_search import search_tables
 from airflow_quilt_athena.local.mends.glue_versions import check_version
-from airflow_quilt_athena.local.mends.iam_limits import limit_documents, protect_policies
+from airflow_quilt_athena.local.mends.iam_limits import find_all_holders, limit_documents, protect_policies
 from airflow_quilt_athena.local.mends.paging import page_lists
 from airflow_quilt_athena.local.mends.s3_conditions import check_conditions
 from airflow_quilt_athena.local.mends.s3_deletes import build_delete_check
@@ -52,6 +52,6 @@ def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
             tell_checksum,
             default_encryption,
         ),
-        "iam": (limit_documents, protect_policies),
+        "iam": (limit_documents, protect_policies, find_all_holders),
         "sts": (tell_identity,),
     }

@@ -1,7 +1,12 @@
-"""What IAM refuses and moto does not: documents that are too long, policies deleted while in use."""
+"""What IAM refuses and moto does not: documents that are too long, policies deleted while in use.
+
+And whom moto forgets: it looks for a policy's holders among the first hundred users and roles alone.
+"""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -37,6 +42,13 @@ def protect_policies(request: Request, forward: Forward) -> Answer:
             409,
         )
     return forward(request)
+
+
+def find_all_holders(request: Request, forward: Forward) -> Answer:
+    """List all users, roles and groups that hold a policy."""
+    if request.operation != "ListEntitiesForPolicy" or "MaxItems" in _fields(request):
+        return forward(request)
+    return forward(replace(request, body=request.body + f"&MaxItems={sys.maxsize}".encode()))
 
 
 def _fields(request: Request) -> dict[str, str]:
