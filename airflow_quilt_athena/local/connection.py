@@ -41,7 +41,8 @@ class _Handler(MotoRequestHandler):
     def run_wsgi(self) -> None:
         environ = self.make_environ()
         body = _read_body(environ)
-        answer = type(self).application(environ, body)
+        # A client that dies while it sends has asked for nothing: half an upload must not become an object.
+        answer = None if body is None else type(self).application(environ, body)
         if answer is None:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -69,8 +70,11 @@ class _Handler(MotoRequestHandler):
         """Say nothing: the calls are in the log of calls."""
 
 
-def _read_body(environ: Mapping[str, Any]) -> bytes:
+def _read_body(environ: Mapping[str, Any]) -> bytes | None:
+    """Return what was sent; None when the connection ended before all of it."""
     stream = environ["wsgi.input"]
     if environ.get("wsgi.input_terminated"):
         return bytes(stream.read())
-    return bytes(stream.read(int(environ.get("CONTENT_LENGTH") or 0)))
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    body = bytes(stream.read(length))
+    return body if len(body) == length else None

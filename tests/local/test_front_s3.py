@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore import UNSIGNED
@@ -276,3 +278,14 @@ def test_an_object_is_read_without_keys_where_the_buckets_policy_is_public(
     assert anonymous.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
     with pytest.raises(ClientError):
         anonymous.put_object(Bucket=bucket, Key="k", Body=b"y")
+
+
+def test_half_an_upload_is_no_object(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"0123456789")
+    url = urlsplit(s3.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "k"}))
+    head = f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: 10\r\n\r\n"
+    with socket.create_connection((url.hostname, url.port)) as connection:
+        connection.sendall(head.encode() + b"abc")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""  # the server has seen the end, and hung up
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"0123456789"
