@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+)
 
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, QuiltAthenaError, RetryableError
 
-# What boto3 raises when AWS could not be reached or did not answer. Whether the call landed is not known.
-NO_ANSWER = (ConnectionError, HTTPClientError)
+# What boto3 raises when AWS could not be reached or did not answer whole. Whether the call landed is not
+# known.
+NO_ANSWER = (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError)
 
 _THROTTLING = frozenset(
     {

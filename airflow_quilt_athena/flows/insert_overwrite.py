@@ -157,7 +157,7 @@ class Overwrite:
             return self._give_up(error)
         except QuiltAthenaError as trouble:
             log.warning("Attempt %s could not be ended in the journal: %s", self.attempt, trouble)
-            return error
+            return _as_told(error)
 
     def _give_up(self, error: QuiltAthenaError) -> QuiltAthenaError:
         if isinstance(error, AuditFailedError):
@@ -168,7 +168,7 @@ class Overwrite:
             return explained or error
         if isinstance(error, InvalidCallError | ManualActionError):
             self._end(str(error), MIN_RETAIN)
-        return RetryableError(str(error)) if isinstance(error, StagedResultGone) else error
+        return _as_told(error)
 
     def _give_up_audit(self, error: AuditFailedError) -> AuditFailedError:
         keeps = self.plan.request.on_failed_audit is OnFailedAudit.KEEP
@@ -271,6 +271,11 @@ class Overwrite:
 
 
 _MOST_LOGGED = 20
+
+
+def _as_told(error: QuiltAthenaError) -> QuiltAthenaError:
+    """Return the error to raise: what was staged and is gone is staged anew by the next try."""
+    return RetryableError(str(error)) if isinstance(error, StagedResultGone) else error
 
 
 def _staged_by(entry: Entry) -> dict[Values, Staged]:

@@ -76,13 +76,13 @@ def clock_of(s3: S3Client) -> S3Clock:
 
 def read_object(s3: S3Client, place: S3Uri, clock: S3Clock) -> Read | None:
     """Return an object, or None when there is none."""
-    response = ask_unless(
-        _GONE, lambda: s3.get_object(Bucket=place.bucket, Key=place.key), f"read {place} from S3"
-    )
-    if response is None:
-        return None
-    now = clock.learn(response)
-    return Read(response["Body"].read(), response["ETag"], now - response["LastModified"])
+
+    def read() -> Read:
+        response = s3.get_object(Bucket=place.bucket, Key=place.key)
+        now = clock.learn(response)
+        return Read(response["Body"].read(), response["ETag"], now - response["LastModified"])
+
+    return ask_unless(_GONE, read, f"read {place} from S3")
 
 
 def write_object(

@@ -189,6 +189,11 @@ class Stager:
         below = [key for key in keys if key.startswith(root.key)]
         places = find_places(root, self._plan.selection.dynamic, below)
         counted = sum(partition.rows for partition in part)
+        if part and not below:
+            raise StagedResultGone(
+                f"Slice {root} was written, and is gone: a sweep, or somebody, took it. Nothing was "
+                "published. Run the task again."
+            )
         if {partition.values for partition in part} != places.keys() or written not in {None, counted}:
             raise ManualActionError(
                 f"Slice {root} has {written} rows in the partitions {sorted(places)}; the staged rows have "
