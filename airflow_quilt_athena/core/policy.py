@@ -96,10 +96,6 @@ class PolicyDocument:
         """The document as IAM takes it."""
         return {"Version": "2012-10-17", "Statement": list(self.statements)}
 
-    def render(self) -> str:
-        """Return the document as readable JSON."""
-        return json.dumps(self.document, indent=2)
-
 
 def build_policies(name: str, grant: Grant) -> tuple[PolicyDocument, ...]:
     """Return the documents that hold the grant: ``name``, and ``name-2``, … for buckets that do not fit.

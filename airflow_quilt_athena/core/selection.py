@@ -20,7 +20,7 @@ _NUMBERS = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
 _EXPRESSION_LENGTH = 2048  # AWS Glue, "GetPartitions" (API reference), read 2026-11
 # Glue reads expressions by JSqlParser, which takes none of these for a key's name, and compares only some
 # types as Athena does (trinodb/trino, GlueExpressionUtil, read 2026-11).
-_RESERVED = frozenset(
+WORDS_OF_EXPRESSIONS = frozenset(
     {
         "as", "by", "do", "is", "in", "or", "on", "all", "and", "any", "key", "not", "set", "asc", "top",
         "end", "desc", "into", "null", "like", "drop", "join", "left", "from", "open", "case", "when",
@@ -250,7 +250,7 @@ def all_text(keys: Columns) -> bool:
 
 def _can_be_asked_for(name: str, hive_type: str) -> bool:
     known = hive_type in _NUMBERS or hive_type in {"date", "string"} or hive_type.startswith("varchar")
-    return known and name not in _RESERVED
+    return known and name not in WORDS_OF_EXPRESSIONS
 
 
 def _literal(value: str, hive_type: str) -> str:

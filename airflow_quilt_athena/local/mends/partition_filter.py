@@ -17,6 +17,8 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from airflow_quilt_athena.core.selection import WORDS_OF_EXPRESSIONS
+
 Test = Callable[[Sequence[str]], bool]
 
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -34,18 +36,6 @@ _COMPARE = {
 }
 _WHOLE = frozenset({"tinyint", "smallint", "int", "integer", "bigint", "long"})
 _TEXT = frozenset({"string", "char", "varchar"})
-# Glue reads expressions by JSqlParser, which takes none of these for a key's name
-# (trinodb/trino, GlueExpressionUtil, read 2026-11).
-_RESERVED = frozenset(
-    {
-        "as", "by", "do", "is", "in", "or", "on", "all", "and", "any", "key", "not", "set", "asc", "top",
-        "end", "desc", "into", "null", "like", "drop", "join", "left", "from", "open", "case", "when",
-        "then", "else", "some", "full", "with", "table", "where", "using", "union", "group", "begin",
-        "index", "inner", "limit", "outer", "order", "right", "delete", "create", "select", "offset",
-        "exists", "having", "insert", "update", "values", "escape", "primary", "natural", "replace",
-        "between", "truncate", "distinct", "intersect",
-    }
-)  # fmt: skip
 
 
 class FilterError(ValueError):
@@ -161,7 +151,7 @@ class _Parser:
         if self._next >= len(self._tokens) or self._tokens[self._next][0] != "word":
             raise self._error()
         name = self._tokens[self._next][1].lower()
-        if name in _RESERVED:
+        if name in WORDS_OF_EXPRESSIONS:
             raise self._error()
         if name not in self._keys:
             raise FilterError("Invalid partition expression!")
