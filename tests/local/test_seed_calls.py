@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,13 @@ from airflow_quilt_athena.local import LocalAthena
 from tests.seeds import seed_statements
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def aws() -> Iterator[LocalAthena]:
+    """Return a server of its own: the notebook reads the first page of workgroups alone."""
+    with LocalAthena() as running:
+        yield running
 
 
 class Notebook:
