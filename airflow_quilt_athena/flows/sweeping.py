@@ -97,11 +97,12 @@ def sweep_generations(
     entries, others = journal.read_table(name)
     moment = now or journal.clock.now()
     wanted = choose(table, partitions) or (lambda values: True)
-    plan = plan_sweep(entries, _locations(clients, table), moment, wanted=wanted)
+    pointers = _pointers(clients, table)
+    plan = plan_sweep(entries, _places(pointers), moment, wanted=wanted)
     work = _Sweeping(clients, journal, table, SweepResult(dry_run))
     for entry in others.values():
         work.leave(entry, f"it is of table {entry.table}, over the same folder")
-    work.look_for_foreign_files(entries, wanted)
+    work.look_for_foreign_files(entries, pointers, wanted)
     if dry_run:
         work.tell(plan)
     else:
@@ -109,13 +110,16 @@ def sweep_generations(
     return work.result
 
 
-def _locations(clients: LakeClients, table: Table) -> set[str]:
-    """Return every folder that Glue points at for this table."""
-    if not table.partition_keys:
-        found = catalog.observe_table(clients.glue, table.name)
-        return {location_of(found.raw) or ""} - {""} if found is not None else set()
-    partitions = catalog.list_partitions(clients.glue, table)
-    return {location for location in map(location_of, partitions) if location}
+def _pointers(clients: LakeClients, table: Table) -> list[Mapping[str, Any]]:
+    """Return what Glue has for this table that points at a folder: its partitions, or itself."""
+    if table.partition_keys:
+        return list(catalog.list_partitions(clients.glue, table))
+    found = catalog.observe_table(clients.glue, table.name)
+    return [] if found is None else [found.raw]
+
+
+def _places(pointers: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {location for location in map(location_of, pointers) if location}
 
 
 def sweep_replaced(clients: LakeClients, journal: Journal, name: TableName, entry: Entry) -> None:
@@ -185,11 +189,12 @@ class _Sweeping:
         self._temporary: dict[str, list[str]] = {}  # by database
         self.result = result
 
-    def look_for_foreign_files(self, entries: Mapping[str, Entry], wanted: Wanted) -> None:
+    def look_for_foreign_files(
+        self, entries: Mapping[str, Entry], pointers: Sequence[Mapping[str, Any]], wanted: Wanted
+    ) -> None:
         """Count what others have written where overwritten partitions were: nobody reads it, and it stays."""
         base, keys = self._table.base, self._table.partition_keys
-        partitions = catalog.list_partitions(self._clients.glue, self._table) if keys else [self._table.raw]
-        current = [(identity(keys, raw.get("Values") or ()), raw) for raw in partitions]
+        current = [(identity(keys, raw.get("Values") or ()), raw) for raw in pointers]
         ours = [
             natural_folder(base, keys, values)
             for values, raw in current
@@ -198,8 +203,7 @@ class _Sweeping:
         others = self._other_tables(base)
         natural = list_natural(self._clients.s3, base, base)
         self._natural = [found for found in natural if not _lies_below(found, others)]
-        locations = [location for location in (location_of(raw) for _, raw in current) if location]
-        self.result.foreign = count_foreign(base, self._natural, entries, ours, locations)
+        self.result.foreign = count_foreign(base, self._natural, entries, ours, _places(pointers))
         for folder, count in self.result.foreign.items():
             log.warning(
                 "%d files below %s were written since it was first overwritten here, by something that does "
@@ -263,11 +267,11 @@ class _Sweeping:
         """
         keys = self._table.partition_keys
         if not keys or not all(entry.owns(folder) for removal, entry in taken for folder in removal.folders):
-            return _locations(self._clients, self._table)
+            return _places(_pointers(self._clients, self._table))
         values = sorted({change.values for _, entry in taken for change in entry.changes})
         selection = selection_of_any(self._table)
         found = catalog.observe_partitions(self._clients.glue, self._table, selection, values).values()
-        return {location for location in map(location_of, found) if location}
+        return _places(found)
 
     def _take(self, removal: Removal) -> Entry | None:
         entry = removal.entry
