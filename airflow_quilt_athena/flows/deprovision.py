@@ -6,7 +6,6 @@ provisioning had added to somebody else's bucket. Nothing that holds data goes, 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -21,11 +20,9 @@ from airflow_quilt_athena.flows.bucket_views import observe_tables
 from airflow_quilt_athena.flows.changes import AwsClients, Change, is_ours
 from airflow_quilt_athena.flows.objects import MAX_KEYS_PER_DELETE
 from airflow_quilt_athena.flows.patience import ask, ask_unless
-from airflow_quilt_athena.flows.provision import apply_changes, observe_account
+from airflow_quilt_athena.flows.provision import carry_out, observe_account
 from airflow_quilt_athena.flows.results_bucket import LIFECYCLE_RULE_ID, WantedBucket, observe_results_bucket
 from airflow_quilt_athena.flows.workgroup import plan_workgroup_removal
-
-log = logging.getLogger(__name__)
 
 _NOT_THERE = frozenset({"EntityNotFoundException"})
 _NO_TAGS = frozenset({"NoSuchTagSet", "NoSuchTagSetError"})
@@ -53,13 +50,7 @@ def deprovision(clients: AwsClients, request: DeprovisionRequest, *, dry_run: bo
         _plan_database_removal(clients, request.database),
         _plan_bucket_removal(clients, bucket, delete_results=request.delete_results),
     )
-    plan = Plan(tuple(change.step for change in changes))
-    log.info("Taking away:\n%s", plan.render(applied=False))
-    if dry_run:
-        log.info("Dry run: nothing was changed.")
-    else:
-        apply_changes(changes)
-    return plan
+    return carry_out("Taking away", changes, dry_run=dry_run)
 
 
 def _nothing() -> None:

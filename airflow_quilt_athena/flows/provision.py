@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from airflow_quilt_athena.core.attempts import TEMPORARY_PREFIX
@@ -69,9 +69,13 @@ class ProvisionRequest:
 
 def provision(clients: AwsClients, request: ProvisionRequest, *, dry_run: bool = False) -> Plan:
     """Bring everything to what is wanted; return the plan, carried out unless ``dry_run``."""
-    changes = plan_provisioning(clients, request)
+    return carry_out("Provisioning", plan_provisioning(clients, request), dry_run=dry_run)
+
+
+def carry_out(what: str, changes: Sequence[Change], *, dry_run: bool) -> Plan:
+    """Show the plan of these changes, and make them unless ``dry_run``; return the plan."""
     plan = Plan(tuple(change.step for change in changes))
-    log.info("Provisioning:\n%s", plan.render(applied=False))
+    log.info("%s:\n%s", what, plan.render(applied=False))
     if dry_run:
         log.info("Dry run: nothing was changed.")
     else:
