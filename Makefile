@@ -57,7 +57,7 @@ lint: $(INSTALLED) ## Check style and types
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: $(INSTALLED) ## Print what the local Athena and an overwrite take, as counts and ratios
+bench: $(INSTALLED) ## Print what the local Athena, an overwrite and the views take, as counts and ratios
 	$(BIN)/python -m benchmarks
 
 .PHONY: lock
