@@ -10,7 +10,7 @@ import random as random_module
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from botocore.exceptions import ClientError
 
@@ -26,18 +26,20 @@ from airflow_quilt_athena.core.query_states import (
     parse_status,
     poll_delay,
 )
+from airflow_quilt_athena.core.rounds import MAX_IDS_PER_BATCH
 from airflow_quilt_athena.core.sql import MAX_QUERY_BYTES
-from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
-from airflow_quilt_athena.flows.aws_errors import NO_ANSWER
+from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
+from airflow_quilt_athena.flows.aws_errors import NO_ANSWER, is_passing
 from airflow_quilt_athena.flows.clients import AthenaClient
 from airflow_quilt_athena.flows.patience import Deadline
 
 log = logging.getLogger(__name__)
 
+# What a look found of each id.
+Looked = dict[str, QueryStatus | Exception]
 OnProgress = Callable[[Sequence[QueryStatus], float], object]
 
 # Athena API Reference, read 2026-11.
-MAX_IDS_PER_BATCH = 50
 _TOKEN_LENGTHS = range(32, 129)
 
 _START_PATIENCE_SECONDS = 300.0  # a full queue of the account answers TooManyRequestsException for minutes
@@ -105,25 +107,65 @@ def _refuse_unsendable(sql: str, token: str | None) -> None:
         )
 
 
-def observe_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> tuple[QueryStatus, ...]:
-    """Look once; return a status for each id, in their order. Raises boto3's errors as they come."""
-    if len(query_execution_ids) == 1:
-        # Athena allows five times as many single looks as batches.
-        response = athena.get_query_execution(QueryExecutionId=query_execution_ids[0])
-        return (parse_status(response["QueryExecution"]),)
-    found: dict[str, QueryStatus] = {}
+def look_at_queries(athena: AthenaClient, query_execution_ids: Sequence[str], *, take_apart: bool) -> Looked:
+    """Look once; return for each id its status, or the error that Athena answers of it. Raises nothing.
+
+    Fifty ids are one call.
+
+    :param take_apart: whether a call that is refused whole is made again for each id by itself, so that one
+        that may not be seen does not hide the others. A call that met a passing trouble never is.
+    """
     wanted = list(dict.fromkeys(query_execution_ids))
+    looked: Looked = {}
     for start in range(0, len(wanted), MAX_IDS_PER_BATCH):
         batch = wanted[start : start + MAX_IDS_PER_BATCH]
-        response = athena.batch_get_query_execution(QueryExecutionIds=batch)
-        for execution in response.get("QueryExecutions", ()):
-            status = parse_status(execution)
-            found[status.query_execution_id] = status
-    for missing in (query_id for query_id in wanted if query_id not in found):
+        if len(batch) > 1:  # Athena allows five times as many single looks as batches
+            looked |= _look_at_batch(athena, batch, take_apart)
         # The batch says only "unprocessed"; the single look says why, or that it was a passing trouble.
-        response = athena.get_query_execution(QueryExecutionId=missing)
-        found[missing] = parse_status(response["QueryExecution"])
-    return tuple(found[query_id] for query_id in query_execution_ids)
+        looked |= {name: _look_at_one(athena, name) for name in batch if name not in looked}
+    return looked
+
+
+def _look_at_batch(athena: AthenaClient, batch: list[str], take_apart: bool) -> Looked:
+    try:
+        response = athena.batch_get_query_execution(QueryExecutionIds=batch)
+    except ClientError as error:
+        return {} if take_apart and not is_passing(error) else dict.fromkeys(batch, error)
+    except NO_ANSWER as error:
+        return dict.fromkeys(batch, error)
+    return {found["QueryExecutionId"]: _parse(found) for found in response.get("QueryExecutions", ())}
+
+
+def _look_at_one(athena: AthenaClient, query_execution_id: str) -> QueryStatus | Exception:
+    try:
+        response = athena.get_query_execution(QueryExecutionId=query_execution_id)
+    except (ClientError, *NO_ANSWER) as error:
+        return cast(Exception, error)  # botocore is untyped
+    return _parse(response["QueryExecution"])
+
+
+def _parse(execution: dict[str, Any]) -> QueryStatus | Exception:
+    try:
+        return parse_status(execution)
+    except ManualActionError as error:  # a state that is not known
+        return error
+
+
+def statuses_of(looked: Looked, query_execution_ids: Sequence[str]) -> tuple[QueryStatus, ...]:
+    """Return the statuses in the order of the ids; raise the first error among them."""
+    statuses = []
+    for name in query_execution_ids:
+        found = looked[name]
+        if isinstance(found, Exception):
+            raise found
+        statuses.append(found)
+    return tuple(statuses)
+
+
+def observe_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> tuple[QueryStatus, ...]:
+    """Look once; return a status for each id, in their order. Raises boto3's errors as they come."""
+    looked = look_at_queries(athena, query_execution_ids, take_apart=False)
+    return statuses_of(looked, query_execution_ids)
 
 
 def watch_queries(

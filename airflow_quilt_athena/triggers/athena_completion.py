@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -17,8 +16,10 @@ from botocore.exceptions import ClientError
 from airflow_quilt_athena.core.query_states import QueryStatus, Verdict, decide, describe_progress, poll_delay
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws_errors import NO_ANSWER, is_passing, translate
-from airflow_quilt_athena.flows.completion import observe_queries, stop_queries
+from airflow_quilt_athena.flows.clients import AthenaClient
+from airflow_quilt_athena.flows.completion import stop_queries
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
+from airflow_quilt_athena.triggers.shared_looks import shared_looks
 
 # Airflow may take the end of a task's first half for the end of its second, when that starts before the
 # worker's supervisor has gone: [workers] min_heartbeat_interval, 5 s by default (apache/airflow #72716).
@@ -95,6 +96,9 @@ class AthenaCompletionTrigger(BaseTrigger):
     @cached_property
     def hook(self) -> QuiltAthenaHook:
         """The hook, by the same parameters as the worker's."""
+        return self._new_hook()
+
+    def _new_hook(self) -> QuiltAthenaHook:
         return QuiltAthenaHook(
             aws_conn_id=self.aws_conn_id,
             region_name=self.region_name,
@@ -105,10 +109,10 @@ class AthenaCompletionTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the queries until there is something to tell."""
         started = time.time()
-        await asyncio.sleep(self.first_poll_delay)
+        delay = self.first_poll_delay
         while True:
             try:
-                statuses = await self._in_thread(self._observe)
+                statuses = await self._observe(delay)
             except QuiltAthenaError as error:
                 yield self._event("error", str(error))
                 return
@@ -122,17 +126,22 @@ class AthenaCompletionTrigger(BaseTrigger):
             if verdict is not Verdict.WAIT:
                 yield self._event("timeout" if verdict is Verdict.TIMED_OUT else "done")
                 return
-            await asyncio.sleep(self._next_delay(elapsed))
+            delay = self._next_delay(elapsed)
 
     async def on_kill(self) -> None:
         """Stop the queries when a user ends the deferred task. Airflow calls this from 3.3 on."""
         if self.stop_on_kill:
-            await self._in_thread(self._stop)
+            # Not in the thread of the looks: a kill does not wait for a round.
+            await sync_to_async(self._stop, thread_sensitive=False)()
 
-    def _observe(self) -> tuple[QueryStatus, ...]:
+    async def _observe(self, within_seconds: float) -> tuple[QueryStatus, ...]:
         """Look once; nothing when Athena is too busy to tell, which the next look may be spared."""
+        looks = shared_looks(
+            [self.aws_conn_id, self.region_name, self.verify, self.botocore_config],
+            lambda: cast(AthenaClient, self._new_hook().client("athena")),
+        )
         try:
-            return observe_queries(self.hook.client("athena"), self.query_execution_ids)
+            return await looks.look(self.query_execution_ids, within_seconds)
         except ClientError as error:
             if is_passing(error):
                 self.log.info("Athena did not answer (%s); looking again.", error)
@@ -144,10 +153,6 @@ class AthenaCompletionTrigger(BaseTrigger):
 
     def _stop(self) -> None:
         stop_queries(self.hook.client("athena"), self.query_execution_ids)
-
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        # boto3 blocks, and the triggerer's event loop serves every other trigger.
-        return await sync_to_async(function, thread_sensitive=False)()
 
     def _next_delay(self, elapsed: float) -> float:
         delay = poll_delay(elapsed, longest_seconds=self.poll_interval, jitter=random.random())

@@ -10,7 +10,7 @@ import pytest
 from airflow.triggers.base import TriggerEvent
 
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
-from airflow_quilt_athena.triggers import athena_completion
+from airflow_quilt_athena.triggers import athena_completion, shared_looks
 from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
 from tests.unit.athena_fake import FakeAthena, client_error
 
@@ -33,6 +33,7 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> FakeAthena:
     fake = FakeAthena()
     monkeypatch.setattr(QuiltAthenaHook, "client", lambda self, service: fake)
     monkeypatch.setattr(athena_completion, "poll_delay", lambda *args, **kwargs: 0.001)
+    monkeypatch.setattr(shared_looks, "SHORTEST_ROUND_SECONDS", 0.001)
     return fake
 
 
