@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_quilt_athena.core.query_states import QueryStatus
+from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.flows.clients import AthenaClient
 from airflow_quilt_athena.flows.patience import ask
 
@@ -44,3 +46,17 @@ def read_rows(
         if len(rows) >= max_rows or not page.get("NextToken"):
             return names, rows[:max_rows]
         request["NextToken"] = page["NextToken"]
+
+
+def copy_result(s3: Any, status: QueryStatus, target: S3Uri) -> None:
+    """Put the file of rows that a SELECT left at its output location at ``target`` as well.
+
+    The copy is boto3's managed one, in parts where the file is large; readers see the old file or the new.
+
+    :param s3: boto3's S3 client.
+    """
+    source = S3Uri.parse(status.output_location or "")
+    ask(
+        lambda: s3.copy({"Bucket": source.bucket, "Key": source.key}, target.bucket, target.key),
+        f"copy the rows of Athena query {status.query_execution_id} from {source} to {target}",
+    )

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from airflow_quilt_athena.core.overwrite import estimate_dollars
 from airflow_quilt_athena.core.query_states import QueryStatus
-from airflow_quilt_athena.core.sql import Dialect, SqlTextError, split_statements
+from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.sql import SILENT, Dialect, SqlTextError, split_statements, tokenize
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.completion import start_query
-from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.flows.query_results import copy_result, read_rows
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.lake import task_key_of
+from airflow_quilt_athena.operators.query_memory import QueryMemory
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+
+# What a statement with rows of its own begins with; Athena writes them as CSV.
+_WORDS_OF_ROWS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "(", "EXECUTE"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is asked for, checked, and what earlier tries did of it."""
+
+    statements: tuple[str, ...]
+    parameters: tuple[str, ...]
+    result_file: S3Uri | None
+    memory: QueryMemory
 
 
 class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
@@ -30,13 +47,19 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         and has to be an SQL literal, as Athena wants it: ``"'O''Brien'"``, ``"DATE '2026-01-31'"``.
         Numbers, booleans, dates, datetimes and None are written as literals. (templated)
     :param max_rows: put up to this many rows of the last statement into the XCom; None puts none.
+    :param result_file: where the rows of the last statement are put as a file besides: an S3 URI, e.g.
+        ``s3://reports/daily.csv``. It is CSV with a header, as Athena writes it. The file that was there is
+        replaced, whole. (templated)
     :param wait_for_completion: False returns as soon as the last statement is submitted; hand the XCom
         ``query_execution_ids`` to AthenaCompletionSensor.
     :param reuse_results_minutes: take the answer of an equal query that is not older than this.
 
+    A try that follows a lost worker goes on with the query that is running, or done (Airflow 3.3, by its task
+    state store). A retry after a failed query, and a task that was cleared, send all statements again.
+
     Its XCom: ``query_execution_ids``, ``state``, ``bytes_scanned``, ``estimated_cost_usd``,
-    ``output_location`` and, with ``max_rows``, ``columns`` and ``rows``. The ids are an XCom of their own as
-    well, ``query_execution_ids``, from the moment they are known.
+    ``output_location``; with ``max_rows`` also ``columns`` and ``rows``, with ``result_file`` its URI. The
+    ids are an XCom of their own as well, ``query_execution_ids``, from the moment they are known.
 
     .. code-block:: python
 
@@ -44,7 +67,14 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         AthenaCompletionSensor(task_id="done", query_execution_ids=submit.output["query_execution_ids"])
     """
 
-    template_fields: Sequence[str] = ("query", "database", "workgroup", "parameters", *AWS_TEMPLATE_FIELDS)
+    template_fields: Sequence[str] = (
+        "query",
+        "database",
+        "workgroup",
+        "parameters",
+        "result_file",
+        *AWS_TEMPLATE_FIELDS,
+    )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"query": "sql", "parameters": "json"}
     operator_extra_links = (AthenaQueryLink(),)
@@ -58,6 +88,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         workgroup: str = "quilt-query",
         parameters: Sequence[Any] = (),
         max_rows: int | None = None,
+        result_file: str | None = None,
         wait_for_completion: bool = True,
         reuse_results_minutes: int | None = None,
         **kwargs: Any,
@@ -68,13 +99,16 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         self.workgroup = workgroup
         self.parameters = parameters
         self.max_rows = max_rows
+        self.result_file = result_file
         self.wait_for_completion = wait_for_completion
         self.reuse_results_minutes = reuse_results_minutes
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Run the statements."""
+        """Run the statements, or go on with those that an earlier try started."""
         with errors_as_airflow_sees_them():
-            return self._run(context, [], [], self.find_deadline(context))
+            work = self._read(context)
+            work.memory.forget_failures(self.hook.client("athena"))
+            return self._run(context, work, [], [], self.find_deadline(context))
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Go on when the statement that was deferred for is done, with those that follow it."""
@@ -82,23 +116,34 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             (status,) = self.resume_wait(event)
             done = [*event["carry"]["done"], status.query_execution_id]
             scanned = [*event["carry"]["scanned"], status.bytes_scanned]
-            return self._run(context, done, scanned, event["deadline"], status)
+            return self._run(context, self._read(context), done, scanned, event["deadline"], status)
+
+    def _read(self, context: Any) -> _Work:
+        """Read what was asked for. Raises InvalidCallError before anything is started."""
+        statements = self._statements()
+        parameters = tuple(to_literal(value) for value in self.parameters)
+        if parameters and len(statements) > 1:
+            raise InvalidCallError("parameters go with one statement; the query holds several.")
+        result_file = None if self.result_file is None else S3Uri.parse(self.result_file)
+        if result_file is not None:
+            _refuse_result_file(result_file, statements[-1], waits=self.wait_for_completion)
+        task = [statements, parameters, self.database, self.workgroup]
+        return _Work(
+            statements, parameters, result_file, QueryMemory(context, task_key_of(context["ti"]), task)
+        )
 
     def _run(
         self,
         context: Any,
+        work: _Work,
         done: list[str],
         scanned: list[int],
         deadline: float,
         status: QueryStatus | None = None,
     ) -> dict[str, Any]:
-        statements = self._statements()
-        parameters = tuple(to_literal(value) for value in self.parameters)
-        if parameters and len(statements) > 1:
-            raise InvalidCallError("parameters go with one statement; the query holds several.")
-        for statement in statements[len(done) :]:
-            query_execution_id = self._start(context, statement, parameters, done)
-            if not self.wait_for_completion and len(done) + 1 == len(statements):
+        for statement in work.statements[len(done) :]:
+            query_execution_id = self._start(context, statement, work, done)
+            if not self.wait_for_completion and len(done) + 1 == len(work.statements):
                 self._running = []  # whoever waits for it stops it
                 return {"query_execution_ids": [*done, query_execution_id], "state": "SUBMITTED"}
             (status,) = self.wait(
@@ -109,7 +154,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             done = [*done, query_execution_id]
             scanned = [*scanned, status.bytes_scanned]
         assert status is not None  # _statements returns one at least
-        return self._report(status, done, scanned)
+        return self._report(status, work, done, scanned)
 
     def _statements(self) -> tuple[str, ...]:
         texts = (self.query,) if isinstance(self.query, str) else tuple(self.query)
@@ -118,24 +163,34 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             raise InvalidCallError("The query is empty.")
         return statements
 
-    def _start(self, context: Any, statement: str, parameters: tuple[str, ...], done: list[str]) -> str:
+    def _start(self, context: Any, statement: str, work: _Work, done: list[str]) -> str:
         self.log.info("::group::SQL\n%s", statement)
         self.log.info("::endgroup::")
-        query_execution_id = start_query(
-            self.hook.client("athena"),
-            statement,
-            database=self.database,
-            workgroup=self.workgroup,
-            parameters=parameters,
-            reuse_results_minutes=self.reuse_results_minutes,
-        )
+        number = len(done)
+        query_execution_id = work.memory.find(number)
+        if query_execution_id is not None:
+            self.log.info("An earlier try has started this statement; going on with its query.")
+        else:
+            query_execution_id = start_query(
+                self.hook.client("athena"),
+                statement,
+                database=self.database,
+                workgroup=self.workgroup,
+                token=work.memory.find_token(number),
+                parameters=work.parameters,
+                reuse_results_minutes=self.reuse_results_minutes,
+            )
+            self._running = [query_execution_id]
+            work.memory.keep(number, query_execution_id)
         self._running = [query_execution_id]
         self.log.info("Athena query %s in workgroup %s", query_execution_id, self.workgroup)
         push_query_link(context, self.hook.client("athena").meta.region_name, query_execution_id)
         context["ti"].xcom_push(key="query_execution_ids", value=[*done, query_execution_id])
         return query_execution_id
 
-    def _report(self, status: QueryStatus, done: list[str], scanned: list[int]) -> dict[str, Any]:
+    def _report(
+        self, status: QueryStatus, work: _Work, done: list[str], scanned: list[int]
+    ) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "query_execution_ids": done,
             "state": status.state.value,
@@ -148,7 +203,24 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
                 self.hook.client("athena"), status.query_execution_id, max_rows=self.max_rows
             )
             facts |= {"columns": list(columns), "rows": [list(row) for row in rows]}
+        if work.result_file is not None:
+            copy_result(self.hook.client("s3"), status, work.result_file)
+            facts["result_file"] = str(work.result_file)
         return facts
+
+
+def _refuse_result_file(result_file: S3Uri, statement: str, *, waits: bool) -> None:
+    if not result_file.key or result_file.key.endswith("/"):
+        raise InvalidCallError(
+            f"result_file is {result_file}, which names no file. Expected s3://bucket/key.csv."
+        )
+    if not waits:
+        raise InvalidCallError("result_file wants the rows: it does not go with wait_for_completion=False.")
+    word = next(token.text.upper() for token in tokenize(statement) if token.kind not in SILENT)
+    if word not in _WORDS_OF_ROWS:
+        raise InvalidCallError(
+            f"result_file wants rows, and the last statement, {word} …, has none. Let a SELECT be the last."
+        )
 
 
 def _split(text: str) -> tuple[str, ...]:

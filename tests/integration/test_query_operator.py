@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import threading
 import time
 from datetime import date
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_quilt_athena.local import Fault
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
 from tests.integration.lab import Lab, Ran
 
@@ -134,6 +137,106 @@ def test_a_deferred_query_gives_the_same_result(lab: Lab) -> None:
     assert ran.deferrals == 2
     assert ran.result["rows"] == [["2"]]
     assert len(ran.result["query_execution_ids"]) == 2
+
+
+class Store:
+    """Airflow's task state store: what one task keeps over its tries, and over being cleared."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self.dies_after: int | None = None
+
+    def get(self, key: str) -> Any:
+        return json.loads(self.texts[key]) if key in self.texts else None
+
+    def set(self, key: str, value: Any) -> None:
+        if self.dies_after is not None:
+            self.dies_after -= 1
+            if self.dies_after < 0:
+                raise KeyboardInterrupt("the worker is gone")
+        self.texts[key] = json.dumps(value)
+
+
+def sent(lab: Lab, marker: str) -> list[str]:
+    """Return the ids of all queries whose text holds ``marker``, the newest first."""
+    athena = lab.client("athena")
+    ids = athena.list_query_executions(WorkGroup=lab.workgroup)["QueryExecutionIds"]
+    texts = {
+        name: athena.get_query_execution(QueryExecutionId=name)["QueryExecution"]["Query"] for name in ids
+    }
+    return [name for name in ids if marker in texts[name]]
+
+
+def test_a_try_after_a_lost_worker_goes_on_with_the_query_that_runs(lab: Lab) -> None:
+    store = Store()
+    ran = run_with(lab, store, "SELECT 1 AS first", wait_for_completion=False)
+    again = run_with(lab, store, "SELECT 1 AS first", wait_for_completion=False)
+    assert again.result["query_execution_ids"] == ran.result["query_execution_ids"] == sent(lab, "first")
+
+
+@pytest.mark.parametrize("saves", [1, 2, 3])
+def test_a_worker_lost_at_any_moment_starts_no_statement_twice(lab: Lab, saves: int) -> None:
+    store = Store()
+    store.dies_after = saves
+    with pytest.raises(KeyboardInterrupt):
+        run_with(lab, store, ["SELECT 1 AS one", "SELECT 2 AS two"])
+    store.dies_after = None
+    ran = run_with(lab, store, ["SELECT 1 AS one", "SELECT 2 AS two"], max_rows=1)
+    assert ran.result["rows"] == [["2"]]
+    assert (len(sent(lab, "AS one")), len(sent(lab, "AS two"))) == (1, 1)
+
+
+def test_a_retry_after_a_failure_sends_all_statements_again(lab: Lab) -> None:
+    store = Store()
+    lab.aws.set_faults(Fault("athena:query", error="SlowDown", matching="AS two", retryable=True))
+    with pytest.raises(AirflowException, match="a retry can help"):
+        run_with(lab, store, ["SELECT 1 AS one", "SELECT 2 AS two"])
+    assert run_with(lab, store, ["SELECT 1 AS one", "SELECT 2 AS two"]).result["state"] == "SUCCEEDED"
+    assert (len(sent(lab, "AS one")), len(sent(lab, "AS two"))) == (2, 2)
+
+
+def test_a_task_that_is_cleared_runs_again(lab: Lab) -> None:
+    store = Store()
+    run_with(lab, store, "SELECT 1 AS first")
+    run_with(lab, store, "SELECT 1 AS first", clears=1)
+    assert len(sent(lab, "first")) == 2
+
+
+def test_another_text_is_another_query(lab: Lab) -> None:
+    store = Store()
+    run_with(lab, store, "SELECT 1 AS first")
+    ran = run_with(lab, store, "SELECT 2 AS second", max_rows=1)
+    assert ran.result["rows"] == [["2"]]
+
+
+def run_with(lab: Lab, store: Store, query: Any, clears: int = 0, **arguments: Any) -> Ran:
+    return lab.run_task(operator(lab, query, **arguments), clears=clears, task_state_store=store)
+
+
+def test_the_rows_come_as_a_file_where_they_are_wanted(lab: Lab) -> None:
+    place = f"s3://{lab.bucket}/reports/daily.csv"
+    for value in ("old", 'new, "quoted"'):
+        ran = run(lab, f"SELECT '{value}' AS s, CAST(NULL AS varchar) AS nothing", result_file=place)
+    assert ran.result["result_file"] == place
+    body = lab.client("s3").get_object(Bucket=lab.bucket, Key="reports/daily.csv")["Body"].read().decode()
+    assert list(csv.reader(body.splitlines())) == [["s", "nothing"], ['new, "quoted"', ""]]
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "words"),
+    [
+        ("SELECT 1", {"result_file": "s3://lake/reports/"}, "names no file"),
+        ("SELECT 1", {"result_file": "reports.csv"}, "Not an S3 URI"),
+        ("SELECT 1", {"result_file": "s3://b/r.csv", "wait_for_completion": False}, "wait_for_completion"),
+        ("-- rows?\nDROP TABLE t", {"result_file": "s3://b/r.csv"}, "DROP …, has none"),
+    ],
+)
+def test_a_file_that_cannot_come_is_refused_before_anything_is_started(
+    lab: Lab, query: str, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=words):
+        run(lab, query, **arguments)
+    assert lab.client("athena").list_query_executions(WorkGroup=lab.workgroup)["QueryExecutionIds"] == []
 
 
 def wait_until_terminal(lab: Lab, query_execution_id: str) -> str:

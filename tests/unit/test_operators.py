@@ -130,7 +130,7 @@ GENERATIONS_TEMPLATED = {"table", "partitions", "database", "catalog_id", "kms_k
                 "max_rows": None,
                 "wait_for_completion": True,
             },
-            {"query", "database", "workgroup", "parameters"},
+            {"query", "database", "workgroup", "parameters", "result_file"},
         ),
         (
             AthenaCompletionSensor,
