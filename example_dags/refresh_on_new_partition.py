@@ -1,8 +1,8 @@
 """Summarise each day of package files as soon as its partition is written, under the same partition key.
 
 ``daily_package_partitions`` tells of every partition it writes by an asset. This DAG runs once for each,
-with the partition key of the run that wrote it: scheduled, backfilled or by hand alike. Backfill that DAG, and
-this follows. Airflow 3.2 or newer; the variables are those of ``provision_and_refresh_views``.
+with the partition key of the run that wrote it: scheduled, backfilled or by hand alike. Backfill that DAG,
+and this follows. Airflow 3.2 or newer; the variables are those of ``provision_and_refresh_views``.
 """
 
 from __future__ import annotations
