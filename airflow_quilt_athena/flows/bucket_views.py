@@ -37,6 +37,7 @@ from airflow_quilt_athena.core.quilt_views import ManifestSource, ViewDefinition
 from airflow_quilt_athena.core.tables import TableName, table_input
 from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
 from airflow_quilt_athena.flows.aws_errors import error_code
+from airflow_quilt_athena.flows.batches import in_batches
 from airflow_quilt_athena.flows.bucket_sources import SourceKind, find_source
 from airflow_quilt_athena.flows.clients import AthenaClient, GlueClient
 from airflow_quilt_athena.flows.completion import start_query, stop_queries, wait_for_queries
@@ -222,8 +223,7 @@ def apply_views(
     wait: WaitForViews,
 ) -> None:
     """Make the views by Athena, as many side by side as it takes, and mark them."""
-    for start in range(0, len(views), MAX_PARALLEL_QUERIES):
-        batch = views[start : start + MAX_PARALLEL_QUERIES]
+    for batch in in_batches(views, MAX_PARALLEL_QUERIES):
         wait(_start(athena, request, batch), batch)
         mark_views(glue, request.database, {view.name: view.digest for view in batch})
 

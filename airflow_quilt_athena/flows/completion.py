@@ -30,6 +30,7 @@ from airflow_quilt_athena.core.rounds import MAX_IDS_PER_BATCH
 from airflow_quilt_athena.core.sql import MAX_QUERY_BYTES
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws_errors import NO_ANSWER, is_passing
+from airflow_quilt_athena.flows.batches import in_batches
 from airflow_quilt_athena.flows.clients import AthenaClient
 from airflow_quilt_athena.flows.patience import Deadline
 
@@ -117,8 +118,7 @@ def look_at_queries(athena: AthenaClient, query_execution_ids: Sequence[str], *,
     """
     wanted = list(dict.fromkeys(query_execution_ids))
     looked: Looked = {}
-    for start in range(0, len(wanted), MAX_IDS_PER_BATCH):
-        batch = wanted[start : start + MAX_IDS_PER_BATCH]
+    for batch in in_batches(wanted, MAX_IDS_PER_BATCH):
         if len(batch) > 1:  # Athena allows five times as many single looks as batches
             looked |= _look_at_batch(athena, batch, take_apart)
         # The batch says only "unprocessed"; the single look says why, or that it was a passing trouble.
@@ -126,7 +126,7 @@ def look_at_queries(athena: AthenaClient, query_execution_ids: Sequence[str], *,
     return looked
 
 
-def _look_at_batch(athena: AthenaClient, batch: list[str], take_apart: bool) -> Looked:
+def _look_at_batch(athena: AthenaClient, batch: Sequence[str], take_apart: bool) -> Looked:
     try:
         response = athena.batch_get_query_execution(QueryExecutionIds=batch)
     except ClientError as error:
