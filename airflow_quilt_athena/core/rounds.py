@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+Party = TypeVar("Party")
 
 # Athena API Reference, "BatchGetQueryExecution", read 2026-11.
 MAX_IDS_PER_BATCH = 50
@@ -21,25 +24,25 @@ class Want:
     due: float
 
 
-def choose_round(wants: Sequence[Want], now: float) -> tuple[int, ...]:
-    """Return the places in ``wants`` that the next round serves; nothing when none is due.
+def choose_round(wants: Mapping[Party, Want], now: float) -> tuple[Party, ...]:
+    """Return whom of ``wants`` the next round serves; nobody when none is due.
 
     A call tells of 50 queries for the price of one. So the last call of a round is filled with those due
     next: they are spared a round of their own, and parties that came at odd times fall into step.
 
-    >>> choose_round([Want(("a",), due=9), Want(("b",), due=1), Want(("c",), due=3)], now=2)
-    (1, 2, 0)
+    >>> choose_round({"x": Want(("a",), due=9), "y": Want(("b",), due=1), "z": Want(("c",), due=3)}, now=2)
+    ('y', 'z', 'x')
     """
-    in_order = sorted(range(len(wants)), key=lambda place: wants[place].due)
-    due = [place for place in in_order if wants[place].due <= now]
+    in_order = sorted(wants, key=lambda party: wants[party].due)
+    due = [party for party in in_order if wants[party].due <= now]
     if not due:
         return ()
-    ids = {name for place in due for name in wants[place].query_execution_ids}
+    ids = {name for party in due for name in wants[party].query_execution_ids}
     room = -(-len(ids) // MAX_IDS_PER_BATCH) * MAX_IDS_PER_BATCH
     chosen = due
-    for place in in_order[len(due) :]:
-        ids.update(wants[place].query_execution_ids)
+    for party in in_order[len(due) :]:
+        ids.update(wants[party].query_execution_ids)
         if len(ids) > room:
             break
-        chosen.append(place)
+        chosen.append(party)
     return tuple(chosen)

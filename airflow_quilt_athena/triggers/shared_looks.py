@@ -66,10 +66,9 @@ class SharedLooks:
         """Look for as long as somebody waits."""
         loop = asyncio.get_running_loop()
         while self._waiting:
-            futures, wants = list(self._waiting), list(self._waiting.values())
-            served = [futures[place] for place in choose_round(wants, loop.time())]
+            served = choose_round(self._waiting, loop.time())
             if not served:
-                await self._pause(min(want.due for want in wants) - loop.time())
+                await self._pause(min(want.due for want in self._waiting.values()) - loop.time())
                 continue
             ids = dict.fromkeys(
                 name for future in served for name in self._waiting[future].query_execution_ids

@@ -187,7 +187,7 @@ def test_a_trigger_that_is_cancelled_is_looked_for_no_more() -> None:
 
 
 def test_a_round_is_filled_with_whom_is_due_next() -> None:
-    wants = [Want((f"q{number}",), due=float(number)) for number in range(120)]
+    wants = {number: Want((f"q{number}",), due=float(number)) for number in range(120)}
     assert choose_round(wants, now=0.0) == tuple(range(50))
     assert choose_round(wants, now=59.0) == tuple(range(100))
     assert choose_round(wants, now=-1.0) == ()
