@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -16,7 +15,6 @@ from botocore.exceptions import ClientError
 from airflow_quilt_athena.core.query_states import QueryStatus, Verdict, decide, describe_progress, poll_delay
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws_errors import NO_ANSWER, is_passing, translate
-from airflow_quilt_athena.flows.clients import AthenaClient
 from airflow_quilt_athena.flows.completion import stop_queries
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from airflow_quilt_athena.triggers.shared_looks import shared_looks
@@ -93,12 +91,9 @@ class AthenaCompletionTrigger(BaseTrigger):
             },
         )
 
-    @cached_property
+    @property
     def hook(self) -> QuiltAthenaHook:
-        """The hook, by the same parameters as the worker's."""
-        return self._new_hook()
-
-    def _new_hook(self) -> QuiltAthenaHook:
+        """A new hook, by the same parameters as the worker's: it reads the connection as it is now."""
         return QuiltAthenaHook(
             aws_conn_id=self.aws_conn_id,
             region_name=self.region_name,
@@ -138,7 +133,7 @@ class AthenaCompletionTrigger(BaseTrigger):
         """Look once; nothing when Athena is too busy to tell, which the next look may be spared."""
         looks = shared_looks(
             [self.aws_conn_id, self.region_name, self.verify, self.botocore_config],
-            lambda: cast(AthenaClient, self._new_hook().client("athena")),
+            lambda: self.hook.client("athena"),
         )
         try:
             return await looks.look(self.query_execution_ids, within_seconds)
