@@ -6,6 +6,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from airflow_quilt_athena.core.query_states import UNSUCCESSFUL
@@ -32,23 +33,25 @@ class QueryMemory:
         self._store = context.get("task_state_store")
         # Airflow keeps a value also when the task is cleared; the key tells that it is of other work then.
         self._key = hashlib.sha256(json.dumps([task_key, *work]).encode()).hexdigest()
-        # By the number of the statement, as text, for JSON. A resumed try may know only the later ones.
-        self._queries: dict[str, dict[str, str]] = {}
+
+    @cached_property
+    def _queries(self) -> dict[str, dict[str, str]]:
+        """By the number of the statement, as text, for JSON. A resumed try may know only the later ones.
+
+        Read when first asked for: a task that resumes after its last statement need not know.
+        """
         stored = self._store.get(_STORE_KEY) if self._store is not None else None
-        if stored and stored["key"] == self._key:
-            self._queries = stored["queries"]
+        return stored["queries"] if stored and stored["key"] == self._key else {}
 
     def forget_failures(self, athena: AthenaClient) -> None:
         """Begin anew, from the first statement, if one of the queries did not succeed or is not known."""
         ids = [query["id"] for query in self._queries.values() if "id" in query]
-        if not ids:
-            return
         try:
             statuses = ask(lambda: observe_queries(athena, ids), f"look at Athena queries {', '.join(ids)}")
+            gone = any(status.state in UNSUCCESSFUL for status in statuses)
         except InvalidCallError:  # Athena keeps its history for 45 days
-            self._queries = {}
-            return
-        if any(status.state in UNSUCCESSFUL for status in statuses):
+            gone = True
+        if gone:
             self._queries = {}
 
     def find(self, number: int) -> str | None:

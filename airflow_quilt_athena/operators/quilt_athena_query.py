@@ -167,22 +167,21 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         self.log.info("::group::SQL\n%s", statement)
         self.log.info("::endgroup::")
         number = len(done)
-        query_execution_id = work.memory.find(number)
-        if query_execution_id is not None:
+        found = work.memory.find(number)
+        query_execution_id = found or start_query(
+            self.hook.client("athena"),
+            statement,
+            database=self.database,
+            workgroup=self.workgroup,
+            token=work.memory.find_token(number),
+            parameters=work.parameters,
+            reuse_results_minutes=self.reuse_results_minutes,
+        )
+        self._running = [query_execution_id]  # from here on, being killed stops it
+        if found:
             self.log.info("An earlier try has started this statement; going on with its query.")
         else:
-            query_execution_id = start_query(
-                self.hook.client("athena"),
-                statement,
-                database=self.database,
-                workgroup=self.workgroup,
-                token=work.memory.find_token(number),
-                parameters=work.parameters,
-                reuse_results_minutes=self.reuse_results_minutes,
-            )
-            self._running = [query_execution_id]
             work.memory.keep(number, query_execution_id)
-        self._running = [query_execution_id]
         self.log.info("Athena query %s in workgroup %s", query_execution_id, self.workgroup)
         push_query_link(context, self.hook.client("athena").meta.region_name, query_execution_id)
         context["ti"].xcom_push(key="query_execution_ids", value=[*done, query_execution_id])
