@@ -10,9 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError, RetryableError
 from tests.unit.athena_fake import client_error
 
-retry_policy = pytest.importorskip(
-    "airflow.sdk.definitions.retry_policy", reason="retry policies need Airflow 3.3"
-)
+pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="retry policies need Airflow 3.3")
+
+from airflow_quilt_athena.operators.retry_policy import AthenaRetryPolicy
 
 
 def failed(*, retryable: bool) -> QueryFailedError:
@@ -42,24 +42,18 @@ def caused_by(cause: BaseException) -> AirflowException:
     ],
 )
 def test_a_failure_is_retried_only_where_that_can_help(error: BaseException, action: str) -> None:
-    from airflow_quilt_athena.operators.retry_policy import AthenaRetryPolicy
-
     decision = AthenaRetryPolicy(timedelta(seconds=7)).evaluate(error, 1, 3)
     assert decision.action.value == action
     assert decision.retry_delay == (timedelta(seconds=7) if action == "retry" else None)
 
 
 def test_a_policy_survives_being_written_down() -> None:
-    from airflow_quilt_athena.operators.retry_policy import AthenaRetryPolicy
-
     for delay in (None, timedelta(seconds=90)):
         policy = AthenaRetryPolicy(delay)
         assert AthenaRetryPolicy.deserialize(policy.serialize()).passing_delay == delay
 
 
 def test_an_exception_that_causes_itself_is_looked_at_once() -> None:
-    from airflow_quilt_athena.operators.retry_policy import AthenaRetryPolicy
-
     first, second = KeyError("a"), ValueError("b")
     first.__context__, second.__context__ = second, first
     assert AthenaRetryPolicy().evaluate(first, 1, 3).action.value == "default"
