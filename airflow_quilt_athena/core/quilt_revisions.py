@@ -16,6 +16,7 @@ from airflow_quilt_athena.core.identifiers import check_bucket_name
 from airflow_quilt_athena.core.quilt_ddl import manifests_location, packages_location
 from airflow_quilt_athena.core.quilt_views import (
     ENTRIES,
+    REVISION_AT,
     REVISIONS,
     ManifestSource,
     files_query,
@@ -204,7 +205,7 @@ def _values(revisions: Sequence[Revision]) -> str:
     rows = ",\n".join(f"  {_row(revision)}" for revision in revisions)
     # Without a revision there is a row for the types, which the condition leaves out.
     rows, condition = (rows, "") if rows else ("  ('', '', '0', false)", "\nWHERE false")
-    moment = "date_add('second', CAST(pointer AS bigint), TIMESTAMP '1970-01-01 00:00:00.000')"
+    moment = REVISION_AT.format("CAST(pointer AS bigint)")
     return (
         "SELECT\n"
         "  CAST(pkg_name AS varchar) AS pkg_name,\n"

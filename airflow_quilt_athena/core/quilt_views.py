@@ -84,7 +84,8 @@ def _indented(sql: str) -> str:
 
 
 _TOP_HASH_OF_FILE = r"""regexp_extract("$path", '/([0-9a-f]{64})$', 1)"""
-_REVISION_AT = "date_add('second', pointer_seconds, TIMESTAMP '1970-01-01 00:00:00.000')"
+# Not date_add, whose count has 32 bits: seconds would end in 2038.
+REVISION_AT = "TIMESTAMP '1970-01-01 00:00:00.000' + {} * INTERVAL '1' SECOND"
 
 
 def _pointers(source: ManifestSource) -> str:
@@ -119,13 +120,14 @@ SELECT
 FROM pointers
 WHERE pkg_name IS NOT NULL AND top_hash IS NOT NULL
 """.strip()
+    moment = REVISION_AT.format("pointer_seconds")
     revisions = f"""
 SELECT
   pkg_name,
   top_hash,
   pointer,
-  {_REVISION_AT} AS revision_at,
-  CAST({_REVISION_AT} AS date) AS revision_date,
+  {moment} AS revision_at,
+  CAST({moment} AS date) AS revision_date,
   (age_rank = 1 AND top_hash = coalesce(latest_hash, '')) AS is_latest
 FROM marked
 WHERE pointer_seconds IS NOT NULL

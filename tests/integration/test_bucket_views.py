@@ -104,6 +104,9 @@ def truth(pushed: Registry) -> Truth:
         return browse(quilt3, pushed.uri)
 
 
+AFTER_2038 = 4_102_444_800  # 2100-01-01T00:00:00Z: more seconds than 32 bits hold
+
+
 @pytest.fixture(scope="module")
 def damaged(aws: LocalAthena) -> Registry:
     """A registry with what time, other clients and bad luck leave in one."""
@@ -120,7 +123,7 @@ def damaged(aws: LocalAthena) -> Registry:
         '{"logical_key": "sub/a.txt", "physical_keys": ["s3://b/sub/a.txt"], "size": 1, '
         '"hash": {"type": "SHA256", "value": "ab12"}, "meta": {}}',
     )
-    registry.put_pointer("team/directory", str(BASE + 1), directory)
+    registry.put_pointer("team/directory", str(AFTER_2038), directory)
     registry.put_pointer("team/directory", "latest", directory)
     legacy = registry.put_manifest(
         json.dumps(
@@ -264,7 +267,7 @@ def test_what_cannot_be_read_is_null_and_spoils_nothing_else(damaged: Registry) 
 def test_only_pointers_are_revisions_and_tags(damaged: Registry) -> None:
     revisions_ = damaged.rows(f"SELECT pkg_name, pointer, is_latest FROM {damaged.names.revisions}")
     assert revisions_ == [
-        ("team/directory", str(BASE + 1), "true"),
+        ("team/directory", str(AFTER_2038), "true"),
         ("team/legacy", str(BASE + 2), "true"),
         ("team/torn", str(BASE), "true"),
     ]
@@ -275,6 +278,11 @@ def test_only_pointers_are_revisions_and_tags(damaged: Registry) -> None:
         ("team/legacy", "stable"),
         ("team/torn", "latest"),
     ]
+
+
+def test_a_revisions_time_is_right_beyond_32_bits_of_seconds(damaged: Registry) -> None:
+    at = f"SELECT revision_at, revision_date FROM {damaged.names.revisions} WHERE pointer = '{AFTER_2038}'"
+    assert damaged.rows(at) == [("2100-01-01 00:00:00.000", "2100-01-01")]
 
 
 def test_the_workflow_of_a_revision_is_json_text(damaged: Registry) -> None:
