@@ -197,7 +197,7 @@ def run(home: Path, *, ui: bool) -> int:
         with steps.step(f"Push Quilt packages with quilt3, dated {days[0]} to {days[-1]}"):
             push_packages(lake, days)
         with steps.step("Start Airflow: scheduler, triggerer, DAG processor, API server"):
-            airflow = AirflowStack(home / "airflow", ROOT / "example_dags", VARIABLES).__enter__()
+            airflow = AirflowStack(home / "airflow", [ROOT / "example_dags"], VARIABLES).__enter__()
         try:
             tell_story(steps, airflow, lake, days, verdict)
             if ui:

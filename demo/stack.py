@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,21 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+def _bundle(folder: Path) -> dict[str, Any]:
+    loader = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return {"name": folder.name.replace("_", "-"), "classpath": loader, "kwargs": {"path": str(folder)}}
+
+
 class AirflowStack:
     """Scheduler, triggerer, DAG processor and API server on SQLite, as ``with AirflowStack(…) as airflow:``.
 
     :param home: AIRFLOW_HOME, made if it does not exist; logs and the database stay there.
-    :param dags: the folder of the DAG files.
-    :param environment: what the tasks see besides this process's environment, e.g. the AWS_* variables.
+    :param dags: the folders of the DAG files.
+    :param environment: what Airflow and its tasks see besides this process's environment, e.g. the AWS_*
+        variables; goes before the settings made here.
     """
 
-    def __init__(self, home: Path, dags: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, dags: Sequence[Path], environment: Mapping[str, str]) -> None:
         self.home = home
         self.log = home / "standalone.log"
         port, worker_logs, trigger_logs = free_ports(3)
@@ -49,16 +56,18 @@ class AirflowStack:
         # Settings of another Airflow of the user's must not reach this one.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         settings = self._settings(dags, port, worker_logs, trigger_logs)
-        self._environment = inherited | dict(environment) | settings
+        self._environment = inherited | settings | dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._client = httpx.Client(base_url=f"{self.url}/api/v2", timeout=60)
 
-    def _settings(self, dags: Path, port: int, worker_logs: int, trigger_logs: int) -> dict[str, str]:
+    def _settings(
+        self, dags: Sequence[Path], port: int, worker_logs: int, trigger_logs: int
+    ) -> dict[str, str]:
         return {
             # `airflow standalone` starts the others by the name `airflow`.
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
             "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([_bundle(path) for path in dags]),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
@@ -201,7 +210,7 @@ class AirflowStack:
                 f"{dag_id} {run_id} ended {run['state']}: {states}. Task logs: {self.home / 'logs'}"
             )
 
-    def backfill(self, dag_id: str, first: str, last: str) -> None:
-        """Start a backfill over partition dates, both inclusive."""
+    def backfill(self, dag_id: str, first: str, last: str, **options: Any) -> dict[str, Any]:
+        """Start a backfill over partition dates, both inclusive; returns what Airflow says of it."""
         dates = {"from_date": f"{first}T00:00:00Z", "to_date": f"{last}T00:00:00Z"}
-        self.api("POST", "/backfills", {"dag_id": dag_id, "dag_run_conf": {}} | dates)
+        return dict(self.api("POST", "/backfills", {"dag_id": dag_id, "dag_run_conf": {}} | dates | options))
