@@ -41,7 +41,6 @@ with DAG(
         quilt_revisions={
             "bucket": "{{ var.value.quilt_bucket }}",
             "start": "{{ partition_key }}",
-            "end": "{{ macros.ds_add(partition_key, 1) }}",
         },
         table="package_files_daily",
         partition={"dt": "{{ partition_key }}"},

@@ -83,7 +83,7 @@ class Revision:
 
 
 def parse_interval(given: Mapping[str, object]) -> Interval:
-    """Read ``{"bucket": …, "start": …, "end": …}``.
+    """Read ``{"bucket": …, "start": …, "end": …}``; without an end, the interval lasts a day.
 
     Raises InvalidCallError for other keys, for what is no date or time, and for an end that is not after the
     start. A date is its midnight, a time without a zone is UTC.
@@ -92,10 +92,10 @@ def parse_interval(given: Mapping[str, object]) -> Interval:
     True
     """
     wanted = {"bucket", "start", "end"}
-    if set(given) != wanted:
+    if set(given) | {"end"} != wanted:
         raise InvalidCallError(
             f"quilt_revisions has the keys {sorted(given)}. Expected {sorted(wanted)}: the revisions of a "
-            "bucket made from start on and before end."
+            "bucket made from start on and before end, or, without an end, in the day from start on."
         )
     bucket = str(given["bucket"])
     if bucket == "None":
@@ -103,7 +103,8 @@ def parse_interval(given: Mapping[str, object]) -> Interval:
             "quilt_revisions['bucket'] is None. Expected a bucket's name. A template that found no value "
             "renders as None."
         )
-    start, end = (_parse_moment(name, given[name]) for name in ("start", "end"))
+    start = _parse_moment("start", given["start"])
+    end = _parse_moment("end", given["end"]) if "end" in given else start + timedelta(days=1)
     if not start < end:
         raise InvalidCallError(f"quilt_revisions ends at {end}, which is not after its start, {start}.")
     return Interval(check_bucket_name(bucket), start, end)

@@ -87,9 +87,9 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         (templated)
     :param quilt_revisions: ``{"bucket": …, "start": …, "end": …}``: the query may then use ``{revisions}``
         and ``{entries}`` as tables, with the columns of the bucket's views of those names. They hold the
-        revisions made from ``start`` on and before ``end`` (dates or times, UTC), and read the manifests of
-        those alone, whatever the history of the bucket. Its manifests table must be in ``database``.
-        (templated)
+        revisions made from ``start`` on and before ``end`` (dates or times, UTC; without an end, in the day
+        from ``start`` on), and read the manifests of those alone, whatever the history of the bucket. Its
+        manifests table must be in ``database``. (templated)
     :param partition_format: how a date of the run becomes a partition value.
 
     Its XCom: ``query_execution_ids``, ``state``, ``outcome`` (published or skipped), ``rows``,
@@ -199,12 +199,13 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Overwrite, or go on with what an earlier try of this task began."""
         with errors_as_airflow_sees_them():
-            request = self._request({})
+            # First of all: what else was rendered for a run without a partition is wrong as well.
+            given = {} if self.partition is None else self._resolve_partition(context)
+            request = self._request(given)
             seen = look(self._clients, request)
             # A table without keys has no partition that a run could be of.
-            if self.partition is not None or seen.table is None or seen.table.partition_keys:
-                partition = resolve_partition(self.partition, context, date_format=self.partition_format)
-                request = self._request(partition)
+            if self.partition is None and (seen.table is None or seen.table.partition_keys):
+                request = self._request(self._resolve_partition(context))
             overwrite = Overwrite(self._clients, request, task_key_of(context["ti"]), seen=seen)
             self._log_statement(overwrite)
             return self._go_on(context, overwrite)
@@ -244,6 +245,9 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
     @property
     def _clients(self) -> LakeClients:
         return lake_clients(self.hook)
+
+    def _resolve_partition(self, context: Any) -> Partition:
+        return resolve_partition(self.partition, context, date_format=self.partition_format)
 
     def _request(self, partition: Partition) -> OverwriteRequest:
         return OverwriteRequest(

@@ -70,10 +70,15 @@ def test_datetimes_are_taken_as_they_are() -> None:
     assert parse_interval(_given(start=zoned, end=datetime(2026, 1, 2))) == DAY_ONE
 
 
+def test_without_an_end_an_interval_lasts_a_day() -> None:
+    assert parse_interval({"bucket": BUCKET, "start": "2026-01-01"}) == DAY_ONE
+
+
 @pytest.mark.parametrize(
     ("given_", "words"),
     [
-        ({"bucket": BUCKET, "start": "2026-01-01"}, r"has the keys \['bucket', 'start'\]"),
+        ({"bucket": BUCKET, "end": "2026-01-02"}, r"has the keys \['bucket', 'end'\]"),
+        ({"start": "2026-01-01"}, r"has the keys \['start'\]"),
         (_given(until="2026-01-03"), "has the keys"),
         (_given(start=None), r"\['start'\] is None.*renders as None"),
         (_given(end="None"), r"\['end'\] is 'None'.*renders as None"),
