@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 RUN_ENDED = frozenset({"success", "failed"})
 
@@ -32,6 +34,20 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in sockets:
             each.close()
+
+
+def _session(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _bundle(folder: Path) -> dict[str, Any]:
@@ -58,6 +74,7 @@ class AirflowStack:
         settings = self._settings(dags, port, worker_logs, trigger_logs)
         self._environment = inherited | settings | dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
+        self._sessions: set[int] = set()
         self._client = httpx.Client(base_url=f"{self.url}/api/v2", timeout=60)
 
     def _settings(
@@ -97,8 +114,9 @@ class AirflowStack:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that all of it can be stopped by its process group
+                start_new_session=True,  # so that all of it can be found, and stopped
             )
+        self._sessions = {self._process.pid}
         try:
             self.wait("Airflow to be healthy", self._healthy, timeout_seconds=180)
         except BaseException:
@@ -115,24 +133,18 @@ class AirflowStack:
         if self._process is None:
             return
         for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-            if not self._signal(number):
-                break
+            for process in self.processes():
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
             deadline = time.monotonic() + patience
-            while time.monotonic() < deadline and self._signal(0):
-                self._process.poll()
+            while time.monotonic() < deadline and self.processes():
                 time.sleep(0.1)
         self._process.wait()
         self._process = None
 
-    def _signal(self, number: int) -> bool:
-        """Signal the group; False when nobody is left in it."""
-        if self._process is None:
-            return False
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return False
-        return True
+    def processes(self) -> list[psutil.Process]:
+        """All processes of the stack, by their session: each task has a process group of its own."""
+        return [each for each in psutil.process_iter() if _session(each) in self._sessions and _lives(each)]
 
     def _healthy(self) -> bool:
         if self._process is None or self._process.poll() is not None:
