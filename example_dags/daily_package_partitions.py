@@ -13,9 +13,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import DAG, Asset, CronPartitionTimetable
+from airflow.sdk import DAG, Asset
 
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
+
+try:
+    from airflow.sdk import CronPartitionTimetable
+except ImportError as error:  # shown by Airflow as this file's import error
+    raise ImportError(
+        "daily_package_partitions needs Airflow 3.2 or newer, which brings runs with a partition key. On 3.1 "
+        "schedule it by airflow.timetables.interval.CronDataIntervalTimetable, and write {{ ds }} where it "
+        "says {{ partition_key }}."
+    ) from error
 
 package_files = Asset(name="package_files_daily", uri="x-quilt-athena://quilt_query/package_files_daily")
 

@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import DAG, Asset, IdentityMapper, PartitionedAssetTimetable
+from airflow.sdk import DAG, Asset
 
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
+
+try:
+    from airflow.sdk import IdentityMapper, PartitionedAssetTimetable
+except ImportError as error:  # shown by Airflow as this file's import error
+    raise ImportError(
+        "refresh_on_new_partition needs Airflow 3.2 or newer, which brings runs with a partition key. On 3.1 "
+        "let TriggerDagRunOperator start it after the overwrite, with the partition in conf."
+    ) from error
 
 package_files = Asset(name="package_files_daily", uri="x-quilt-athena://quilt_query/package_files_daily")
 sizes = Asset(name="package_sizes_daily", uri="x-quilt-athena://quilt_query/package_sizes_daily")
