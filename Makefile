@@ -36,6 +36,16 @@ test: $(INSTALLED) ## Run the tests, a file at a time on each core
 test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried, beside the local Athena
 	$(BIN)/python -m pytest -m e2e tests/e2e
 
+.PHONY: test-lowest
+test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the lowest supported versions
+	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadfile tests/unit tests/integration tests/local
+
+.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints-lowest.txt --editable ".[test]"
+	@touch $@
+
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/faults
@@ -71,6 +81,24 @@ lock: ## Write constraints.txt anew from the newest versions that fit
 	.venv-lock/bin/python -m pip freeze --exclude airflow-quilt-athena > constraints.txt
 	rm -rf .venv-lock
 
+# What pyproject.toml names goes to its lower bound. Everything else is taken as of a week after Airflow 3.1.0: it
+# does not start with today's structlog, SQLAlchemy and FastAPI. Only what the bounds themselves need is newer.
+LOWEST_AS_OF := 2025-10-01
+LOWEST_NEWER := apache-airflow-providers-common-compat duckdb moto py-partiql-parser pyarrow sqlglot \
+  trino-query-parser xmltodict
+COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+
+.PHONY: lock-lowest
+lock-lowest: ## Write constraints-lowest.txt anew from the lower bounds of pyproject.toml
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(COMPILE) --resolution lowest-direct --exclude-newer $(LOWEST_AS_OF) \
+	  $(LOWEST_NEWER:%=--exclude-newer-package %=false) --extra local pyproject.toml --output-file .venv-lock/bounds.txt
+	$(COMPILE) --constraint .venv-lock/bounds.txt --extra test pyproject.toml --output-file .venv-lock/all.txt
+	echo "# The lowest supported versions, for make test-lowest; written by make lock-lowest." > constraints-lowest.txt
+	cat .venv-lock/all.txt >> constraints-lowest.txt
+	rm -rf .venv-lock
+
 .PHONY: clean
 clean: ## Remove everything the targets made
-	rm -rf .venv .venv-clients .venv-dbt .venv-lock .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-clients .venv-dbt .venv-lock .venv-lowest .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -209,8 +210,10 @@ def _listings(team: Team) -> list[str]:
 
 
 def _warnings(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """What tasks have warned of. Airflow's task log goes to standard output."""
-    return [line for line in capsys.readouterr().out.splitlines() if "[warning" in line]
+    """What tasks have warned of: Airflow logs to standard output, and in 3.1 to standard error, coloured."""
+    captured = capsys.readouterr()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", captured.out + captured.err)
+    return [line for line in plain.splitlines() if "[warning" in line]
 
 
 def test_packages_that_no_query_sees_are_told_of(team: Team, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,39 @@
+"""The lower bounds that pyproject.toml promises are the versions that ``make test-lowest`` runs."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+LOCK = (ROOT / "constraints-lowest.txt").read_text()
+
+
+def promised() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [
+        Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["local"])
+    ]
+
+
+def pinned() -> dict[str, Version]:
+    pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", LOCK, flags=re.MULTILINE)
+    return {canonicalize_name(name): Version(version) for name, version in pins}
+
+
+@pytest.mark.parametrize("requirement", promised(), ids=lambda requirement: requirement.name)
+def test_a_lower_bound_is_the_version_that_is_tested(requirement: Requirement) -> None:
+    (bound,) = requirement.specifier  # one, and no upper bound: newer versions are the user's choice
+    assert bound.operator == ">="
+    assert pinned()[canonicalize_name(requirement.name)] == Version(bound.version)
+
+
+def test_the_pinned_versions_name_no_place_to_download_from() -> None:
+    assert len(pinned()) > 100
+    assert not re.search(r"://|^-|@", LOCK, flags=re.MULTILINE)
