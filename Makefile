@@ -71,8 +71,16 @@ lint: $(INSTALLED) ## Check style and types
 	$(BIN)/mypy
 
 .PHONY: bench
-bench: $(INSTALLED) ## Print what the local Athena, an overwrite and the views take, as counts and ratios
+bench: $(INSTALLED) .venv-amazon/.installed ## Print what the local Athena, an overwrite, the views and waiting take
 	$(BIN)/python -m benchmarks
+
+# Amazon's triggers want aiobotocore, which holds botocore at an older version than ours; all else is the same.
+.venv-amazon/.installed: constraints.txt
+	$(PYTHON) -m venv .venv-amazon
+	grep -Ev '^(boto|s3transfer|urllib3|jmespath|wrapt)' $< > .venv-amazon/constraints.txt
+	.venv-amazon/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint .venv-amazon/constraints.txt apache-airflow "apache-airflow-providers-amazon[aiobotocore]"
+	@touch $@
 
 .PHONY: lock
 lock: ## Write constraints.txt anew from the newest versions that fit
@@ -101,4 +109,5 @@ lock-lowest: ## Write constraints-lowest.txt anew from the lower bounds of pypro
 
 .PHONY: clean
 clean: ## Remove everything the targets made
-	rm -rf .venv .venv-clients .venv-dbt .venv-lock .venv-lowest .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-clients .venv-dbt .venv-amazon .venv-lock .venv-lowest .demo .mypy_cache .pytest_cache .ruff_cache \
+	  .hypothesis build dist
