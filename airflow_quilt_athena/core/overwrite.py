@@ -20,10 +20,6 @@ DEFAULT_RETAIN = timedelta(hours=24)
 # Amazon Athena user guide, "Considerations and limitations for CTAS queries", read 2026-11.
 MAX_OPEN_WRITERS = 100
 
-# Price of 1 TB scanned in most regions (Amazon Athena pricing, read 2026-11); a query counts 10 MB at least.
-_DOLLARS_PER_TERABYTE = 5.0
-_MIN_BILLED_BYTES = 10_000_000
-
 _DURATION = re.compile(r"(\d+)\s*([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -168,13 +164,3 @@ def refuse_other_location(table: Table, asked: S3Uri | None) -> None:
             f"location is {asked.folder}, but table {table.name} is at {table.base}. An overwrite does not "
             "move a table; leave location out, or name the place it has."
         )
-
-
-def estimate_dollars(bytes_scanned: int) -> float:
-    """Return what a query that scanned this much costs in most regions.
-
-    >>> estimate_dollars(2_000_000_000_000)
-    10.0
-    """
-    billed = max(bytes_scanned, _MIN_BILLED_BYTES)
-    return round(billed / 1e12 * _DOLLARS_PER_TERABYTE, 6)

@@ -20,7 +20,8 @@ from airflow_quilt_athena.core.changes import Staged
 from airflow_quilt_athena.core.definitions import build_table_input
 from airflow_quilt_athena.core.hive_types import without_lengths
 from airflow_quilt_athena.core.journal import Change, Entry, State
-from airflow_quilt_athena.core.overwrite import MIN_RETAIN, OnFailedAudit, OverwriteRequest, estimate_dollars
+from airflow_quilt_athena.core.overwrite import MIN_RETAIN, OnFailedAudit, OverwriteRequest
+from airflow_quilt_athena.core.prices import estimate_dollars
 from airflow_quilt_athena.core.selection import Values
 from airflow_quilt_athena.core.staging import Plan, Seen, Statements, plan_overwrite
 from airflow_quilt_athena.core.tables import Table, refuse_unwritable

@@ -1,6 +1,8 @@
 """What all our operators share: one AWS connection, and how a failure becomes Airflow's.
 
 Nothing here rests on Amazon's own base classes, which call themselves internal and may change.
+
+Operators import what they need to run when they run: Airflow parses DAG files over and over.
 """
 
 from __future__ import annotations
@@ -8,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_quilt_athena.exceptions import QueryFailedError, QuiltAthenaError, RetryableError
-from airflow_quilt_athena.flows.changes import AwsClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.flows.changes import AwsClients
 
 
 class QuiltAthenaBaseOperator(BaseOperator):
@@ -66,6 +70,8 @@ class QuiltAthenaBaseOperator(BaseOperator):
 
 def provisioning_clients(hook: QuiltAthenaHook) -> AwsClients:
     """Return the clients that provisioning takes."""
+    from airflow_quilt_athena.flows.changes import AwsClients
+
     athena, glue, s3, iam, sts = (hook.client(name) for name in ("athena", "glue", "s3", "iam", "sts"))
     return AwsClients(athena, glue, s3, iam, sts)
 

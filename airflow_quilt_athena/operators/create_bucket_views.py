@@ -5,23 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_quilt_athena.core.quilt_views import ViewDefinition
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.bucket_sources import parse_source
-from airflow_quilt_athena.flows.bucket_views import (
-    Refresh,
-    RefreshRequest,
-    apply_tables,
-    apply_views,
-    mark_views,
-    plan_refresh,
-)
-from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them, one_or_many
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.quilt_views import ViewDefinition
+    from airflow_quilt_athena.flows.bucket_views import Refresh, RefreshRequest
 
 _PARALLEL_BUCKETS = 4  # each lists a few namespaces at once
 
@@ -86,6 +79,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out."""
+        from airflow_quilt_athena.flows.bucket_views import plan_refresh
+
         with errors_as_airflow_sees_them():
             refresh = plan_refresh(self.hook.client("glue"), self._request)
             self._show(refresh)
@@ -94,6 +89,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after a deferral: mark the views just made, and make those that are left."""
+        from airflow_quilt_athena.flows.bucket_views import mark_views, plan_refresh
+
         with errors_as_airflow_sees_them():
             self.resume_wait(event)
             report, digests = event["carry"]["report"], event["carry"]["digests"]
@@ -103,6 +100,9 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     @property
     def _request(self) -> RefreshRequest:
+        from airflow_quilt_athena.flows.bucket_sources import parse_source
+        from airflow_quilt_athena.flows.bucket_views import RefreshRequest
+
         return RefreshRequest(
             buckets=one_or_many(self.bucket),
             database=self.database.lower(),  # as Glue keeps it
@@ -112,6 +112,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         )
 
     def _apply(self, refresh: Refresh, report: dict[str, Any], deadline: float) -> dict[str, Any]:
+        from airflow_quilt_athena.flows.bucket_views import apply_tables, apply_views
+
         def wait(query_execution_ids: Sequence[str], views: Sequence[ViewDefinition]) -> None:
             digests = {view.name: view.digest for view in views}
             self.wait(
@@ -144,6 +146,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         return hidden
 
     def _hidden_in(self, bucket: str) -> tuple[str, ...]:
+        from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
+
         try:
             return find_hidden_packages(self.hook.client("s3"), bucket)
         except QuiltAthenaError as error:

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 
-from airflow_quilt_athena.core.overwrite import (
-    OnEmpty,
-    OnFailedAudit,
-    OverwriteRequest,
-    Replace,
-    Writer,
-    parse_partitioned_by,
-    parse_retain,
-)
-from airflow_quilt_athena.core.quilt_revisions import parse_interval
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.tables import FileFormat, TableName
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.clients import LakeClients
-from airflow_quilt_athena.flows.insert_overwrite import SKIPPED, Overwrite, OverwriteResult
-from airflow_quilt_athena.flows.looking import look
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, S3DataLink, push_data_link, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import lake_clients, parse_choice, task_key_of
 from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_partition
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.overwrite import OverwriteRequest
+    from airflow_quilt_athena.flows.insert_overwrite import Overwrite, OverwriteResult
 
 
 class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
@@ -198,6 +190,9 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Overwrite, or go on with what an earlier try of this task began."""
+        from airflow_quilt_athena.flows.insert_overwrite import Overwrite
+        from airflow_quilt_athena.flows.looking import look
+
         with errors_as_airflow_sees_them():
             # First of all: what else was rendered for a run without a partition is wrong as well.
             given = {} if self.partition is None else self._resolve_partition(context)
@@ -212,6 +207,8 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Go on when the queries that were deferred for are done."""
+        from airflow_quilt_athena.flows.insert_overwrite import Overwrite
+
         with errors_as_airflow_sees_them():
             carry = event["carry"]
             request = self._request(carry["partition"])
@@ -250,14 +247,17 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         return resolve_partition(self.partition, context, date_format=self.partition_format)
 
     def _request(self, partition: Partition) -> OverwriteRequest:
-        return OverwriteRequest(
+        from airflow_quilt_athena.core import overwrite
+        from airflow_quilt_athena.core.quilt_revisions import parse_interval
+
+        return overwrite.OverwriteRequest(
             query=self.query,
             table=TableName.parse(self.table, self.database, self.catalog_id),
             partition=partition,
             database=self.database,
             workgroup=self.workgroup,
-            replace=parse_choice(Replace, "replace", self.replace),
-            partitioned_by=parse_partitioned_by(self.partitioned_by),
+            replace=parse_choice(overwrite.Replace, "replace", self.replace),
+            partitioned_by=overwrite.parse_partitioned_by(self.partitioned_by),
             location=_uri(self.location),
             file_format=parse_choice(FileFormat, "file_format", self.file_format.upper())
             if self.file_format
@@ -269,12 +269,12 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
             table_comment=self.table_comment,
             column_comments=dict(self.column_comments or {}),
             table_properties=dict(self.table_properties or {}),
-            on_empty=parse_choice(OnEmpty, "on_empty", self.on_empty),
+            on_empty=parse_choice(overwrite.OnEmpty, "on_empty", self.on_empty),
             min_rows=self.min_rows,
             checks=dict(self.checks or {}),
-            on_failed_audit=parse_choice(OnFailedAudit, "on_failed_audit", self.on_failed_audit),
-            retain=parse_retain(self.retain),
-            writer=parse_choice(Writer, "writer", self.writer),
+            on_failed_audit=parse_choice(overwrite.OnFailedAudit, "on_failed_audit", self.on_failed_audit),
+            retain=overwrite.parse_retain(self.retain),
+            writer=parse_choice(overwrite.Writer, "writer", self.writer),
             max_parallel_queries=self.max_parallel_queries,
             generations_location=_uri(self.generations_location),
             catalog_id=self.catalog_id,
@@ -294,6 +294,8 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         push_data_link(context, region, overwrite.statements.folder)
 
     def _report(self, context: Any, result: OverwriteResult) -> dict[str, Any]:
+        from airflow_quilt_athena.flows.insert_overwrite import SKIPPED
+
         facts = result.as_dict()
         if result.outcome == SKIPPED:
             # A skipped task returns nothing; what it found is worth an XCom all the same.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_quilt_athena.flows.deprovision import DeprovisionRequest, deprovision
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
     QuiltAthenaBaseOperator,
@@ -63,6 +62,8 @@ class DeprovisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
+        from airflow_quilt_athena.flows.deprovision import DeprovisionRequest, deprovision
+
         with errors_as_airflow_sees_them():
             request = DeprovisionRequest(
                 results_bucket=self.results_bucket,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_quilt_athena.flows.drop_bucket_views import DropRequest, drop_bucket_views
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
     QuiltAthenaBaseOperator,
@@ -46,6 +45,8 @@ class DropBucketViewsOperator(QuiltAthenaBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
+        from airflow_quilt_athena.flows.drop_bucket_views import DropRequest, drop_bucket_views
+
         with errors_as_airflow_sees_them():
             request = DropRequest(one_or_many(self.bucket), self.database.lower())
             return drop_bucket_views(self.hook.client("glue"), request, dry_run=self.plan_only).to_xcom()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
     QuiltAthenaBaseOperator,
@@ -103,21 +102,20 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
-        with errors_as_airflow_sees_them():
-            return provision(provisioning_clients(self.hook), self._request, dry_run=self.plan_only).to_xcom()
+        from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
 
-    @property
-    def _request(self) -> ProvisionRequest:
-        return ProvisionRequest(
-            results_bucket=self.results_bucket,
-            quilt_buckets=one_or_many(self.quilt_buckets),
-            database=self.database,
-            workgroup=self.workgroup,
-            warehouse=S3Uri.parse(self.warehouse) if self.warehouse else None,
-            source_database=self.source_database,
-            policy_name=self.policy_name,
-            attach_to_roles=one_or_many(self.attach_to_roles),
-            kms_key_arn=self.kms_key_arn,
-            scan_cutoff_bytes=self.scan_cutoff_bytes,
-            results_expire_after_days=self.results_expire_after_days,
-        )
+        with errors_as_airflow_sees_them():
+            request = ProvisionRequest(
+                results_bucket=self.results_bucket,
+                quilt_buckets=one_or_many(self.quilt_buckets),
+                database=self.database,
+                workgroup=self.workgroup,
+                warehouse=S3Uri.parse(self.warehouse) if self.warehouse else None,
+                source_database=self.source_database,
+                policy_name=self.policy_name,
+                attach_to_roles=one_or_many(self.attach_to_roles),
+                kms_key_arn=self.kms_key_arn,
+                scan_cutoff_bytes=self.scan_cutoff_bytes,
+                results_expire_after_days=self.results_expire_after_days,
+            )
+            return provision(provisioning_clients(self.hook), request, dry_run=self.plan_only).to_xcom()

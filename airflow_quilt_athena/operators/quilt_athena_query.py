@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from airflow_quilt_athena.core.overwrite import estimate_dollars
+from airflow_quilt_athena.core.prices import estimate_dollars
 from airflow_quilt_athena.core.query_states import QueryStatus
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.sql import SILENT, Dialect, SqlTextError, split_statements, tokenize

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_quilt_athena.flows.restoring import rollback_partitions
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import GenerationsOperator, lake_clients, task_key_of
 
@@ -32,6 +31,8 @@ class RollbackPartitionsOperator(GenerationsOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Roll back."""
+        from airflow_quilt_athena.flows.restoring import rollback_partitions
+
         with errors_as_airflow_sees_them():
             result = rollback_partitions(
                 lake_clients(self.hook),

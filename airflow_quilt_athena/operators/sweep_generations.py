@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_quilt_athena.flows.sweeping import sweep_generations
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import GenerationsOperator, lake_clients
 
@@ -34,6 +33,8 @@ class SweepGenerationsOperator(GenerationsOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Sweep."""
+        from airflow_quilt_athena.flows.sweeping import sweep_generations
+
         with errors_as_airflow_sees_them():
             result = sweep_generations(
                 lake_clients(self.hook),

@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.core.overwrite import estimate_dollars
+from airflow_quilt_athena.core.prices import estimate_dollars
 from airflow_quilt_athena.core.query_states import (
     QueryStatus,
     Verdict,

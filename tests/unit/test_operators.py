@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import time
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
+import airflow_quilt_athena
 from airflow_quilt_athena.exceptions import (
     AccessError,
     InvalidCallError,
@@ -31,6 +35,7 @@ from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOp
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
 from airflow_quilt_athena.operators.sweep_generations import SweepGenerationsOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor, parse_query_execution_ids
+from tests.airflow_versions import has_airflow
 from tests.unit.athena_fake import FakeAthena, client_error
 
 CLASSES = (CtasInsertOverwriteOperator, QuiltAthenaQueryOperator, AthenaCompletionSensor)
@@ -55,6 +60,27 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> FakeAthena:
     fake = FakeAthena()
     monkeypatch.setattr(QuiltAthenaHook, "client", lambda self, service: fake)
     return fake
+
+
+# ------------------------------------------------------------------------------------- what parsing reads
+
+
+def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_wait() -> None:
+    package = Path(airflow_quilt_athena.__file__).parent
+    modules = [
+        f"{package.name}.{path.parent.name}.{path.stem}"
+        for room in ("operators", "sensors", "triggers")
+        for path in (package / room).glob("[a-z]*.py")
+        if path.stem != "retry_policy" or has_airflow("3.3")
+    ]
+    assert len(modules) > 10
+    code = (
+        f"import sys, {', '.join(modules)}\n"
+        "print(*(name for name in sys.modules if name.startswith('airflow_quilt_athena.flows.')))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    read = {name.rpartition(".")[2] for name in told.stdout.splitlines()[-1].split()}
+    assert read == {"aws_errors", "batches", "clients", "completion", "patience", "query_results"}
 
 
 # ------------------------------------------------------------------ names that other people's code relies on

@@ -12,7 +12,6 @@ from airflow_quilt_athena.core.overwrite import (
     OverwriteRequest,
     Replace,
     Writer,
-    estimate_dollars,
     parse_partitioned_by,
     parse_retain,
     plan_format,
@@ -161,13 +160,3 @@ def test_a_format_or_place_other_than_the_tables_is_refused() -> None:
     refuse_other_location(table(), S3Uri("lake", "sales/orders"))
     with pytest.raises(InvalidCallError, match="s3://lake/sales/orders2/"):
         refuse_other_location(table(), S3Uri("lake", "sales/orders2"))
-
-
-@pytest.mark.parametrize(
-    ("bytes_scanned", "dollars"),
-    [(0, 0.00005), (10_000_000, 0.00005), (1_000_000_000_000, 5.0), (3_000_000_000, 0.015)],
-)
-def test_the_cost_is_of_what_was_scanned_and_of_ten_megabytes_at_least(
-    bytes_scanned: int, dollars: float
-) -> None:
-    assert estimate_dollars(bytes_scanned) == dollars
