@@ -534,6 +534,7 @@ def test_every_operator_and_sensor_is_among_what_is_run() -> None:
         import_module(f"airflow_quilt_athena.{kind}.{path.stem}")
         for kind in ("operators", "sensors")
         for path in (folder / kind).glob("*.py")
+        if path.stem != "retry_policy"  # is none, and needs Airflow 3.3
     ]
     offered = {
         found
