@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# A slow machine makes no test fail: Hypothesis would, after 200 ms.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # Before anything imports Airflow: without a home of its own it writes into the user's.
 _AIRFLOW_HOME = tempfile.TemporaryDirectory(prefix="quilt-athena-tests-")

@@ -65,7 +65,6 @@ VALUES = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size
 LONG = st.integers(1, 5).map(lambda times: "v" * 60_000 * times)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.one_of(VALUES, LONG), max_size=40),
     st.integers(0, 250),
@@ -125,7 +124,7 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows=st.lists(ROW, max_size=12), choice=st.integers(0))
 def test_a_slice_has_exactly_the_rows_of_its_partitions(
     engine: duckdb.DuckDBPyConnection, rows: list[Any], choice: int

@@ -312,4 +312,4 @@ class Lake(RuleBasedStateMachine):
 
 
 TestLake = Lake.TestCase
-TestLake.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestLake.settings = settings(max_examples=100, stateful_step_count=25)
