@@ -65,4 +65,5 @@ def _causes(exception: BaseException) -> Iterator[BaseException]:
     while current is not None and id(current) not in seen:
         yield current
         seen.add(id(current))
-        current = current.__cause__ or current.__context__
+        # As Python prints them: what ``raise … from None`` hides is no cause.
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)

@@ -47,6 +47,14 @@ def test_a_failure_is_retried_only_where_that_can_help(error: BaseException, act
     assert decision.retry_delay == (timedelta(seconds=7) if action == "retry" else None)
 
 
+def test_what_was_raised_while_another_was_handled_is_judged_by_that_unless_it_says_not_to() -> None:
+    error = KeyError("while cleaning up")
+    error.__context__ = client_error("InvalidRequestException")
+    assert AthenaRetryPolicy().evaluate(error, 1, 3).action.value == "fail"
+    error.__suppress_context__ = True  # as `raise … from None` does
+    assert AthenaRetryPolicy().evaluate(error, 1, 3).action.value == "default"
+
+
 def test_a_policy_survives_being_written_down() -> None:
     for delay in (None, timedelta(seconds=90)):
         policy = AthenaRetryPolicy(delay)
