@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from airflow_quilt_athena.core.partitions import partition_path
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.local.catalog import EntityExists, parse_table
-from airflow_quilt_athena.local.data_files import Layout, cut, write_pieces
+from airflow_quilt_athena.local.data_files import Layout
 from airflow_quilt_athena.local.data_type import DataType
-from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.engine import Write, uris
+from airflow_quilt_athena.local.errors import SCHEMA_ERROR, USER_ERROR, QueryFailed
 from airflow_quilt_athena.local.formats import COMPRESSION_PROPERTY, STORAGE
 from airflow_quilt_athena.local.hive_partitions import partition_input
 from airflow_quilt_athena.local.result_columns import check_named, written_types
 from airflow_quilt_athena.local.session import Column, Outcome
-from airflow_quilt_athena.local.statement import SCHEMA_ERROR, USER_ERROR, Statement
+from airflow_quilt_athena.local.statement import Statement
 from airflow_quilt_athena.local.storage import Storage
 from airflow_quilt_athena.local.write_properties import WriteProperties, ctas_properties
 
@@ -60,16 +59,12 @@ def create_table_as(statement: Statement) -> Outcome:
     if not ctas.with_data:
         _publish(statement, ctas.database, table_input, {})
         return Outcome("DDL", "CREATE_TABLE_AS_SELECT", update_count=0)
-    rows = statement.engine.query(ctas.query, session).table
-    rows = rows.rename_columns([column.name.lower() for column in columns])
-    keys, base = ctas.properties.layout.keys, S3Uri.parse(location)
-    pieces = cut(rows, ctas.properties.layout)
-    places = {p.values: base / partition_path(keys, p.values) if keys else base for p in pieces}
-    encoding = ctas.properties.encoding
-    written = write_pieces(pieces, places.__getitem__, encoding, session, datetime.now(UTC))
-    _publish(statement, ctas.database, table_input, places if keys else {})
-    manifest = tuple(str(uri) for uri in written)
-    return Outcome("DDL", "CREATE_TABLE_AS_SELECT", update_count=rows.num_rows, manifest=manifest)
+    layout, encoding = ctas.properties.layout, ctas.properties.encoding
+    write = Write(ctas.query, columns, S3Uri.parse(location), layout, encoding)
+    written = statement.engine.write(write, session)
+    _publish(statement, ctas.database, table_input, written.partitions)
+    manifest = uris(written.files)
+    return Outcome("DDL", "CREATE_TABLE_AS_SELECT", update_count=written.rows, manifest=manifest)
 
 
 def _read(statement: Statement) -> _Ctas:

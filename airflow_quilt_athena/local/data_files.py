@@ -12,12 +12,11 @@ from airflow_quilt_athena.core.partitions import HIVE_DEFAULT_PARTITION
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.local.bucketing import bucket_numbers
 from airflow_quilt_athena.local.data_type import DataType
-from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.errors import USER_ERROR, QueryFailed
 from airflow_quilt_athena.local.formats import Encoding, encode
 from airflow_quilt_athena.local.line_formats import scalar_texts
 from airflow_quilt_athena.local.printing import render_column
 from airflow_quilt_athena.local.session import Session
-from airflow_quilt_athena.local.statement import USER_ERROR
 
 # Athena user guide, "Considerations and limitations for CTAS", read 2026-11.
 MAX_OPEN_WRITERS = 100

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Error types of failed queries (Athena user guide, "Athena error catalog", read 2026-11).
+USER_ERROR = 1000
+DDL_TASK_FAILED = 1003
+SCHEMA_ERROR = 1004
+
 
 @dataclass(slots=True)
 class ApiError(Exception):

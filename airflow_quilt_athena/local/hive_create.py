@@ -18,9 +18,9 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.local.catalog import EntityExists, EntityMissing
 from airflow_quilt_athena.local.cursor import Cursor
 from airflow_quilt_athena.local.data_type import UnknownTypeError
-from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.errors import SCHEMA_ERROR, QueryFailed
 from airflow_quilt_athena.local.session import Outcome
-from airflow_quilt_athena.local.statement import SCHEMA_ERROR, Statement, task_error
+from airflow_quilt_athena.local.statement import Statement, task_error
 from airflow_quilt_athena.local.storage import HIVE_FORMATS, TEXTFILE, Storage
 from airflow_quilt_athena.local.type_reader import parse_hive
 

@@ -10,10 +10,10 @@ from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.core.sql import TokenKind
 from airflow_quilt_athena.local.catalog import EntityExists, Partition, Table
 from airflow_quilt_athena.local.cursor import Cursor
-from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.errors import SCHEMA_ERROR, QueryFailed
 from airflow_quilt_athena.local.hive_create import checked_location
 from airflow_quilt_athena.local.session import Column, Outcome, Row
-from airflow_quilt_athena.local.statement import SCHEMA_ERROR, Statement, task_error
+from airflow_quilt_athena.local.statement import Statement, task_error
 
 Spec = dict[str, str]
 

@@ -158,22 +158,6 @@ class QueryResult:
     table: Any
 
 
-class SelectEngine(Protocol):
-    """What runs Trino SELECTs: DuckDB in process, or a Trino server."""
-
-    def describe(self, sql: str, session: Session) -> tuple[Column, ...]:
-        """Return the columns of a SELECT, without running it."""
-        ...
-
-    def query(self, sql: str, session: Session) -> QueryResult:
-        """Run a SELECT. Execution parameters (``?``) are taken from the session."""
-        ...
-
-    def explain(self, sql: str, session: Session) -> Sequence[str]:
-        """Return the lines of a plan."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a statement that succeeded left behind.

@@ -8,13 +8,9 @@ from dataclasses import dataclass
 from airflow_quilt_athena.core.sql import Dialect
 from airflow_quilt_athena.local.catalog import Catalog, Table
 from airflow_quilt_athena.local.cursor import Cursor, QualifiedName
-from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.session import Column, Outcome, Row, SelectEngine, Session
-
-# Athena user guide, "Athena error catalog", read 2026-11.
-USER_ERROR = 1000
-DDL_TASK_FAILED = 1003
-SCHEMA_ERROR = 1004
+from airflow_quilt_athena.local.engine import Engine
+from airflow_quilt_athena.local.errors import DDL_TASK_FAILED, SCHEMA_ERROR, QueryFailed
+from airflow_quilt_athena.local.session import Column, Outcome, Row, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +20,7 @@ class Statement:
     sql: str
     session: Session
     catalog: Catalog
-    engine: SelectEngine
+    engine: Engine
 
     def hive(self) -> Cursor:
         """Return the statement's tokens, read as Hive DDL."""

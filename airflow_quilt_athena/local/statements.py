@@ -16,11 +16,12 @@ from airflow_quilt_athena.local import hive_ddl, hive_partitions, hive_show, vie
 from airflow_quilt_athena.local.catalog import Catalog
 from airflow_quilt_athena.local.ctas import create_table_as
 from airflow_quilt_athena.local.cursor import Cursor
+from airflow_quilt_athena.local.engine import Engine
 from airflow_quilt_athena.local.errors import ApiError, QueryFailed
 from airflow_quilt_athena.local.hive_create import create_external_table, refuse_managed_table
 from airflow_quilt_athena.local.insert import insert_into
 from airflow_quilt_athena.local.selects import explain, select
-from airflow_quilt_athena.local.session import Outcome, SelectEngine, Session
+from airflow_quilt_athena.local.session import Outcome, Session
 from airflow_quilt_athena.local.statement import Statement
 from airflow_quilt_athena.local.unload import unload
 
@@ -113,9 +114,9 @@ _REFUSED_WORDS = frozenset(
 
 
 class Statements:
-    """All statements of the local Athena, over one engine for SELECT."""
+    """All statements of the local Athena, over one engine for Trino's."""
 
-    def __init__(self, engine: SelectEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def classify(self, sql: str) -> tuple[str, str]:

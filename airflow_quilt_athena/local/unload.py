@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from airflow_quilt_athena.core.partitions import partition_path
 from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.local.ctas import check_layout, refuse_occupied
-from airflow_quilt_athena.local.data_files import cut, write_pieces
+from airflow_quilt_athena.local.engine import Write, uris
 from airflow_quilt_athena.local.result_columns import check_distinct, written_types
 from airflow_quilt_athena.local.session import Outcome
 from airflow_quilt_athena.local.statement import Statement
@@ -30,14 +27,6 @@ def unload(statement: Statement) -> Outcome:
     check_layout(columns, written_types(columns), properties.layout)
     if not properties.layout.keys:  # into partitions it writes beside what is there (user guide, "UNLOAD")
         refuse_occupied(statement, location, f"unload_{session.query_execution_id.replace('-', '_')}")
-    rows = statement.engine.query(query, session).table
-    rows = rows.rename_columns([column.name.lower() for column in columns])
-    base, keys = S3Uri.parse(location), properties.layout.keys
-    written = write_pieces(
-        cut(rows, properties.layout),
-        lambda values: base / partition_path(keys, values) if keys else base,
-        properties.encoding,
-        session,
-        datetime.now(UTC),
-    )
-    return Outcome("DML", "UNLOAD", update_count=rows.num_rows, manifest=tuple(str(uri) for uri in written))
+    write = Write(query, columns, S3Uri.parse(location), properties.layout, properties.encoding)
+    written = statement.engine.write(write, session)
+    return Outcome("DML", "UNLOAD", update_count=written.rows, manifest=uris(written.files))

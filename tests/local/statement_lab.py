@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from airflow_quilt_athena.local.errors import QueryFailed
+from airflow_quilt_athena.local.file_writer import FileWriter
 from airflow_quilt_athena.local.session import (
     Clients,
     Column,
@@ -62,7 +63,7 @@ class BotoObjects:
             self._s3.delete_object(Bucket=bucket, Key=key)
 
 
-class CannedEngine:
+class CannedEngine(FileWriter):
     """Answers the SELECTs it was told about; anything else is a failure of the test."""
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_quilt_athena.local.catalog import Catalog
+from airflow_quilt_athena.local.file_writer import FileWriter
 from airflow_quilt_athena.local.session import Column, QueryResult, Session
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ _EXPLAIN = re.compile(
 _RECURSION_LIMIT = 20_000
 
 
-class DuckEngine:
-    """Runs SELECTs as the session's caller. Keeps nothing between queries but parsed texts."""
+class DuckEngine(FileWriter):
+    """Runs Trino SQL as the session's caller. Keeps nothing between queries but parsed texts."""
 
     def describe(self, sql: str, session: Session) -> tuple[Column, ...]:
         """Return the columns of a SELECT, without running it."""
