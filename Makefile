@@ -64,6 +64,21 @@ test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Othe
 	.venv-dbt/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
+# The real engine: Trino from Maven Central, about 450 MB, kept in .trino.
+TRINO_MISSING = $(BIN)/python -m airflow_quilt_athena.local.trino.release --missing
+
+.PHONY: trino
+trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs
+	@missing="$$($(TRINO_MISSING))"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; \
+	  else $(BIN)/python -m airflow_quilt_athena.local.trino.release; fi
+
+.PHONY: test-trino
+test-trino: trino ## The same SQL on the real Trino: its own tests, the overwrite and the view suites
+	@missing="$$($(TRINO_MISSING))"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; else set -x; \
+	  $(BIN)/python -m pytest -m trino tests/trino && \
+	  $(BIN)/python -m pytest --engine trino tests/integration/test_overwrite*.py \
+	    tests/integration/test_bucket_views.py; fi
+
 .PHONY: lint
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .
@@ -109,5 +124,5 @@ lock-lowest: ## Write constraints-lowest.txt anew from the lower bounds of pypro
 
 .PHONY: clean
 clean: ## Remove everything the targets made
-	rm -rf .venv .venv-clients .venv-dbt .venv-amazon .venv-lock .venv-lowest .demo .mypy_cache .pytest_cache .ruff_cache \
-	  .hypothesis build dist
+	rm -rf .venv .venv-clients .venv-dbt .venv-amazon .venv-lock .venv-lowest .demo .trino .mypy_cache .pytest_cache \
+	  .ruff_cache .hypothesis build dist

@@ -7,6 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
+from airflow_quilt_athena.exceptions import QuiltAthenaError
+
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -40,6 +42,7 @@ def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--engine", default="duckdb", help="what runs the SQL (default: %(default)s)")
+    parser.add_argument("--trino-url", help="a Trino server to use instead of one of our own (engine: trino)")
     parser.add_argument("--iam", action="store_true", help="let IAM policies count, but for the root user")
     parser.set_defaults(run=_run_local)
 
@@ -52,8 +55,10 @@ def _run_local(options: argparse.Namespace) -> int:
         print(missing, file=sys.stderr)
         return 1
     try:
-        serve_in_foreground(options.host, options.port, options.engine, iam=options.iam)
-    except (OSError, ValueError) as error:
+        serve_in_foreground(
+            options.host, options.port, options.engine, iam=options.iam, trino_url=options.trino_url
+        )
+    except (OSError, ValueError, QuiltAthenaError) as error:
         print(f"quilt-athena local: {error}", file=sys.stderr)
         return 1
     return 0

@@ -51,10 +51,14 @@ def _closed_network() -> Iterator[None]:
     socket.socket.connect = _connect  # type: ignore[method-assign]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--engine", default="duckdb", help="what the shared local Athena runs its SQL on")
+
+
 @pytest.fixture(scope="session")
-def aws() -> Iterator[LocalAthena]:
+def aws(request: pytest.FixtureRequest) -> Iterator[LocalAthena]:
     """One local Athena for the whole run; tests keep apart by names from ``unique``."""
-    with LocalAthena() as running:
+    with LocalAthena(engine=request.config.getoption("--engine")) as running:
         yield running
 
 

@@ -22,14 +22,16 @@ def main() -> int:
     settings = json.loads(sys.stdin.readline())
     faults = [Fault.from_json(fault) for fault in settings["faults"]]
     knobs = Knobs(settings["latency"], faults, settings["iam"])
-    server = LocalServer(settings["host"], settings["port"], settings["engine"], knobs)
+    server = LocalServer(settings["host"], settings["port"], settings["engine"], knobs, settings["trino_url"])
 
     def end_with_parent() -> None:
         sys.stdin.read()
+        server.close()
         shutil.rmtree(settings["folder"], ignore_errors=True)  # a parent that was killed cannot
         os._exit(0)  # at once: a query that is running must not keep the process
 
     threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
+    server.start_engine()
     print(json.dumps({"endpoint_url": server.endpoint_url}), flush=True)
     server.serve()
     return 0

@@ -11,6 +11,9 @@ ROOT_ARN = f"arn:aws:iam::{ACCOUNT_ID}:root"
 # The account's root user, who may do everything, also while IAM is enforced.
 ROOT_ACCESS_KEY_ID = "LOCALATHENAROOT00000"
 ROOT_SECRET_ACCESS_KEY = "local-athena-root"
+# What a Trino server signs with: its calls are those that queries make, on nobody's behalf but the account's.
+ENGINE_ACCESS_KEY_ID = "LOCALATHENATRINO0000"
+ENGINE_SECRET_ACCESS_KEY = "local-athena-trino"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class Caller:
     def account_id(self) -> str:
         """The account the caller belongs to."""
         return self.arn.split(":")[4]
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether the caller is a Trino server that runs queries."""
+        return self.access_key_id == ENGINE_ACCESS_KEY_ID
 
     @property
     def is_root(self) -> bool:

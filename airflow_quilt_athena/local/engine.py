@@ -22,6 +22,7 @@ class Write:
     location: S3Uri
     layout: Layout
     encoding: Encoding
+    beside: bool = False  # the folder may hold other files
 
 
 @dataclass(frozen=True, slots=True)

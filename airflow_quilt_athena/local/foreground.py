@@ -19,18 +19,21 @@ from airflow_quilt_athena.local.serve import (
 )
 
 
-def serve_in_foreground(host: str, port: int, engine: str, *, iam: bool = False) -> None:
+def serve_in_foreground(
+    host: str, port: int, engine: str, *, iam: bool = False, trino_url: str | None = None
+) -> None:
     """Serve until Ctrl-C or SIGTERM; say first how to get there."""
-    check_engine(engine)
+    check_engine(engine, trino_url)
     isolate_environment()
     with tempfile.TemporaryDirectory(prefix="local-athena-") as folder:
         set_temporary_folder(folder)
-        server = LocalServer(host, port, engine, Knobs(iam=iam))
+        server = LocalServer(host, port, engine, Knobs(iam=iam), trino_url)
 
         def stop(_: int, __: FrameType | None) -> None:
             # From another thread: shutdown waits for the loop that this handler interrupts.
             threading.Thread(target=server.shutdown).start()
 
+        server.start_engine()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         print(f"# A local Athena serves at {server.endpoint_url}, from memory, until Ctrl-C.")
@@ -38,4 +41,7 @@ def serve_in_foreground(host: str, port: int, engine: str, *, iam: bool = False)
         for name, value in build_environment(server.endpoint_url).items():
             print(f"export {name}={shlex.quote(value)}")
         print(f"# Process {os.getpid()}", flush=True)
-        server.serve()
+        try:
+            server.serve()
+        finally:
+            server.close()

@@ -8,6 +8,8 @@ from airflow_quilt_athena.local.accounts import find_caller
 from airflow_quilt_athena.local.callers import (
     ACCOUNT_ID,
     ANONYMOUS,
+    ENGINE_ACCESS_KEY_ID,
+    ENGINE_SECRET_ACCESS_KEY,
     ROOT_ACCESS_KEY_ID,
     ROOT_ARN,
     ROOT_SECRET_ACCESS_KEY,
@@ -48,6 +50,8 @@ class Identities:
             return ANONYMOUS
         if key_id == ROOT_ACCESS_KEY_ID:
             return Caller(key_id, ROOT_SECRET_ACCESS_KEY, None, ROOT_ARN, region)
+        if key_id == ENGINE_ACCESS_KEY_ID:
+            return Caller(key_id, ENGINE_SECRET_ACCESS_KEY, None, ROOT_ARN, region)
         found = find_caller(key_id, region)
         if found is not None:
             return found

@@ -25,6 +25,7 @@ from airflow_quilt_athena.local.calls import Call
 from airflow_quilt_athena.local.knobs import Fault
 
 START_TIMEOUT_SECONDS = 60.0
+TRINO_START_TIMEOUT_SECONDS = 180.0
 STOP_TIMEOUT_SECONDS = 5.0
 
 
@@ -38,7 +39,9 @@ class LocalAthena:
     >>> with LocalAthena() as aws:  # doctest: +SKIP
     ...     boto3.client("athena", endpoint_url=aws.endpoint_url)
 
-    :param engine: what runs the SQL; ``duckdb``.
+    :param engine: what runs the SQL: ``duckdb``, in the server's own process, or ``trino``, the real engine,
+        which needs what ``make trino`` fetches and takes about ten seconds to start.
+    :param trino_url: a Trino server of one's own instead, ``http://host:port``, set up as docs/trino.md says.
     :param host: the address to listen on.
     :param port: the port to listen on; 0 takes a free one.
     :param latency: seconds to add, by call pattern: ``{"glue:*": 0.05, "athena:query": 1.0}``; the latter is
@@ -56,10 +59,11 @@ class LocalAthena:
         latency: Mapping[str, float] | None = None,
         faults: Iterable[Fault] | None = None,
         iam: bool = False,
+        trino_url: str | None = None,
     ) -> None:
         from airflow_quilt_athena.local.serve import check_engine
 
-        check_engine(engine)
+        check_engine(engine, trino_url)
         self._settings = {
             "engine": engine,
             "host": host,
@@ -67,7 +71,11 @@ class LocalAthena:
             "latency": dict(latency or {}),
             "faults": [fault.to_json() for fault in faults or ()],
             "iam": iam,
+            "trino_url": trino_url,
         }
+        self._start_timeout_seconds = (
+            START_TIMEOUT_SECONDS if engine == "duckdb" else TRINO_START_TIMEOUT_SECONDS
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         self._endpoint_url = ""
@@ -107,7 +115,7 @@ class LocalAthena:
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> str:
         """Tell the child what to serve; its endpoint."""
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + self._start_timeout_seconds
         with contextlib.suppress(BrokenPipeError):  # a child that died: told below, with its words
             settings = {**self._settings, "folder": str(self._folder)}
             _pipe(process.stdin).write(json.dumps(settings).encode() + b"\n")

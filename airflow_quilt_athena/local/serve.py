@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_quilt_athena.local.callers import ROOT_ACCESS_KEY_ID, ROOT_ARN, ROOT_SECRET_ACCESS_KEY, Caller
 from airflow_quilt_athena.local.calls import CallLog
@@ -17,22 +17,22 @@ from airflow_quilt_athena.local.naming import DEFAULT_REGION
 from airflow_quilt_athena.local.session import Session
 from airflow_quilt_athena.local.wire import Answer
 
-ENGINES = ("duckdb",)
+if TYPE_CHECKING:
+    from airflow_quilt_athena.local.engine import Engine
+
+ENGINES = ("duckdb", "trino")
 # Reads nothing; passes the grammar, the translation and the engine once.
 _TYPICAL_SELECT = (
     "WITH a AS (SELECT 1 AS x) SELECT x, count(*) FROM a WHERE x > 0 GROUP BY x ORDER BY x LIMIT 1"
 )
 
 
-def check_engine(engine: str) -> None:
-    """Refuse an engine that is not there."""
-    if engine in ENGINES:
-        return
-    if engine == "trino":
-        raise ValueError(
-            "The local Athena cannot use a Trino server yet: engine='trino'. Use engine='duckdb'."
-        )
-    raise ValueError(f"The local Athena knows no engine {engine!r}. Use one of: {', '.join(ENGINES)}.")
+def check_engine(engine: str, trino_url: str | None = None) -> None:
+    """Refuse an engine that is not there, and a URL that it does not take."""
+    if engine not in ENGINES:
+        raise ValueError(f"The local Athena knows no engine {engine!r}. Use one of: {', '.join(ENGINES)}.")
+    if trino_url is not None and engine != "trino":
+        raise ValueError(f"The URL of a Trino server goes with the engine trino, not with {engine}.")
 
 
 def build_environment(endpoint_url: str) -> dict[str, str]:
@@ -70,8 +70,8 @@ def set_temporary_folder(folder: str) -> None:
 class LocalServer:
     """The server: listens once made, answers while ``serve`` runs."""
 
-    def __init__(self, host: str, port: int, engine: str, knobs: Knobs) -> None:
-        check_engine(engine)
+    def __init__(self, host: str, port: int, engine: str, knobs: Knobs, trino_url: str | None = None) -> None:
+        check_engine(engine, trino_url)
         _import_quickly()
         from airflow_quilt_athena.local.connection import CONTROL_PATH, build_server
         from airflow_quilt_athena.local.control import Control
@@ -99,6 +99,15 @@ class LocalServer:
 
         self._server = build_server(host, port, application)
         self.endpoint_url = f"http://{host}:{self._server.server_port}"
+        self._engine = _choose_engine(engine, trino_url)
+
+    def start_engine(self) -> None:
+        """Start what the engine needs besides this process, and wait for it."""
+        self._engine.start(self.endpoint_url)
+
+    def close(self) -> None:
+        """End what ``start_engine`` started."""
+        self._engine.stop()
 
     def serve(self) -> None:
         """Answer until ``shutdown``."""
@@ -110,12 +119,11 @@ class LocalServer:
         self._server.shutdown()
 
     def _build_athena(self) -> Any:
-        """Build the Athena API over the engine; imports DuckDB, pyarrow and the SQL parsers."""
+        """Build the Athena API over the engine; imports pyarrow and the engine's own."""
         from airflow_quilt_athena.local.athena_api import AthenaApi
-        from airflow_quilt_athena.local.duck.engine import DuckEngine
         from airflow_quilt_athena.local.statements import Statements
 
-        self._statements: Any = Statements(DuckEngine())
+        self._statements: Any = Statements(self._engine.build())
         return AthenaApi(
             self._statements,
             self._inside.clients_for,
@@ -134,6 +142,46 @@ class LocalServer:
         self._athena().warm_up()
         session = Session("warm-up", "default", clients, output_prefix="s3://none/")
         self._statements.execute(_TYPICAL_SELECT, session)
+
+
+class EngineHost(Protocol):
+    """An engine, and what it needs besides this process."""
+
+    def start(self, endpoint_url: str) -> None:
+        """Start what the engine needs, and wait for it; ``endpoint_url`` is this server's."""
+        ...
+
+    def build(self) -> Engine:
+        """Make the engine, once."""
+        ...
+
+    def stop(self) -> None:
+        """End what was started."""
+        ...
+
+
+class _InProcess:
+    """DuckDB, which needs nothing."""
+
+    def start(self, endpoint_url: str) -> None:
+        """Nothing is to be started."""
+
+    def build(self) -> Engine:
+        """Make the engine; imports DuckDB and the SQL parsers."""
+        from airflow_quilt_athena.local.duck.engine import DuckEngine
+
+        return DuckEngine()
+
+    def stop(self) -> None:
+        """Nothing was started."""
+
+
+def _choose_engine(engine: str, trino_url: str | None) -> EngineHost:
+    if engine == "duckdb":
+        return _InProcess()
+    from airflow_quilt_athena.local.trino.host import TrinoHost
+
+    return TrinoHost(trino_url)
 
 
 class _Once:

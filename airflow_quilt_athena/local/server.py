@@ -130,10 +130,11 @@ class Front:
         """Answer a client's request. None: the answer is to be lost, its connection closed."""
         started = time.time()
         request = self.read_request(environ, body)
+        request = replace(request, by_athena=request.caller.is_engine)
         detail = _detail(request)
-        fault = self._knobs.take_fault(request.name, detail)
+        fault = self._knobs.take_fault(request.name, detail, by_athena=request.by_athena)
         answer = self._answer_with(fault, request)
-        latency = self._knobs.call_latency(request.name)
+        latency = 0.0 if request.by_athena else self._knobs.call_latency(request.name)
         if latency:
             time.sleep(latency)
         lost = fault is not None and fault.when == "lost"
@@ -186,7 +187,8 @@ class Front:
 
     def _answer(self, request: Request) -> Answer:
         try:
-            if not request.by_athena:  # who calls from inside was authenticated when the query came in
+            # Who calls from inside was authenticated when the query came in.
+            if not request.by_athena or request.caller.is_engine:
                 self._identities.authenticate(request)
             if request.service == "athena":
                 return self._answer_athena(request)

@@ -25,8 +25,10 @@ def unload(statement: Statement) -> Outcome:
     columns = statement.engine.describe(query, session)
     check_distinct(columns)
     check_layout(columns, written_types(columns), properties.layout)
-    if not properties.layout.keys:  # into partitions it writes beside what is there (user guide, "UNLOAD")
+    beside = bool(properties.layout.keys)  # what is there (user guide, "UNLOAD")
+    if not beside:
         refuse_occupied(statement, location, f"unload_{session.query_execution_id.replace('-', '_')}")
-    write = Write(query, columns, S3Uri.parse(location), properties.layout, properties.encoding)
+    layout, encoding = properties.layout, properties.encoding
+    write = Write(query, columns, S3Uri.parse(location), layout, encoding, beside)
     written = statement.engine.write(write, session)
     return Outcome("DML", "UNLOAD", update_count=written.rows, manifest=uris(written.files))

@@ -15,6 +15,7 @@ from airflow_quilt_athena.local.mends.glue_names import fold_names
 from airflow_quilt_athena.local.mends.glue_partition_reads import read_partitions
 from airflow_quilt_athena.local.mends.glue_partitions import check_renames, check_value_counts
 from airflow_quilt_athena.local.mends.glue_search import search_tables
+from airflow_quilt_athena.local.mends.glue_statistics import tell_no_statistics
 from airflow_quilt_athena.local.mends.glue_versions import check_version
 from airflow_quilt_athena.local.mends.iam_limits import find_all_holders, limit_documents, protect_policies
 from airflow_quilt_athena.local.mends.paging import page_lists
@@ -38,6 +39,7 @@ def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
             fold_names,
             page_lists,
             search_tables,
+            tell_no_statistics,
             check_version,
             read_partitions,
             check_value_counts,

@@ -1,0 +1,39 @@
+"""The Trino engine and its server: one of our own, or one whose URL was given."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from airflow_quilt_athena.local.trino.client import TrinoClient
+from airflow_quilt_athena.local.trino.engine import TrinoEngine
+from airflow_quilt_athena.local.trino.server import TrinoServer
+
+
+class TrinoHost:
+    """Keeps the server while the local Athena runs."""
+
+    def __init__(self, url: str | None) -> None:
+        """``url`` is that of a server which somebody else keeps."""
+        self._url = url
+        self._server: TrinoServer | None = None
+
+    def start(self, endpoint_url: str) -> None:
+        """Start the server, if it is ours, and wait for it."""
+        if self._url is None:
+            # Below the temporary folder of the local Athena, which is removed with it.
+            folder = Path(tempfile.mkdtemp(prefix="trino-"))
+            self._server = TrinoServer(folder, endpoint_url)
+            self._server.wait()
+            self._url = self._server.url
+
+    def build(self) -> TrinoEngine:
+        """Make the engine of the server that was started."""
+        if self._url is None:
+            raise RuntimeError("The Trino server was not started.")
+        return TrinoEngine(TrinoClient(self._url))
+
+    def stop(self) -> None:
+        """End the server, if it is ours."""
+        if self._server is not None:
+            self._server.stop()
