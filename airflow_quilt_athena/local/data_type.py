@@ -150,11 +150,25 @@ def _hive(kind: DataType) -> str:
     if kind.name == "varchar" and not kind.parameters:
         return "string"
     if kind.name in ("decimal", "varchar", "char"):
+        _refuse_long(kind)
         return f"{kind.name}({','.join(map(str, kind.parameters))})"
     found = _HIVE_NAMES.get(kind.name)
     if found is None:
         raise UnknownTypeError(f"Unsupported Hive type: {kind.trino}")
     return found
+
+
+# Hive's longest, HiveVarchar.MAX_VARCHAR_LENGTH and HiveChar.MAX_CHAR_LENGTH, in Trino's words.
+_LONGEST = {"varchar": (65535, ", VARCHAR"), "char": (255, "")}
+
+
+def _refuse_long(kind: DataType) -> None:
+    longest, others = _LONGEST.get(kind.name, (None, ""))
+    if longest is not None and kind.parameters[0] > longest:
+        name = kind.name.upper()
+        raise UnknownTypeError(
+            f"Unsupported Hive type: {kind.trino}. Supported {name} types: {name}(<={longest}){others}"
+        )
 
 
 _DUCKDB_NAMES = {

@@ -70,7 +70,7 @@ class TrinoEngine:
             with contextlib.suppress(QueryFailed):  # the table shows nowhere
                 self._client.run(f"DROP TABLE IF EXISTS {name}", _detached(session))
         files = _files_of(answer, [write.location], session)
-        session.files.extend(map(str, files))
+        _own(files, session)
         return Written(_count(answer), files, _partitions(files, write))
 
     def insert(self, insert: Insert, session: Session) -> Written:
@@ -82,7 +82,7 @@ class TrinoEngine:
         after = _places(catalog, table)
         folders = [table.location, *after.values()]
         files = _files_of(answer, [folder for folder in folders if folder is not None], session)
-        session.files.extend(map(str, files))
+        _own(files, session)
         created = {v: place for v, place in after.items() if v not in before and place is not None}
         if session.late_failure is not None:  # then no partition may show
             catalog.delete_partitions(table, list(created), missing_ok=True)
@@ -122,6 +122,16 @@ def _files_of(answer: Answer, folders: Sequence[S3Uri], session: Session) -> tup
             if answer.query_id in stored.key.rpartition("/")[2]:
                 found[S3Uri(folder.bucket, stored.key)] = None
     return tuple(found)
+
+
+def _own(files: Sequence[S3Uri], session: Session) -> None:
+    """Remember the files as the query's, and have S3 encrypt them as it asks: Trino has one way."""
+    session.files.extend(map(str, files))
+    if session.encryption is None:
+        return
+    objects = session.clients.objects
+    for uri in files:
+        objects.write(uri.bucket, uri.key, objects.read(uri.bucket, uri.key), session.encryption)
 
 
 def _partitions(files: Sequence[S3Uri], write: Write) -> Mapping[tuple[str, ...], S3Uri]:
