@@ -247,6 +247,8 @@ def _detail(request: Request) -> str:
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
     headers = {n[5:].replace("_", "-").lower(): v for n, v in environ.items() if n.startswith("HTTP_")}
-    if environ.get("CONTENT_TYPE"):
-        headers["content-type"] = environ["CONTENT_TYPE"]
+    for name in ("content-type", "content-length"):  # WSGI keeps these two apart; some clients sign them
+        value = environ.get(name.upper().replace("-", "_"))
+        if value:
+            headers[name] = value
     return headers
