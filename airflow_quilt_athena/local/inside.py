@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -57,7 +57,9 @@ class InsideClients:
         with self._lock:
             glue = self._glue(caller)
         objects = CallerObjects(caller, self._identities, self._knobs, self._log, self._s3_lock, self._keys)
-        return Clients(objects=objects, glue=glue, account_id=ACCOUNT_ID, region=caller.region)
+        judged = self._identities.enforced and not caller.is_root
+        refusal = partial(self._identities.write_refusal, caller) if judged else None
+        return Clients(objects, glue, ACCOUNT_ID, caller.region, refusal)
 
     def _build_glue(self, caller: Caller) -> Any:
         """Make a Glue client that hands its requests to the front instead of sending them."""

@@ -17,6 +17,7 @@ from airflow_quilt_athena.local.data_type import (
     field_labels,
 )
 
+_MICROSECONDS, _NANOSECONDS = 6, 9  # digits
 Renderer = Callable[[Any], str | None]
 
 
@@ -31,6 +32,11 @@ def render_column(values: Any, data_type: DataType) -> list[str | None]:
         return list(values.to_pylist())
     if data_type.name in ("bigint", "integer", "smallint", "tinyint", "boolean"):
         return list(values.cast("string").to_pylist())
+    if data_type.name == "timestamp" and data_type.parameters[0] > _MICROSECONDS:
+        # Python has no nanoseconds.
+        unused = _NANOSECONDS - data_type.parameters[0]
+        texts = values.cast("string").to_pylist()
+        return [text if text is None or unused <= 0 else text[:-unused] for text in texts]
     one = renderer(data_type)
     return [one(value) for value in values.to_pylist()]
 

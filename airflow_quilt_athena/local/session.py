@@ -71,6 +71,8 @@ class Clients:
     glue: Any  # a boto3 Glue client that signs as the caller and never leaves the process
     account_id: str
     region: str
+    # Why the caller may not write an object, by bucket and key; None as a whole: they may do everything.
+    write_refusal: Callable[[str, str], str | None] | None = None
 
 
 @dataclass(slots=True)

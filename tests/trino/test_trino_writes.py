@@ -24,7 +24,7 @@ _SUFFIXES = {"GZIP": ".gz", "SNAPPY": ".snappy", "ZSTD": ".zst", "LZ4": ".lz4", 
 _ROWS = """
 SELECT * FROM (VALUES
   (1, BIGINT '9', 1.5, 'x', true, DATE '2026-01-01', TIMESTAMP '2026-01-01 10:00:00.123', ARRAY[1, 2],
-   MAP(ARRAY['k'], ARRAY[2.5]), CAST(ROW(1, 'é') AS ROW(n integer, s varchar)), X'00FF'),
+   MAP(ARRAY['k'], ARRAY[2.5]), CAST(ROW(1, 'é') AS ROW(n integer, s varchar)), X'6162'),
   (2, null, null, null, null, null, null, null, null, null, null)
 ) AS t(i, b, d, s, o, dt, ts, l, m, r, v)
 """
@@ -40,7 +40,7 @@ _PRINTED = [
         "[1, 2]",
         "{k=2.5}",
         "{n=1, s=é}",
-        "00 ff",
+        "61 62",
     ),
     ("2", *[None] * 10),
 ]
@@ -85,7 +85,8 @@ def test_a_compression_that_trino_does_not_write_is_refused(lab: Lab) -> None:
 def test_partitions_of_a_ctas_are_in_glue_with_the_folders_trino_made(lab: Lab) -> None:
     lab.run(
         f"CREATE TABLE parted WITH (external_location = 's3://{lab.bucket}/parted', "
-        "partitioned_by = ARRAY['d', 'k']) AS SELECT * FROM (VALUES (1, DATE '2026-01-01', 'a/b'), (2, DATE '2026-01-02', null)) AS t(x, d, k)"
+        "partitioned_by = ARRAY['d', 'k']) AS "
+        "SELECT * FROM (VALUES (1, DATE '2026-01-01', 'a/b'), (2, DATE '2026-01-02', null)) AS t(x, d, k)"
     )
     places = {tuple(one["Values"]): one["StorageDescriptor"]["Location"] for one in lab.partitions("parted")}
     assert places == {

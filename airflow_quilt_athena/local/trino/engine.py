@@ -16,6 +16,7 @@ from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.session import Column, QueryResult, Session
 from airflow_quilt_athena.local.trino.client import Answer, TrinoClient
 from airflow_quilt_athena.local.trino.configuration import CATALOG, SCRATCH
+from airflow_quilt_athena.local.trino.permissions import check_reads, check_write
 from airflow_quilt_athena.local.trino.tables import SCHEMA, codec, scratch_ctas, scratch_name, scratch_table
 from airflow_quilt_athena.local.trino.values import build_column
 from airflow_quilt_athena.local.type_reader import parse_trino
@@ -40,6 +41,7 @@ class TrinoEngine:
         """Run a SELECT; ``?`` are taken from the session's parameters."""
         import pyarrow as pa
 
+        check_reads(self._client, sql, session)
         answer = self._client.run(sql, session)
         columns = _columns(sql, answer.columns)
         arrays = [
@@ -55,6 +57,8 @@ class TrinoEngine:
 
     def write(self, write: Write, session: Session) -> Written:
         """Have Trino write a query's rows as new files."""
+        check_reads(self._client, write.query, session)
+        check_write(write.location, session)
         if not self._has_schema:
             self._client.run(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}", _detached(session))
             self._has_schema = True
@@ -76,6 +80,9 @@ class TrinoEngine:
     def insert(self, insert: Insert, session: Session) -> Written:
         """Have Trino write a query's rows as new files of a table; it makes the partitions in Glue itself."""
         catalog, table = Catalog(session.clients), insert.table
+        check_reads(self._client, insert.query, session)
+        if table.location is not None:
+            check_write(table.location, session)
         before = _places(catalog, table)
         properties = {f"{CATALOG}.compression_codec": codec(insert.encoding)}
         answer = self._client.run(insert.sql, session, properties)
