@@ -59,8 +59,8 @@ def test_the_variables_it_prints_lead_there_and_ctrl_c_ends_it_cleanly(
 
 
 def test_what_it_cannot_do_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["local", "--engine", "trino"]) == 1
-    assert "engine='trino'" in capsys.readouterr().err
+    assert main(["local", "--engine", "spark"]) == 1
+    assert "no engine 'spark'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([])
     assert "required: command" in capsys.readouterr().err

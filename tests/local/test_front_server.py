@@ -110,8 +110,8 @@ def test_a_start_that_fails_says_why() -> None:
 
 
 def test_an_engine_that_is_not_there_is_refused_before_anything_starts() -> None:
-    with pytest.raises(ValueError, match="engine='trino'"):
-        LocalAthena(engine="trino")
+    with pytest.raises(ValueError, match="goes with the engine trino"):
+        LocalAthena(trino_url="http://127.0.0.1:8080")
     with pytest.raises(ValueError, match="no engine 'spark'"):
         LocalAthena(engine="spark")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from pathlib import Path
 
 from airflow_quilt_athena.local.trino.client import TrinoClient
 from airflow_quilt_athena.local.trino.engine import TrinoEngine
+from airflow_quilt_athena.local.trino.release import ReleaseError
 from airflow_quilt_athena.local.trino.server import TrinoServer
 
 
@@ -14,24 +16,28 @@ class TrinoHost:
     """Keeps the server while the local Athena runs."""
 
     def __init__(self, url: str | None) -> None:
-        """``url`` is that of a server which somebody else keeps."""
-        self._url = url
+        """``url`` is that of a server which somebody else keeps. Raises ValueError when it is none."""
+        self._client = None if url is None else TrinoClient(url)
         self._server: TrinoServer | None = None
 
     def start(self, endpoint_url: str) -> None:
-        """Start the server, if it is ours, and wait for it."""
-        if self._url is None:
+        """Start the server, if it is ours, and wait for it. Raises ReleaseError."""
+        if importlib.util.find_spec("trino") is None:
+            raise ReleaseError(
+                "The engine trino needs Trino's client: pip install 'airflow-quilt-athena[trino]'."
+            )
+        if self._client is None:
             # Below the temporary folder of the local Athena, which is removed with it.
             folder = Path(tempfile.mkdtemp(prefix="trino-"))
             self._server = TrinoServer(folder, endpoint_url)
             self._server.wait()
-            self._url = self._server.url
+            self._client = TrinoClient(self._server.url)
 
     def build(self) -> TrinoEngine:
         """Make the engine of the server that was started."""
-        if self._url is None:
+        if self._client is None:
             raise RuntimeError("The Trino server was not started.")
-        return TrinoEngine(TrinoClient(self._url))
+        return TrinoEngine(self._client)
 
     def stop(self) -> None:
         """End the server, if it is ours."""
