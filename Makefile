@@ -67,6 +67,9 @@ test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Othe
 # The real engine: Trino from Maven Central, about 450 MB, kept in .trino.
 TRINO_MISSING = $(BIN)/python -m airflow_quilt_athena.local.trino.release --missing
 
+TRINO_SUITES = $(wildcard tests/integration/test_overwrite*.py tests/integration/test_*bucket_views*.py) \
+  tests/integration/test_least_privilege.py
+
 .PHONY: trino
 trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs
 	@missing="$$($(TRINO_MISSING))"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; \
@@ -76,8 +79,7 @@ trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") r
 test-trino: trino ## The same SQL on the real Trino: its own tests, the overwrite and the view suites
 	@missing="$$($(TRINO_MISSING))"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; else set -x; \
 	  $(BIN)/python -m pytest -m trino tests/trino && \
-	  $(BIN)/python -m pytest --engine trino tests/integration/test_overwrite*.py \
-	    tests/integration/test_bucket_views.py; fi
+	  $(BIN)/python -m pytest --engine trino $(TRINO_SUITES); fi
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style and types
