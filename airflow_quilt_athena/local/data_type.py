@@ -149,6 +149,8 @@ def _hive(kind: DataType) -> str:
         return f"struct<{','.join(f'{name}:{child.hive}' for name, child in kind.fields)}>"
     if kind.name == "varchar" and not kind.parameters:
         return "string"
+    if kind == _EMPTY_TEXT:
+        return "varchar(1)"  # HiveMetadata does so, Hive having no shorter one
     if kind.name in ("decimal", "varchar", "char"):
         _refuse_long(kind)
         return f"{kind.name}({','.join(map(str, kind.parameters))})"
@@ -159,6 +161,7 @@ def _hive(kind: DataType) -> str:
 
 
 # Hive's longest, HiveVarchar.MAX_VARCHAR_LENGTH and HiveChar.MAX_CHAR_LENGTH, in Trino's words.
+_EMPTY_TEXT = DataType("varchar", (0,))
 _LONGEST = {"varchar": (65535, ", VARCHAR"), "char": (255, "")}
 
 

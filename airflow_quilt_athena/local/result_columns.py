@@ -54,6 +54,8 @@ def written_types(columns: Sequence[Column]) -> tuple[DataType, ...]:
     for column, kind in zip(columns, kinds, strict=True):
         _refuse_name(column.name)
         for part in _parts(kind):
+            if part.parameters == (0,) and (part.name == "char" or part != kind):
+                raise QueryFailed(f"GENERIC_INTERNAL_ERROR: invalid {part.name} length: 0")
             if None in part.field_names:
                 raise QueryFailed(
                     "NOT_SUPPORTED: Anonymous row type is not supported in Hive. Please give each field "

@@ -253,6 +253,10 @@ def test_properties_that_do_not_fit_are_refused_before_anything_is_written(
         ({"a,b": "integer"}, "Hive column names must not contain commas: 'a,b'"),
         ({" a": "integer"}, "Hive column names must not start or end with a space: ' a'"),
         ({"a": "array(timestamp(6))"}, "Incorrect timestamp precision for timestamp(6)"),
+        ({"a": "varchar(65536)"}, r"Unsupported Hive type: varchar\(65536\). Supported VARCHAR types"),
+        ({"a": "char(256)"}, r"Unsupported Hive type: char\(256\). Supported CHAR types: CHAR\(<=255\)"),
+        ({"a": "array(varchar(0))"}, "invalid varchar length: 0"),
+        ({"a": "char(0)"}, "invalid char length: 0"),
     ],
 )
 def test_columns_hive_cannot_hold_are_refused(lab: Lab, columns: dict[str, str], said: str) -> None:
@@ -289,3 +293,10 @@ def test_varchar_keeps_its_length_and_decimal_its_digits(lab: Lab) -> None:
         "decimal(10,2)",
         "struct<a:int,b:varchar(2)>",
     ]
+
+
+def test_a_text_that_is_always_empty_gets_room_for_one_character_as_trino_gives_it(lab: Lab) -> None:
+    lab.engine.learn("SELECT ''", {"v": "varchar(0)", "w": "varchar(65535)"}, [])
+    lab.run("CREATE TABLE t AS SELECT ''")
+    types = [c["Type"] for c in lab.table("t")["StorageDescriptor"]["Columns"]]
+    assert types == ["varchar(1)", "varchar(65535)"]

@@ -214,3 +214,8 @@ def test_a_querys_files_are_encrypted_as_its_call_asks(lab: Lab) -> None:
     (name,) = lab.keys("made/")
     assert lab.client("s3").head_object(Bucket=lab.bucket, Key=name)["SSEKMSKeyId"] == key
     assert lab.rows("SELECT a FROM made") == [("1",)]
+
+
+def test_a_text_that_is_always_empty_comes_back(lab: Lab) -> None:
+    lab.run("CREATE TABLE made WITH (partitioned_by = ARRAY['p']) AS SELECT '' AS e, '' AS p")
+    assert lab.rows("SELECT e, p, typeof(e) FROM made") == [("", None, "varchar(1)")]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from airflow_quilt_athena.core.partitions import unescape_value
 from airflow_quilt_athena.core.s3 import S3Uri
@@ -13,13 +15,16 @@ from airflow_quilt_athena.local.catalog import Catalog, Table
 from airflow_quilt_athena.local.data_type import UnknownTypeError
 from airflow_quilt_athena.local.engine import Insert, Write, Written
 from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.session import Column, QueryResult, Session
+from airflow_quilt_athena.local.session import Clients, Column, QueryResult, Session
 from airflow_quilt_athena.local.trino.client import Answer, TrinoClient
 from airflow_quilt_athena.local.trino.configuration import CATALOG, SCRATCH
 from airflow_quilt_athena.local.trino.permissions import check_reads, check_write
 from airflow_quilt_athena.local.trino.tables import SCHEMA, codec, scratch_ctas, scratch_name, scratch_table
 from airflow_quilt_athena.local.trino.values import build_column
 from airflow_quilt_athena.local.type_reader import parse_trino
+
+_NODES_TIMEOUT_SECONDS = 30.0
+_LOOK_EVERY_SECONDS = 0.1
 
 
 class TrinoEngine:
@@ -28,6 +33,28 @@ class TrinoEngine:
     def __init__(self, client: TrinoClient) -> None:
         self._client = client
         self._has_schema = False
+
+    def warm_up(self) -> None:
+        """Write and read a table until that works: a server answers some seconds before its nodes do."""
+        nobody: Any = None
+        session = Session("warm-up", "default", Clients(nobody, nobody, "", ""), output_prefix="")
+        self._make_schema(session)
+        self._client.run(f"CREATE TABLE {SCHEMA}.ready AS SELECT 1 AS a", session)
+        deadline = time.monotonic() + _NODES_TIMEOUT_SECONDS
+        while True:
+            try:
+                self._client.run(f"SELECT a FROM {SCHEMA}.ready", session)
+            except QueryFailed as error:
+                if not error.reason.startswith("NO_NODES_AVAILABLE") or time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOOK_EVERY_SECONDS)
+            else:
+                return
+
+    def _make_schema(self, session: Session) -> None:
+        if not self._has_schema:
+            self._client.run(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}", _detached(session))
+            self._has_schema = True
 
     def describe(self, sql: str, session: Session) -> tuple[Column, ...]:
         """Return the columns of a SELECT, without running it."""
@@ -59,9 +86,7 @@ class TrinoEngine:
         """Have Trino write a query's rows as new files."""
         check_reads(self._client, write.query, session)
         check_write(write.location, session)
-        if not self._has_schema:
-            self._client.run(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}", _detached(session))
-            self._has_schema = True
+        self._make_schema(session)
         name = scratch_name(session.query_execution_id)
         properties = {f"{SCRATCH}.compression_codec": codec(write.encoding)}
         try:

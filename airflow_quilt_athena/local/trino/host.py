@@ -32,6 +32,7 @@ class TrinoHost:
             self._server = TrinoServer(folder, endpoint_url)
             self._server.wait()
             self._client = TrinoClient(self._server.url)
+            TrinoEngine(self._client).warm_up()
 
     def build(self) -> TrinoEngine:
         """Make the engine of the server that was started."""

@@ -53,7 +53,7 @@ class TrinoServer:
     def wait(self, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
         """Wait until it answers. Raises ReleaseError, with the end of its log."""
         deadline = time.monotonic() + timeout_seconds
-        while not _is_ready(self.url):
+        while not _is_started(self.url):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 lines = self._log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]
@@ -73,7 +73,7 @@ class TrinoServer:
             self._process.wait()
 
 
-def _is_ready(url: str) -> bool:
+def _is_started(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}/v1/info", timeout=5) as answer:
