@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from airflow_quilt_athena.local.data_type import DataType, UnknownTypeError
+from airflow_quilt_athena.local.data_type import DataType, UnknownTypeError, varchar
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.session import Column
 from airflow_quilt_athena.local.type_reader import parse_trino
 
 _MILLIS = (3,)
+_EMPTY_TEXT = varchar(0)
 
 
 def check_named(columns: Sequence[Column]) -> None:
@@ -54,8 +55,8 @@ def written_types(columns: Sequence[Column]) -> tuple[DataType, ...]:
     for column, kind in zip(columns, kinds, strict=True):
         _refuse_name(column.name)
         for part in _parts(kind):
-            if part.parameters == (0,) and (part.name == "char" or part != kind):
-                raise QueryFailed(f"GENERIC_INTERNAL_ERROR: invalid {part.name} length: 0")
+            if part == _EMPTY_TEXT and part is not kind:
+                raise QueryFailed("GENERIC_INTERNAL_ERROR: invalid varchar length: 0")
             if None in part.field_names:
                 raise QueryFailed(
                     "NOT_SUPPORTED: Anonymous row type is not supported in Hive. Please give each field "

@@ -253,10 +253,10 @@ def test_properties_that_do_not_fit_are_refused_before_anything_is_written(
         ({"a,b": "integer"}, "Hive column names must not contain commas: 'a,b'"),
         ({" a": "integer"}, "Hive column names must not start or end with a space: ' a'"),
         ({"a": "array(timestamp(6))"}, "Incorrect timestamp precision for timestamp(6)"),
-        ({"a": "varchar(65536)"}, r"Unsupported Hive type: varchar\(65536\). Supported VARCHAR types"),
-        ({"a": "char(256)"}, r"Unsupported Hive type: char\(256\). Supported CHAR types: CHAR\(<=255\)"),
+        ({"a": "varchar(65536)"}, "Unsupported Hive type: varchar(65536). Supported VARCHAR types"),
+        ({"a": "char(256)"}, "Unsupported Hive type: char(256). Supported CHAR types: CHAR(<=255)"),
         ({"a": "array(varchar(0))"}, "invalid varchar length: 0"),
-        ({"a": "char(0)"}, "invalid char length: 0"),
+        ({"a": "array(timestamp(0))"}, "Incorrect timestamp precision for timestamp(0)"),
     ],
 )
 def test_columns_hive_cannot_hold_are_refused(lab: Lab, columns: dict[str, str], said: str) -> None:
