@@ -29,7 +29,7 @@ class Write:
 class Insert:
     """A query whose rows are to be added to a table."""
 
-    sql: str  # the whole statement
+    sql: str  # the whole statement, without a semicolon
     query: str
     table: Table
     named: tuple[str, ...] | None  # the statement's column list; None when it has none

@@ -35,6 +35,7 @@ def insert_into(statement: Statement) -> Outcome:
     """``INSERT INTO name [(column, …)] query``."""
     session = statement.session
     cursor = statement.trino()
+    whole = cursor.padded_rest()
     cursor.expect("INSERT", "INTO")
     name = cursor.qualified_name()
     named = _column_names(cursor)
@@ -42,7 +43,7 @@ def insert_into(statement: Statement) -> Outcome:
 
     table = _target(statement, name)
     encoding = _encoding(table)
-    written = statement.engine.insert(Insert(statement.sql, query, table, named, encoding), session)
+    written = statement.engine.insert(Insert(whole, query, table, named, encoding), session)
     session.check_late()
     created = [partition_input(table, values, str(place)) for values, place in written.partitions.items()]
     # Two queries may find the same partition missing; both wrote to its natural place.

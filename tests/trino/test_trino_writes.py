@@ -132,7 +132,7 @@ def test_an_insert_goes_to_where_glue_has_the_partition(lab: Lab) -> None:
         f"LOCATION 's3://{lab.bucket}/t/' TBLPROPERTIES ('orc.compress'='SNAPPY')"
     )
     lab.run(f"ALTER TABLE t ADD PARTITION (k='odd') LOCATION 's3://{lab.bucket}/elsewhere/.hidden/'")
-    query = lab.run("INSERT INTO t VALUES (1, 'odd'), (2, 'new')")
+    query = lab.run("INSERT INTO t VALUES (1, 'odd'), (2, 'new'); -- done")
     (odd,) = lab.keys("elsewhere/.hidden/")
     (new,) = lab.keys("t/k=new/")
     assert lab.rows('SELECT a, k, "$path" FROM t') == [
