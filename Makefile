@@ -68,7 +68,7 @@ test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Othe
 TRINO_MISSING = $(BIN)/python -m airflow_quilt_athena.local.trino.release --missing
 
 TRINO_SUITES = $(wildcard tests/integration/test_overwrite*.py tests/integration/test_*bucket_views*.py) \
-  tests/integration/test_least_privilege.py
+  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py
 
 .PHONY: trino
 trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs
