@@ -1,4 +1,4 @@
-"""Run the main job on real input and check every row of it: ``python -m demo [--ui]``."""
+"""Run the main job on real input and check every row of it: ``python -m demo [--engine trino] [--ui]``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.local import LocalAthena
+from airflow_quilt_athena.local.serve import ENGINES
 from demo import packages
 from demo.lake import Lake
 from demo.stack import AirflowStack, StackError
@@ -182,12 +183,12 @@ def overwrite_again(airflow: AirflowStack, lake: Lake, day: date) -> None:
     )
 
 
-def run(home: Path, *, ui: bool) -> int:
+def run(home: Path, *, engine: str, ui: bool) -> int:
     """Run all steps, with Airflow's database and logs below ``home``; returns the exit code."""
     shutil.rmtree(home, ignore_errors=True)
     steps, verdict = Steps(), Verdict()
-    with steps.step("Start the local Athena"):
-        aws = LocalAthena().__enter__()
+    with steps.step(f"Start the local Athena, on {engine}"):
+        aws = LocalAthena(engine=engine).__enter__()
     try:
         console.print(f"   S3, Glue, IAM, STS and Athena answer on {aws.endpoint_url}")
         os.environ.update(aws.environment)
@@ -260,10 +261,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--ui", action="store_true", help="leave the Airflow UI running until Ctrl-C")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="duckdb", help="what runs the SQL (default: %(default)s)"
+    )
     parser.add_argument("--home", type=Path, default=ROOT / ".demo", help="emptied, then used for Airflow")
     options = parser.parse_args(arguments)
     try:
-        return run(options.home, ui=options.ui)
+        return run(options.home, engine=options.engine, ui=options.ui)
     except (StackError, QuiltAthenaError) as error:
         console.print(Text(f"\n{error}", style="bold red"))
         return 1
