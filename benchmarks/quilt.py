@@ -155,13 +155,19 @@ def created(lake: Lake, report: Report) -> None:
 COLUMNS = "pkg_name, top_hash, logical_key, size"
 
 
-def one_day(lake: Lake, report: Report) -> None:
-    """Keep a day of a large registry: by its manifests alone, and by views filtered to the day."""
+def write_large_registry(lake: Lake) -> int:
+    """Make it, with our tables and views and the documentation's; return the bytes of its manifests."""
     lake.s3.create_bucket(Bucket=LARGE)
     size_bytes = registry.write(lake.s3, LARGE, PACKAGES, ENTRIES)
     refresh(lake, DATABASE, [LARGE])
     for statement in seed_statements(SEED_DATABASE, LARGE).values():
         lake.run(statement)
+    return size_bytes
+
+
+def one_day(lake: Lake, report: Report) -> None:
+    """Keep a day of a large registry: by its manifests alone, and by views filtered to the day."""
+    size_bytes = write_large_registry(lake)
     names, end = BucketNames.of(LARGE), DAY + timedelta(days=1)
     seconds = f"BETWEEN '{DAY.timestamp():.0f}' AND '{end.timestamp() - 1:.0f}'"
     interval = Interval(LARGE, DAY, end)
