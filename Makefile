@@ -81,6 +81,17 @@ test-trino: trino ## The same SQL on the real Trino: its own tests, the overwrit
 	  $(BIN)/python -m pytest -m trino tests/trino && \
 	  $(BIN)/python -m pytest --engine trino $(TRINO_SUITES); fi
 
+# Of the fault suite: its sample of all that is done to a table; two writers at once; and every call that
+# changes something, in an overwrite of one partition by CTAS, of one by UNLOAD, and of a set: its answer lost
+# once, and the worker killed once before it and once after it.
+TRINO_FAULTS = most_telling or writers or (writes and (lost or killed) and (static or UNLOAD or vanishing))
+
+.PHONY: test-trino-all
+test-trino-all: test-trino ## The same, and then the main cases of the fault suite and the demo on it
+	@missing="$$($(TRINO_MISSING))"; if [ -z "$$missing" ]; then set -x; \
+	  $(BIN)/python -m pytest -m "" --engine trino -k "$(TRINO_FAULTS)" tests/faults && \
+	  $(BIN)/python -m demo --engine trino; fi
+
 .PHONY: lint
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .
