@@ -276,7 +276,9 @@ def encode_view(sql: str, columns: Sequence[Column], catalog: str, schema: str) 
         "columns": [{"name": column.name, "type": column.type} for column in columns],
     }
     data = base64.b64encode(json.dumps(definition, ensure_ascii=False).encode()).decode("ascii")
-    hive_columns = [{"Name": column.name, "Type": parse_trino(column.type).hive} for column in columns]
+    hive_columns = [
+        {"Name": column.name.lower(), "Type": parse_trino(column.type).hive} for column in columns
+    ]
     return {
         "TableType": VIEW_TYPE,
         "ViewOriginalText": f"/* Presto View: {data} */",

@@ -187,7 +187,7 @@ def test_a_query_has_trinos_rows(sql: str, expected: Rows) -> None:
 
 def test_columns_nobody_named_are_numbered_from_nought() -> None:
     assert names("SELECT x, x + 1, count(*) AS N, 'a' FROM (VALUES 1) AS t(x) GROUP BY x") == [
-        "x", "_col1", "n", "_col3",
+        "x", "_col1", "N", "_col3",
     ]  # fmt: skip
 
 

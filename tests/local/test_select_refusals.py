@@ -31,7 +31,7 @@ REASONS: list[tuple[str, str]] = [
     (f"SELECT 1 {T} WHERE a", "TYPE_MISMATCH: line 1:50: WHERE clause must evaluate to a boolean: actual type integer"),
     ("SELECT NOT 1", "TYPE_MISMATCH: line 1:12: Value of logical NOT expression must evaluate to a boolean (actual: integer)"),
     ("SELECT CAST(DATE '2020-01-01' AS integer)", "TYPE_MISMATCH: line 1:8: Cannot cast date to integer"),
-    ("SELECT CAST(1 AS string)", "TYPE_NOT_FOUND: line 1:18: Unknown type: string"),
+    ("SELECT CAST(1 AS string)", "TYPE_MISMATCH: line 1:18: Unknown type: string"),
     ("SELECT 1 UNION SELECT 'a'", "TYPE_MISMATCH: line 1:10: column 1 in UNION query has incompatible types: integer, varchar(1)"),
     ("SELECT 1 UNION SELECT 1, 2", "TYPE_MISMATCH: line 1:10: UNION query has different number of fields: 1, 2"),
     ("SELECT CASE WHEN true THEN 1 ELSE 'a' END", "TYPE_MISMATCH: line 1:8: All CASE results must be the same type"),

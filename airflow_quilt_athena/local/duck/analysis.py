@@ -106,7 +106,7 @@ class Analysis:
         label = literals.identifier(node.name)
         if label in names:
             raise failed("DUPLICATE_NAMED_QUERY", node, f"WITH query name '{label}' specified more than once")
-        aliases = (
+        aliases: list[str] = (
             [literals.identifier(one) for one in node.columnAliases().identifier()]
             if node.columnAliases()
             else []
@@ -278,7 +278,9 @@ class Analysis:
             raise failed(
                 "INVALID_VIEW", node, f"Failed analyzing stored view '{full_name}': {reason}"
             ) from error
-        stored = [(column.name.lower(), parse_trino(column.type)) for column in table.view.columns]
+        stored = [
+            (literals.Identifier(column.name), parse_trino(column.type)) for column in table.view.columns
+        ]
         fields = [one for one in relation.fields if not one.hidden]
         self._refuse_stale(full_name, fields, stored, node)
         values = [convert(_value(one), kind, node) for one, (_, kind) in zip(fields, stored, strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_quilt_athena.local.duck import calls, literals, predicates, specials
@@ -11,6 +12,7 @@ from airflow_quilt_athena.local.duck.failures import column_not_found, failed, m
 from airflow_quilt_athena.local.duck.operators import (
     arithmetic,
     attempt,
+    compare,
     comparison_key,
     concatenate,
     convert,
@@ -22,6 +24,7 @@ from airflow_quilt_athena.local.duck.snippets import ensure, fill, name, text
 from airflow_quilt_athena.local.types import (
     BIGINT,
     BOOLEAN,
+    INTEGER,
     TIMESTAMP_TZ,
     UNKNOWN,
     VARCHAR,
@@ -32,6 +35,7 @@ from airflow_quilt_athena.local.types import (
 if TYPE_CHECKING:
     from airflow_quilt_athena.local.duck.analysis import Analysis, Relation
 
+_BITS_OF_INTEGER = 32
 _TRANSPARENT = frozenset(
     {
         "ExpressionContext",
@@ -93,7 +97,8 @@ class Expressions:
             raise unsupported(node, f"'{literals.source_text(node)}'")
         found = handler(self, node)
         if self.keys is not None and not self.inside_aggregate:
-            return self.keys.get(found.sql, found)
+            key = self.keys.get(found.sql)
+            return found if key is None else replace(key, name=found.name)
         return found
 
     def boolean(self, node: Any, message: str) -> Expr:
@@ -158,14 +163,14 @@ class Expressions:
         found = self.column((label,), node)
         if found is None:
             raise column_not_found(node, node.getText().strip('"'))
-        return found
+        return replace(found, name=label)
 
     def _dereference(self, node: Any) -> Expr:
         parts = dotted(node)
         if parts is not None:
             found = self.column(parts, node)
             if found is not None:
-                return found
+                return replace(found, name=parts[-1])
             if not any(self.column(parts[:length], node) for length in range(1, len(parts))):
                 raise column_not_found(node, ".".join(parts))
         base = self.analyze(node.base)
@@ -175,7 +180,8 @@ class Expressions:
         for given, (held, kind) in zip(base.type.field_names, base.type.fields, strict=True):
             if given is not None and given.lower() == label:
                 return made_from(f"({base.sql}).{name(held)}", kind, base, name=label)
-        raise column_not_found(node, literals.source_text(node))
+        shown = ".".join(parts) if parts is not None else label
+        raise failed("INVALID_COLUMN_REFERENCE", node, f"Column reference '{shown}' is invalid")
 
     # --- conditions ---
 
@@ -296,12 +302,12 @@ class Expressions:
             [operand, *wanted], node, "CASE operand type does not match WHEN clause operand types: {}"
         )
         results = self._case_results(node, branches)
+        equal = [compare(operand, "=", when, node).sql for when in wanted]
         whens = "".join(
-            f" WHEN {comparison_key(when)} THEN {result.sql}"
-            for when, result in zip(wanted, results, strict=False)
+            f" WHEN {condition} THEN {result.sql}" for condition, result in zip(equal, results, strict=False)
         )
         otherwise = f" ELSE {results[-1].sql}" if node.elseExpression is not None else ""
-        sql = f"CASE {comparison_key(operand)}{whens}{otherwise} END"
+        sql = f"CASE{whens}{otherwise} END"
         return made_from(sql, results[0].type, operand, *wanted, *results)
 
     def _searched_case(self, node: Any) -> Expr:
@@ -411,8 +417,9 @@ class Expressions:
                     "The arguments to GROUPING() must be expressions referenced by the GROUP BY at line 1:1",
                 )
             keys.append(self.keys[found.sql])
-        sql = f"CAST(GROUPING({', '.join(key.sql for key in keys)}) AS BIGINT)"
-        return made_from(sql, BIGINT, aggregate=True, opaque=(sql,))
+        kind = INTEGER if len(keys) < _BITS_OF_INTEGER else BIGINT
+        sql = f"CAST(GROUPING({', '.join(key.sql for key in keys)}) AS {kind.duckdb})"
+        return made_from(sql, kind, aggregate=True, opaque=(sql,))
 
     def _listagg(self, node: Any) -> Expr:
         return calls.listagg(self, node)

@@ -6,10 +6,11 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from airflow_quilt_athena.local.duck.failures import failed, mismatch
+from airflow_quilt_athena.local.duck.failures import failed, mismatch, place, unsupported
 from airflow_quilt_athena.local.duck.lattice import MAX_PRECISION
 from airflow_quilt_athena.local.duck.scope import Expr
 from airflow_quilt_athena.local.duck.snippets import text
+from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.types import (
     BIGINT,
     DAY_TO_SECOND,
@@ -29,6 +30,10 @@ from airflow_quilt_athena.local.types import (
     varchar,
 )
 
+# Trino's types that no value here can have.
+_NOT_HELD = frozenset(
+    {"hyperloglog", "p4hyperloglog", "qdigest", "tdigest", "setdigest", "geometry", "ipprefix", "color"}
+)
 _MAX_INT, _MAX_LONG = 2**31 - 1, 2**63 - 1
 
 
@@ -38,10 +43,22 @@ def source_text(node: Any) -> str:
     return str(stream.strdata[node.start.start : node.stop.stop + 1])
 
 
-def identifier(node: Any) -> str:
-    """Return an identifier's name, lower-case: Trino compares names without regard to case."""
+class Identifier(str):
+    """A name in lower case, because Trino compares names so; a result's columns are called as ``written``."""
+
+    written: str
+
+    def __new__(cls, written: str) -> Identifier:
+        """Take a name as it is written."""
+        made = super().__new__(cls, written.lower())
+        made.written = written
+        return made
+
+
+def identifier(node: Any) -> Identifier:
+    """Return an identifier's name, without the quotes it may stand in."""
     written = str(node.getText())
-    return written[1:-1].replace('""', '"').lower() if written.startswith('"') else written.lower()
+    return Identifier(written[1:-1].replace('""', '"') if written.startswith('"') else written)
 
 
 def qualified(node: Any) -> tuple[str, ...]:
@@ -85,7 +102,7 @@ def number(node: Any) -> Expr:
         return decimal_literal(digits, node)
     value = _integer(written)
     if not -_MAX_LONG - 1 <= value <= _MAX_LONG:
-        raise failed("NUMERIC_VALUE_OUT_OF_RANGE", node, f"Invalid numeric literal: {written}")
+        raise QueryFailed(f"{place(node)}: Invalid numeric literal: {written}")  # the parser's own words
     return integer_literal(value)
 
 
@@ -189,7 +206,9 @@ def data_type(node: Any) -> DataType:
             return _generic(node)
         return parse_trino(re.sub(r"\s+", " ", source_text(node)))
     except UnknownTypeError as error:
-        raise failed("TYPE_NOT_FOUND", node, f"Unknown type: {source_text(node).lower()}") from error
+        if source_text(node).lower().partition("(")[0] in _NOT_HELD:
+            raise unsupported(node, f"The type {source_text(node)}") from error
+        raise mismatch(node, f"Unknown type: {source_text(node).lower()}") from error
 
 
 def _row_field(node: Any) -> tuple[str | None, DataType]:

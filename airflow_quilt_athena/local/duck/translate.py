@@ -11,6 +11,7 @@ from airflow_quilt_athena.local.catalog import Catalog
 from airflow_quilt_athena.local.duck import gate
 from airflow_quilt_athena.local.duck.analysis import Analysis, Shared, query_of
 from airflow_quilt_athena.local.duck.information_schema import system_table
+from airflow_quilt_athena.local.duck.literals import Identifier
 from airflow_quilt_athena.local.duck.relations import CommonTable, Relation, TableScan
 from airflow_quilt_athena.local.duck.scope import Expr, Scope
 from airflow_quilt_athena.local.duck.snippets import name
@@ -46,10 +47,15 @@ def translate(
     shown = ", ".join(f'CAST({one.sql} AS {one.type.duckdb}) AS "{at}"' for at, one in enumerate(fields))
     sql = f"{_definitions(shared)}SELECT {shown} FROM ({root.sql})"
     columns = tuple(
-        Column(one.name or f"_col{at}", one.type.trino, named=bool(one.name)) for at, one in enumerate(fields)
+        Column(_shown(one.name) or f"_col{at}", one.type.trino, named=bool(one.name))
+        for at, one in enumerate(fields)
     )
     reached = tuple(scan for scan in shared.scans if scan.reached)
     return Translated(sql, columns, tuple(one.type for one in fields), reached)
+
+
+def _shown(name: str | None) -> str | None:
+    return name.written if isinstance(name, Identifier) else name
 
 
 def _sink(shared: Shared, root: Relation) -> None:
