@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from airflow_quilt_athena.local.duck.failures import failed, unsupported
+from airflow_quilt_athena.local.duck.regex_groups import find_group
 from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature, parse_table
 from airflow_quilt_athena.local.duck.snippets import ensure, fill, text
 
@@ -36,6 +37,13 @@ _SPLIT_PART = _invalid(
     "{2} < 1",
     "Index must be greater than zero",
     "CASE WHEN {1} = '' THEN substr({0}, {2}, 1) ELSE string_split({0}, {1})[{2}] END",
+)
+_STRPOS = _invalid(
+    "{2} = 0",
+    "'instance' must be a positive or negative number.",
+    "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL AND {2} IS NOT NULL THEN CASE WHEN {1} = '' THEN 1 ELSE "
+    "coalesce(list_filter(range(1, length({0}) + 1), lambda i: substr({0}, i, length({1})) = {1})[{2}], 0) "
+    "END END",
 )
 _SPLIT_MAP = (
     "map_from_entries(list_transform(list_filter(string_split({0}, {1}), lambda p: p <> ''), "
@@ -86,6 +94,7 @@ reverse(varchar(x)) -> varchar(x) := array_to_string(list_reverse(regexp_extract
 lpad(varchar, bigint, varchar) -> varchar := {_LPAD}
 rpad(varchar, bigint, varchar) -> varchar := {_RPAD}
 strpos(varchar, varchar) -> bigint := instr({{0}}, {{1}})
+strpos(varchar, varchar, bigint) -> bigint := {_STRPOS}
 starts_with(varchar, varchar) -> boolean := starts_with({{0}}, {{1}})
 ends_with(varchar, varchar) -> boolean := ends_with({{0}}, {{1}})
 split(varchar(x), varchar) -> array(varchar(x)) := {_SPLIT}
@@ -178,11 +187,30 @@ def _regexp_like(call: Call) -> str:
 def _regexp_extract(call: Call) -> str:
     pattern, group = _pattern(call), _group(call)
     template = f"CASE WHEN regexp_matches({{0}}, {{1}}) THEN regexp_extract({{0}}, {{1}}, {group}) END"
+    if _never_empty(call, group):
+        template = f"nullif({template}, '')"
     return fill(template, [call.arguments[0], pattern])
 
 
+def _never_empty(call: Call, group: str) -> bool:
+    """Tell whether RE2's empty text can only mean that the group took no part, which is NULL in Java."""
+    if group == "0" or not isinstance(call.literals[1], str):
+        return False
+    found = find_group(java_pattern(call.literals[1], call.node), int(group))
+    try:
+        may_be_empty = re.fullmatch(found.inside, "") is not None
+    except re.error:  # a class that Python's expressions have no word for
+        may_be_empty = True
+    if may_be_empty and found.in_a_choice:
+        what = f"Group {group} of '{call.literals[1]}', which may be empty and may take no part,"
+        raise unsupported(call.node, what)
+    return not may_be_empty
+
+
 def _regexp_extract_all(call: Call) -> str:
-    return f"regexp_extract_all({call.arguments[0]}, {_pattern(call)}, {_group(call)})"
+    group = _group(call)
+    found = f"regexp_extract_all({call.arguments[0]}, {_pattern(call)}, {group})"
+    return f"list_transform({found}, lambda one: nullif(one, ''))" if _never_empty(call, group) else found
 
 
 def _regexp_replace(call: Call) -> str:
@@ -257,7 +285,7 @@ def signatures() -> list[Signature]:
         ("regexp_extract_all(varchar(x), varchar, bigint) -> array(varchar(x))", _regexp_extract_all),
         ("regexp_replace(varchar, varchar) -> varchar", _regexp_replace),
         ("regexp_replace(varchar, varchar, varchar) -> varchar", _regexp_replace),
-        ("regexp_replace(varchar, varchar, function(T,varchar)) -> varchar", _regexp_replace_by),
+        ("regexp_replace(varchar, varchar, function(array(varchar),varchar)) -> varchar", _regexp_replace_by),
         ("regexp_split(varchar(x), varchar) -> array(varchar(x))", _regexp_split),
         ("regexp_count(varchar, varchar) -> bigint", _regexp_count),
         ("regexp_position(varchar, varchar) -> integer", _regexp_position),
