@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_quilt_athena.local.duck.casts import rounded
+from airflow_quilt_athena.local.duck.casts import moment_text, rounded
 from airflow_quilt_athena.local.duck.failures import failed, unsupported
 from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature, parse_table
 from airflow_quilt_athena.local.duck.snippets import ensure, fill, let, local, text, zoned
@@ -15,7 +15,7 @@ from airflow_quilt_athena.local.duck.time_formats import (
     from_joda,
     from_mysql,
 )
-from airflow_quilt_athena.local.types import TIMESTAMP_TZ
+from airflow_quilt_athena.local.types import TIMESTAMP_TZ, DataType
 
 _FIELDS = {
     "year": "CAST(year({0}) AS BIGINT)",
@@ -130,9 +130,29 @@ _STEPS = {
 }
 
 
+_OF_A_DAY = {"millisecond": 86_400_000, "second": 86_400, "minute": 1440, "hour": 24}
+_DAYS_OR_MONTHS = {"week": 7, "quarter": 3, "year": 12}
+
+
+def _count(call: Call, unit: str) -> str:
+    """Return date_add's count, which Trino takes as 32 bits; of a time it takes what is left of a day."""
+    kind, (_, count, _) = call.result.name, call.arguments
+    if kind == "time":
+        return f"({count} % {_OF_A_DAY[unit]})"
+    error = "GENERIC_INTERNAL_ERROR" if kind == "date" else "INVALID_FUNCTION_ARGUMENT"
+    limit = 2**31 // (_DAYS_OR_MONTHS.get(unit, 1) if kind == "date" else 1)
+    literal = call.literals[1]
+    if isinstance(literal, int) and -limit <= literal < limit:
+        return count
+    return fill(
+        ensure(f"{{0}} NOT BETWEEN {-limit} AND {limit - 1}", f"'{error}: integer overflow'", "{0}"), [count]
+    )
+
+
 def _date_add(call: Call) -> str:
     kind, value = call.result.name, call.arguments[2]
-    step = _STEPS[_unit(call, clock=kind != "date", day=kind != "time")].format(call.arguments[1])
+    unit = _unit(call, clock=kind != "date", day=kind != "time")
+    step = _STEPS[unit].format(_count(call, unit))
     if kind == "date":
         return f"CAST({value} + {step} AS DATE)"
     if kind == "time":
@@ -244,12 +264,16 @@ def _from_iso_timestamp(call: Call) -> str:
     return let(call.arguments[0], parsed)
 
 
+def _iso_moment(sql: str, kind: DataType) -> str:
+    return f"replace({moment_text(sql, kind.parameters[0])}, ' ', 'T')"
+
+
 def _to_iso(call: Call) -> str:
     value, kind = call.arguments[0], call.types[0]
     if kind.name == "date":
         return f"strftime({value}, '%Y-%m-%d')"
     if kind.name == "timestamp":
-        return f"strftime({value}, '%Y-%m-%dT%H:%M:%S.%g')"
+        return _iso_moment(value, kind)
     zone = "CASE WHEN {0}.z = 'UTC' THEN 'Z' WHEN {0}.z[1] IN ('+', '-') THEN {0}.z ELSE {1} END"
 
     def printed(it: str) -> str:
@@ -259,7 +283,7 @@ def _to_iso(call: Call) -> str:
             "|| ':' || lpad(CAST(abs({0}) % 60 AS VARCHAR), 2, '0')",
             [minutes],
         )
-        return f"strftime({local(it)}, '%Y-%m-%dT%H:%M:%S.%g') || {fill(zone, [it, offset])}"
+        return f"{_iso_moment(local(it), kind)} || {fill(zone, [it, offset])}"
 
     return let(value, printed)
 
