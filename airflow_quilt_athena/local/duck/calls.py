@@ -173,7 +173,7 @@ def choose(
 
 def _lambda(it: Expressions, node: Any, pattern: Pattern, found: Bindings) -> Expr:
     """Analyse a lambda whose parameters' types are known; what it returns binds the rest."""
-    names = [literals.identifier(one) for one in node.identifier()]
+    names: list[str] = [literals.identifier(one) for one in node.identifier()]
     *wanted, returned = pattern.children
     if len(names) != len(wanted):
         raise failed(
@@ -234,6 +234,9 @@ def _aggregate_or_window(
         sql, result, parts = _marked(it, name, signatures, nodes, node, over="")
     finally:
         it.inside_aggregate = False
+    if any(one.window for one in parts):
+        message = f"Cannot nest window functions or row pattern measures inside aggregation '{name}'"
+        raise failed("NESTED_WINDOW", node, message)
     return made_from(sql, result, *parts, aggregate=True, ungrouped=(), opaque=(sql,))
 
 

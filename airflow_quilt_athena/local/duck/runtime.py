@@ -97,6 +97,10 @@ _KNOWN = (
         r"NUMERIC_VALUE_OUT_OF_RANGE: Value \1 out of range",
     ),
     (r"Out of Range Error: (.*?)(?:\n|$)", r"NUMERIC_VALUE_OUT_OF_RANGE: \1"),
+    (
+        r"Window \w+ (?:PRECEDING|FOLLOWING) expression cannot be (?:negative|NULL)",
+        "INVALID_WINDOW_FRAME: Window frame offset value must not be negative or null",
+    ),
     (r"Map keys must be unique", "INVALID_FUNCTION_ARGUMENT: Duplicate map keys are not allowed"),
     (
         r"invalid (?:perl operator|escape sequence|repetition)[^\n]*",

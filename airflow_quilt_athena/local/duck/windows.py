@@ -59,11 +59,35 @@ def _frame(it: Expressions, node: Any, order: list[Expr], parts: list[Expr]) -> 
     if node.PATTERN() or node.DEFINE() or node.MEASURES():
         raise unsupported(node, "Row pattern recognition in a window")
     extent = node.frameExtent()
+    _refuse_backward(node, extent)
     kind = extent.frameType.text.upper()
     start = _bound(it, extent.start, kind, order, parts)
     if extent.end is None:
         return f"{kind} {start}"
     return f"{kind} BETWEEN {start} AND {_bound(it, extent.end, kind, order, parts)}"
+
+
+_PRECEDING, _CURRENT, _FOLLOWING = "PRECEDING", "CURRENT ROW", "FOLLOWING"
+
+
+def _side(bound: Any) -> str:
+    if bound is None or type(bound).__name__ == "CurrentRowBoundContext":
+        return _CURRENT
+    return str(bound.boundType.text.upper())
+
+
+def _refuse_backward(node: Any, extent: Any) -> None:
+    """Refuse a frame that ends before it starts, whatever the rows are."""
+    start, end = _side(extent.start), _side(extent.end)
+    message = None
+    if type(extent.start).__name__ == "UnboundedFrameContext" and start == _FOLLOWING:
+        message = "Window frame start cannot be UNBOUNDED FOLLOWING"
+    elif type(extent.end).__name__ == "UnboundedFrameContext" and end == _PRECEDING:
+        message = "Window frame end cannot be UNBOUNDED PRECEDING"
+    elif (start, end) in ((_CURRENT, _PRECEDING), (_FOLLOWING, _PRECEDING), (_FOLLOWING, _CURRENT)):
+        message = f"Window frame starting from {start} cannot end with {end}"
+    if message is not None:
+        raise failed("INVALID_WINDOW_FRAME", node, message)
 
 
 def _bound(it: Expressions, node: Any, kind: str, order: list[Expr], parts: list[Expr]) -> str:
