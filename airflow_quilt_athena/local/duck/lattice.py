@@ -17,7 +17,7 @@ INTEGER_DIGITS = {"tinyint": 3, "smallint": 5, "integer": 10, "bigint": 19}
 _INTEGERS = tuple(INTEGER_DIGITS)
 _INEXACT = {"real": REAL, "double": DOUBLE}
 MAX_PRECISION = 38
-_MAX_CHAR = 65536
+MAX_CHAR = 65536
 NUMERIC = frozenset({*_INTEGERS, "decimal", "real", "double"})
 INTEGRAL = frozenset(_INTEGERS)
 _MOMENTS = ("date", "timestamp", TIMESTAMP_TZ)
@@ -81,7 +81,7 @@ def _common_text(left: DataType, right: DataType) -> DataType:
     lengths = [one.parameters[0] if one.parameters else None for one in (left, right)]
     longest = None if None in lengths else max(length for length in lengths if length is not None)
     if "char" in (left.name, right.name):
-        return DataType("char", (min(longest or _MAX_CHAR, _MAX_CHAR),))
+        return DataType("char", (min(longest or MAX_CHAR, MAX_CHAR),))
     return varchar(longest)
 
 

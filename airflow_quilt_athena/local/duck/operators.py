@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_quilt_athena.local.duck.casts import CastRefusedError, cast, rounded
-from airflow_quilt_athena.local.duck.failures import mismatch
+from airflow_quilt_athena.local.duck.failures import failed, mismatch, unsupported
 from airflow_quilt_athena.local.duck.lattice import (
     INTEGRAL,
+    MAX_CHAR,
     MAX_PRECISION,
     NUMERIC,
     as_decimal,
@@ -18,7 +19,8 @@ from airflow_quilt_athena.local.duck.lattice import (
     orderable,
 )
 from airflow_quilt_athena.local.duck.scope import NOT_LITERAL, Expr, made_from
-from airflow_quilt_athena.local.duck.snippets import ensure, fill, let, local, variable, zoned
+from airflow_quilt_athena.local.duck.snippets import ensure, fill, let, local, name, variable, zoned
+from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.types import (
     BIGINT,
     BOOLEAN,
@@ -27,6 +29,8 @@ from airflow_quilt_athena.local.types import (
     DOUBLE,
     INTERVAL_DAY,
     TIMESTAMP_TZ,
+    UNKNOWN,
+    VARCHAR,
     YEAR_TO_MONTH,
     DataType,
     decimal,
@@ -40,6 +44,8 @@ def convert(value: Expr, target: DataType, node: Any = None) -> Expr:
     try:
         sql = cast(value.sql, value.type, target)
     except CastRefusedError as error:
+        if "ipaddress" in (value.type.name, target.name):
+            raise unsupported(node, f"A cast from {value.type.trino} to {target.trino}") from error
         raise mismatch(node, f"Cannot cast {value.type.trino} to {target.trino}") from error
     literal = value.literal if value.literal is None or sql == value.sql else NOT_LITERAL
     return made_from(sql, target, value, literal=literal)
@@ -81,8 +87,68 @@ def compare(left: Expr, operator: str, right: Expr, node: Any) -> Expr:
     ordering = operator in ("<", "<=", ">", ">=")
     if shared is None or not (orderable(shared) if ordering else comparable(shared)):
         raise mismatch(node, f"Cannot apply operator: {shown}")
-    sides = [comparison_key(convert(side, shared, node)) for side in (left, right)]
-    return made_from(f"({sides[0]} {operator} {sides[1]})", BOOLEAN, left, right)
+    one, other = (convert(side, shared, node) for side in (left, right))
+    if operator in ("=", "<>") and shared.children:
+        sql = equal(one.sql, other.sql, shared)
+        return made_from(sql if operator == "=" else f"(NOT {sql})", BOOLEAN, left, right)
+    sql = f"({comparison_key(one)} {operator} {comparison_key(other)})"
+    if ordering and shared.name in ("array", "row"):
+        sql = fill(_unless_nulls(shared, f"({{0}} {operator} {{1}})"), [one.sql, other.sql])
+    if shared.name in ("double", "real") and operator in _NAN_GUARDS:
+        sql = _beside_nan(one, operator, other, sql)
+    return made_from(sql, BOOLEAN, left, right)
+
+
+# To DuckDB a NaN equals itself and is above every number; to Trino it is unequal to all, and above none.
+# Which side's NaN would make DuckDB's answer a wrong one:
+_NAN_GUARDS = {"=": 0, "<>": 0, "<": 1, "<=": 1, ">": 0, ">=": 0}
+
+
+def _beside_nan(left: Expr, operator: str, right: Expr, sql: str) -> str:
+    sides = (left, right)
+    guarded, other = sides[_NAN_GUARDS[operator]], sides[1 - _NAN_GUARDS[operator]]
+    if guarded.is_literal or (operator in ("=", "<>") and other.is_literal):
+        return sql
+    wrong = f"isnan({guarded.sql}) AND {other.sql} IS NOT NULL"
+    return f"({sql} OR ({wrong}))" if operator == "<>" else f"({sql} AND NOT ({wrong}))"
+
+
+def _unless_nulls(kind: DataType, compared: str) -> str:
+    """Trino orders no arrays and rows with NULL inside."""
+    if kind.name == "array":
+        bad = [f"list_count({side}) < len({side})" for side in ("{0}", "{1}")]
+        what = "ARRAY comparison not supported for arrays with null elements"
+    else:
+        bad = [f"({side}).{name(label)} IS NULL" for side in ("{0}", "{1}") for label, _ in kind.fields]
+        what = "ROW comparison not supported for fields with null elements"
+    both = "{0} IS NOT NULL AND {1} IS NOT NULL"
+    return ensure(f"{both} AND ({' OR '.join(bad)})", f"'NOT_SUPPORTED: {what}'", compared)
+
+
+def equal(left: str, right: str, kind: DataType) -> str:
+    """Return SQL for ``left = right`` of nested values: NULL where only a NULL keeps it from an answer."""
+    if kind.name == "array":
+        return fill(_EQUAL_ARRAYS.replace("EQUAL", equal("e[1]", "e[2]", kind.children[0])), [left, right])
+    if kind.name == "map":
+        entry = DataType("row", (), kind.children, ("key", "value"))
+        entries = [f"list_sort(map_entries({side}))" for side in (left, right)]
+        return equal(entries[0], entries[1], DataType("array", (), (entry,)))
+    if kind.name == "row":
+        fields = (
+            equal(f"({{0}}).{name(label)}", f"({{1}}).{name(label)}", one) for label, one in kind.fields
+        )
+        template = "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN (FIELDS) END"
+        return fill(template.replace("FIELDS", " AND ".join(fields)), [left, right])
+    if kind.name in ("double", "real"):
+        return f"({left} = {right} AND NOT isnan({left}))"
+    return f"(({left}).t = ({right}).t)" if kind.name == TIMESTAMP_TZ else f"({left} = {right})"
+
+
+_EQUAL_ARRAYS = (
+    "CASE WHEN len({0}) <> len({1}) THEN FALSE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN list_transform("
+    "[list_transform(list_zip({0}, {1}), lambda e: EQUAL)], lambda found: CASE "
+    "WHEN list_contains(found, FALSE) THEN FALSE WHEN list_count(found) = len(found) THEN TRUE END)[1] END"
+)
 
 
 def negate(value: Expr, node: Any) -> Expr:
@@ -245,29 +311,48 @@ def _scaled(left: Expr, operator: str, right: Expr) -> tuple[str, DataType] | No
 
 def concatenate(left: Expr, right: Expr, node: Any) -> Expr:
     """``||`` on texts, binaries and arrays."""
+    if left.type == UNKNOWN or right.type == UNKNOWN:
+        return _concatenate_null(left, right, node)
     if left.type.name == "array" or right.type.name == "array":
         return _concatenate_arrays(left, right, node)
     shared = common_type(left.type, right.type)
     if shared is not None and shared.name == "varbinary":
         return made_from(f"({left.sql} || {right.sql})", shared, left, right)
-    if all(is_text(side.type) or side.type.name == "unknown" for side in (left, right)):
-        kind = DataType("varchar")
-        if left.type.name == right.type.name == "char":
-            kind = DataType("char", (left.type.parameters[0] + right.type.parameters[0],))
-            padded = cast(left.sql, left.type, DataType("varchar"))
-            return made_from(f"({padded} || {right.sql})", kind, left, right)
-        one, other = (convert(side, DataType("varchar"), node).sql for side in (left, right))
+    if is_text(left.type) and is_text(right.type):
+        kind = VARCHAR
+        if "char" in (left.type.name, right.type.name):
+            length = sum((*side.type.parameters, MAX_CHAR)[0] for side in (left, right))
+            if length > MAX_CHAR:
+                raise failed("TYPE_NOT_FOUND", node, f"Unknown type: char({length})")
+            kind = DataType("char", (length,))
+        one, other = (convert(side, VARCHAR, node).sql for side in (left, right))
         return made_from(f"({one} || {other})", kind, left, right)
+    raise _no_concat(left, right, node)
+
+
+def _no_concat(left: Expr, right: Expr, node: Any) -> QueryFailed:
     types = f"({left.type.trino}, {right.type.trino})"
-    raise mismatch(node, f"Unexpected parameters {types} for function concat")
+    return failed("FUNCTION_NOT_FOUND", node, f"Unexpected parameters {types} for function concat")
+
+
+def _concatenate_null(left: Expr, right: Expr, node: Any) -> Expr:
+    """NULL is an array of what it is joined to where that has a length; Trino finds no best type else."""
+    other = right if left.type == UNKNOWN else left
+    if not (is_text(other.type) and other.type.parameters):
+        message = (
+            "Could not choose a best candidate operator. Explicit type casts must be added.\n"
+            f"Candidates are ({left.type.trino}, {right.type.trino})"
+        )
+        raise failed("AMBIGUOUS_FUNCTION_CALL", node, message)
+    kind = DataType("array", (), (other.type,))
+    return made_from(f"CAST(NULL AS {kind.duckdb})", kind, left, right)
 
 
 def _concatenate_arrays(left: Expr, right: Expr, node: Any) -> Expr:
     inner = [side.type.children[0] if side.type.name == "array" else side.type for side in (left, right)]
     shared = common_of(inner)
     if shared is None:
-        types = f"({left.type.trino}, {right.type.trino})"
-        raise mismatch(node, f"Unexpected parameters {types} for function concat")
+        raise _no_concat(left, right, node)
     kind = DataType("array", (), (shared,))
     sides = [
         convert(side, kind, node).sql if side.type.name == "array" else f"[{convert(side, shared, node).sql}]"

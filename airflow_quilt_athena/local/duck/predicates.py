@@ -56,6 +56,10 @@ def _against_subquery(left: Expr, relation: Relation, node: Any) -> tuple[str, s
 def _between(it: Expressions, value: Expr, node: Any) -> Expr:
     message = "Cannot check if {} is BETWEEN"
     parts = unify([value, it.analyze(node.lower), it.analyze(node.upper)], node, message)
+    if parts[0].type.name in ("double", "real", "array", "row"):  # whose comparisons are no plain ones
+        bounds = compare(parts[0], ">=", parts[1], node).sql, compare(parts[0], "<=", parts[2], node).sql
+        sql = f"({'NOT ' if node.NOT() else ''}({' AND '.join(bounds)}))"
+        return made_from(sql, BOOLEAN, *parts)
     one, low, high = (comparison_key(part) for part in parts)
     word = "NOT BETWEEN" if node.NOT() else "BETWEEN"
     return made_from(f"({one} {word} {low} AND {high})", BOOLEAN, *parts)
@@ -64,6 +68,9 @@ def _between(it: Expressions, value: Expr, node: Any) -> Expr:
 def _in_list(it: Expressions, value: Expr, node: Any) -> Expr:
     items = [it.analyze(item) for item in node.expression()]
     parts = unify([value, *items], node, "IN value and list items must be the same type: {}")
+    if parts[0].type.children or parts[0].type.name in ("double", "real"):
+        found = " OR ".join(compare(parts[0], "=", item, node).sql for item in parts[1:])
+        return made_from(f"({'NOT ' if node.NOT() else ''}({found}))", BOOLEAN, *parts)
     one, *others = (comparison_key(part) for part in parts)
     word = "NOT IN" if node.NOT() else "IN"
     return made_from(f"({one} {word} ({', '.join(others)}))", BOOLEAN, *parts)
