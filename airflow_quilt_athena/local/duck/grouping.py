@@ -106,6 +106,8 @@ def grouped(core: str, grouping: Grouping, having: Expr | None) -> str:
             core += f" GROUP BY GROUPING SETS ({sets})"
     if having is not None:
         core += f" HAVING {having.sql}"
+    elif grouping.sets is None:
+        core += " HAVING count(*) >= 0"  # one row, also where no aggregate is left: typeof(sum(x)) has none
     return core
 
 
