@@ -16,6 +16,7 @@ from airflow_quilt_athena.local.data_type import (
     DataType,
     field_labels,
 )
+from airflow_quilt_athena.local.errors import QueryFailed
 
 _MICROSECONDS, _NANOSECONDS = 6, 9  # digits
 Renderer = Callable[[Any], str | None]
@@ -38,7 +39,10 @@ def render_column(values: Any, data_type: DataType) -> list[str | None]:
         texts = values.cast("string").to_pylist()
         return [text if text is None or unused <= 0 else text[:-unused] for text in texts]
     one = renderer(data_type)
-    return [one(value) for value in values.to_pylist()]
+    try:
+        return [one(value) for value in values.to_pylist()]
+    except OverflowError as error:
+        raise QueryFailed("NOT_SUPPORTED: The local Athena prints no years before 1 or after 9999") from error
 
 
 @lru_cache(maxsize=4096)

@@ -19,6 +19,9 @@ _DATE_TEXT = r"\s*[+-]?[0-9]{1,6}-[0-9]{1,2}-[0-9]{1,2}\s*"
 _CLOCK_TEXT = r"[0-9]{1,2}:[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]{1,12})?)?"
 _TIMESTAMP_TEXT = rf"\s*[+-]?[0-9]{{1,6}}-[0-9]{{1,2}}-[0-9]{{1,2}}( {_CLOCK_TEXT})?\s*"
 _ZONE_TEXT = r"[+-][0-9]{1,2}:?[0-9]{2}|[A-Za-z][A-Za-z0-9_/+\-]*"
+_OTHER_YEAR = "'NOT_SUPPORTED: The local Athena writes no years before 1 or after 9999'"
+_HEX = "[0-9a-fA-F]"  # repeated by hand: braces are slots in a template
+UUID_TEXT = "-".join(_HEX * digits for digits in (8, 4, 4, 4, 12))
 
 
 class CastRefusedError(Exception):
@@ -88,7 +91,12 @@ def _to_text(sql: str, source: DataType) -> str:
     if source.name == "char":
         return f"rpad({sql}, {source.parameters[0]}, ' ')"
     if source.name == "timestamp":
-        return moment_text(sql, source.parameters[0])
+        digits = source.parameters[0]
+        return fill(
+            ensure("year({0}) NOT BETWEEN 1 AND 9999", _OTHER_YEAR, moment_text("{0}", digits)), [sql]
+        )
+    if source.name == "date":
+        return fill(ensure("year({0}) < 1", _OTHER_YEAR, "CAST({0} AS VARCHAR)"), [sql])
     if source.name == TIMESTAMP_TZ:
         digits = source.parameters[0]
         return let(sql, lambda it: f"{moment_text(local(it), digits)} || ' ' || {it}.z")
@@ -158,7 +166,8 @@ def _from_text(sql: str, target: DataType) -> str:
     kind = target.name
     if kind in INTEGRAL:
         wanted = _SHORT_NAMES.get(kind, kind.upper())
-        return _parsed(sql, r"[+-]?[0-9]+", target, f"concat('Cannot cast ''', {{0}}, ''' to {wanted}')")
+        message = f"concat('Cannot cast ''', {{0}}, ''' to {wanted}')"
+        return _parsed(sql, r"\s*[+-]?[0-9]+\s*", target, message)
     if kind in ("double", "real"):
         message = f"concat('Cannot cast ''', {{0}}, ''' to {kind.upper()}')"
         return _parsed(sql, _NUMBER_TEXT, target, message, "rtrim(trim({0}), 'dDfF')")
@@ -166,9 +175,7 @@ def _from_text(sql: str, target: DataType) -> str:
         precision, scale = target.parameters
         tail = f"to DECIMAL({precision}, {scale}). Value is not a number."
         message = f"concat('Cannot cast VARCHAR ''', {{0}}, ''' {tail}')"
-        return _parsed(
-            sql, r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", target, message, "trim({0})"
-        )
+        return _parsed(sql, r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", target, message)
     if kind == "boolean":
         message = "concat('INVALID_CAST_ARGUMENT: Cannot cast ''', {0}, ''' to BOOLEAN')"
         known = "lower({0}) IN ('t', 'true', '1', 'f', 'false', '0')"
@@ -184,8 +191,15 @@ def _from_text(sql: str, target: DataType) -> str:
         return _parsed(
             sql, rf"\s*{_CLOCK_TEXT}\s*", target, "concat('Value cannot be cast to time: ', {0})", "trim({0})"
         )
-    if kind == "varbinary":
+    return _other_from_text(sql, target)
+
+
+def _other_from_text(sql: str, target: DataType) -> str:
+    if target.name == "varbinary":
         return f"encode({sql})"
+    if target.name == "uuid":
+        message = "concat('Cannot cast value to UUID: ', {0})"
+        return f"lower({_parsed(sql, UUID_TEXT, target, message)})"
     raise CastRefusedError
 
 

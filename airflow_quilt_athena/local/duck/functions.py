@@ -20,7 +20,7 @@ KNOWN_BUT_MISSING = frozenset(
     """
     approx_most_frequent approx_set array_cum_sum auth_group beta_cdf bing_tile bing_tile_at checksum
     classify color combinations contains_sequence convex_hull_agg cosine_similarity crc32 current_groups
-    dot_product empty_approx_set entropy evaluate_classifier_predictions features from_big_endian_32
+    dot_product empty_approx_set entropy evaluate_classifier_predictions features fail from_big_endian_32
     from_big_endian_64 from_encoded_polyline from_geojson_geometry from_ieee754_32 from_ieee754_64
     from_iso8601_timestamp_nanos from_unixtime_nanos geometry_from_text geometry_to_text
     great_circle_distance hash_counts hmac_md5 hmac_sha1 hmac_sha256 hmac_sha512

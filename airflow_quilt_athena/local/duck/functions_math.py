@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature, parse_table
-from airflow_quilt_athena.local.duck.snippets import fill
+from airflow_quilt_athena.local.duck.snippets import ensure, fill, let
 
 _NAN = "CAST('nan' AS DOUBLE)"
 _INFINITY = "CAST('inf' AS DOUBLE)"
@@ -68,9 +68,6 @@ bit_count(bigint, bigint) -> bigint := CAST(bit_count(CASE WHEN {{1}} >= 64 THEN
   ELSE {{0}} & ((CAST(1 AS BIGINT) << {{1}}) - 1) END) AS BIGINT)
 sign(real) -> real := CAST(sign({{0}}) AS FLOAT)
 sign(double) -> double := CASE WHEN isnan({{0}}) THEN {{0}} ELSE CAST(sign({{0}}) AS DOUBLE) END
-from_base(varchar, bigint) -> bigint := list_reduce(list_transform(string_split(lower({{0}}), ''),
-  lambda c: CAST(instr('0123456789abcdefghijklmnopqrstuvwxyz', c) - 1 AS BIGINT)), lambda a, b: a * {{1}} + b)
-to_base(bigint, bigint) -> varchar := lower(to_base({{0}}, CAST({{1}} AS INTEGER)))
 """
 
 _VOLATILE = """
@@ -85,6 +82,38 @@ uuid() -> uuid := CAST(uuid() AS VARCHAR)
 
 def _sign(call: Call) -> str:
     return f"CAST(sign({call.arguments[0]}) AS {call.result.duckdb})"
+
+
+_BAD_RADIX = "'INVALID_FUNCTION_ARGUMENT: Radix must be between 2 and 36'"
+_ALPHABET = "'0123456789abcdefghijklmnopqrstuvwxyz'"
+_VALUES = f"list_transform(string_split({{0}}, ''), lambda c: CAST(instr({_ALPHABET}, c) - 1 AS HUGEINT))"
+
+
+def _from_base(call: Call) -> str:
+    """Read a number of up to 64 bits, with a sign or without."""
+
+    def read(it: str, radix: str) -> str:
+        digits = f"regexp_replace(lower({it}), '^[+-]', '')"
+        values = fill(_VALUES, [digits])
+        total = f"TRY(list_reduce({values}, lambda a, b: a * CAST({radix} AS HUGEINT) + b))"
+        signed = f"(CASE WHEN {it}[1] = '-' THEN -{total} ELSE {total} END)"
+        odd = f"len(list_filter({values}, lambda v: v < 0 OR v >= {radix})) > 0"
+        unread = f"{it} IS NOT NULL AND ({digits} = '' OR {odd} OR TRY_CAST({signed} AS BIGINT) IS NULL)"
+        message = f"concat('INVALID_FUNCTION_ARGUMENT: Not a valid base-', {radix}, ' number: ', {it})"
+        return ensure(unread, message, f"CAST({signed} AS BIGINT)")
+
+    text, radix = call.arguments
+    return let(
+        text,
+        lambda it: let(radix, lambda r: ensure(f"{r} NOT BETWEEN 2 AND 36", _BAD_RADIX, read(it, r))),
+    )
+
+
+_TO_BASE = ensure(
+    "{1} NOT BETWEEN 2 AND 36",
+    _BAD_RADIX,
+    "CASE WHEN {0} < 0 THEN '-' ELSE '' END || lower(to_base(abs({0}), CAST({1} AS INTEGER)))",
+)
 
 
 def _shift_left(call: Call) -> str:
@@ -121,6 +150,8 @@ def signatures() -> list[Signature]:
     found += [
         parse_signature("sign(I) -> I", _sign),
         parse_signature("round(I, integer) -> I", _round_integer),
+        parse_signature("from_base(varchar, bigint) -> bigint", _from_base),
+        parse_signature("to_base(bigint, bigint) -> varchar", _TO_BASE),
         parse_signature("bitwise_left_shift(bigint, bigint) -> bigint", _shift_left),
         parse_signature("bitwise_right_shift(bigint, bigint) -> bigint", _shift_right),
         parse_signature(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from airflow_quilt_athena.local.duck import literals
-from airflow_quilt_athena.local.duck.casts import text_of
+from airflow_quilt_athena.local.duck.casts import UUID_TEXT, text_of
 from airflow_quilt_athena.local.duck.failures import failed, mismatch, unsupported
 from airflow_quilt_athena.local.duck.lattice import INTEGRAL, MAX_PRECISION, NUMERIC, coercible, orderable
 from airflow_quilt_athena.local.duck.operators import (
@@ -29,6 +29,7 @@ from airflow_quilt_athena.local.types import (
     TIME,
     TIMESTAMP_TZ,
     TIMESTAMP_WITH_TZ,
+    UNKNOWN,
     VARCHAR,
     DataType,
     UnknownTypeError,
@@ -75,6 +76,8 @@ def typed_literal(kind: str, value: str, node: Any) -> Expr:
         return Expr(parsed(text(value)), JSON)
     if kind in ("varchar", "char"):
         return literals.string_literal(value)
+    if kind == "uuid" and re.fullmatch(UUID_TEXT, value) is None:
+        raise failed("INVALID_LITERAL", node, f"'{value}' is not a valid UUID literal")
     try:
         wanted = parse_trino(kind)
     except UnknownTypeError as error:
@@ -85,10 +88,14 @@ def typed_literal(kind: str, value: str, node: Any) -> Expr:
 def _moment_literal(kind: str, value: str, node: Any) -> Expr:
     found = _MOMENT.fullmatch(value)
     bad = failed("INVALID_LITERAL", node, f"'{value}' is not a valid {kind.upper()} literal")
+    if found is None and _MOMENT.fullmatch(value[1:]) and value[0] in "+-":
+        raise unsupported(node, "A year with a sign")
     if found is None or (kind == "date" and (found.group(4) or found.group(8))):
         raise bad
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
     fraction, zone = found.group(7) or "", found.group(8)
+    if year > dt.MAXYEAR:
+        raise unsupported(node, f"A year after {dt.MAXYEAR}")
     try:
         moment = dt.datetime(year, month, day, hour, minute, second)
     except ValueError as error:
@@ -162,7 +169,11 @@ def _extreme(function: str) -> Callable[[Expressions, list[Any], Any], Expr]:
         if not orderable(values[0].type):
             raise mismatch(node, f"{function} is not applicable to {values[0].type.trino}")
         present = " AND ".join(f"{value.sql} IS NOT NULL" for value in values)
-        chosen = f"{function}({', '.join(value.sql for value in values)})"
+        sides = [value.sql for value in values]
+        if function == "greatest" and values[0].type.name in ("double", "real"):  # a NaN is above nothing
+            numbers = ", ".join(f"CASE WHEN NOT isnan({side}) THEN {side} END" for side in sides)
+            sides = [f"coalesce(greatest({numbers}), {sides[0]})"]
+        chosen = f"{function}({', '.join(sides)})"
         return made_from(f"CASE WHEN {present} THEN {chosen} END", values[0].type, *values)
 
     return found
@@ -172,6 +183,8 @@ def _concat(it: Expressions, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) < 2:
         raise failed("INVALID_FUNCTION_ARGUMENT", node, "There must be two or more concatenation arguments")
     result, *others = (it.analyze(one) for one in nodes)
+    if others[1:]:  # of two it is the operator's own choice what NULL is
+        result, *others = (convert(one, VARCHAR) if one.type == UNKNOWN else one for one in (result, *others))
     for other in others:
         result = concatenate(result, other, node)
     return result
