@@ -105,7 +105,7 @@ def _read_batch(
 ) -> list[Rows]:
     with cursor:
         cursor.register(_CONTENTS, batch)
-        if not columns and decoder.ignores_malformed:
+        if not columns:  # then Trino does not look into the lines
             return [(cursor.sql(f"SELECT file FROM {_LINES}").to_arrow_table().column(0), [])]
         return _read_lines(cursor, columns, decoder)
 

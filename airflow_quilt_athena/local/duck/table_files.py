@@ -126,7 +126,8 @@ class FileReader:
         names = [name for name, _ in columns]
         for numbers, lines in _batches(texts):
             self._session.check()
-            yield numbers, decoder.decode(lines, names)
+            # Trino looks into no line of which it needs nothing, also where it could not be read.
+            yield numbers, decoder.decode(lines, names) if names else []
 
     def _assemble(self, columns: Sequence[Any], sources: Sequence[Source | None], numbers: Any) -> Any:
         """Columns of files brought to the table's types; what the files have not is NULL."""
