@@ -68,7 +68,7 @@ test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Othe
 TRINO_MISSING = $(BIN)/python -m airflow_quilt_athena.local.trino.release --missing
 
 TRINO_SUITES = $(wildcard tests/integration/test_overwrite*.py tests/integration/test_*bucket_views*.py) \
-  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py
+  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py tests/conformance
 
 .PHONY: trino
 trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs
@@ -91,6 +91,12 @@ test-trino-all: test-trino ## The same, and then the main cases of the fault sui
 	@missing="$$($(TRINO_MISSING))"; if [ -z "$$missing" ]; then set -x; \
 	  $(BIN)/python -m pytest -m "" --engine trino -k "$(TRINO_FAULTS)" tests/faults && \
 	  $(BIN)/python -m demo --engine trino; fi
+
+.PHONY: conformance
+conformance: trino ## Record the real Trino's answers anew, and write docs/conformance.md
+	@missing="$$($(TRINO_MISSING))"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; else set -x; \
+	  $(BIN)/python -m tests.conformance record && $(BIN)/python -m tests.conformance.objects_view && \
+	  $(BIN)/python -m tests.conformance page; fi
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style and types

@@ -1,0 +1,89 @@
+"""`record` writes the answers of the real Trino, `page` compares DuckDB's with them and writes the docs.
+
+To be run as `python -m tests.conformance record` and `python -m tests.conformance page`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from airflow_quilt_athena.local import LocalAthena
+from tests.conformance import table
+
+PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+
+_HEAD = """# Conformance: the local Athena's DuckDB against the real Trino
+
+Written by `make conformance`. {statements} statements of `tests/conformance/statements`, with the
+answers that Trino 476 gave behind the same local Athena (`LocalAthena(engine="trino")`). Compared are
+column names, types, rows, their order where the statement orders, the count of rows written, and of a
+failure its class. *Refused* is a clear failure of the DuckDB engine (`NOT_SUPPORTED`,
+`FUNCTION_NOT_FOUND`) where Trino answers otherwise. {front} further statements are Hive DDL, which is
+answered in front of both engines; they run too, and are not counted.
+
+Where Athena is known to follow neither, see [athena-is-not-trino.md](athena-is-not-trino.md).
+
+| topic | statements | agreed | refused | differing |
+|---|--:|--:|--:|--:|
+"""
+_DISAGREEMENTS = """
+## What does not agree
+
+What is refused or differs, and why. Each entry is a test that must fail until it is mended.
+
+| topic | | statement | why |
+|---|---|---|---|
+"""
+
+
+def record(*topics: str) -> None:
+    """Run the table, or some of its topics, on the real Trino and write the answers."""
+    with LocalAthena(engine="trino") as aws:
+        lake = table.Lake(aws, "recorded")
+        for topic in topics or table.topics():
+            answers = lake.answers(topic).items()
+            entries = [{"sql": sql, "answer": table.comparable(answer)} for sql, answer in answers]
+            text = json.dumps(entries, ensure_ascii=False, indent=1)
+            table.answers_path(topic).write_text(text + "\n")
+            print(topic, len(entries), flush=True)
+
+
+def page() -> None:
+    """Run the table on DuckDB, print what does not agree, and write the page of the docs."""
+    with LocalAthena() as aws:
+        lake = table.Lake(aws, "compared")
+        found = {topic: lake.answers(topic) for topic in table.topics()}
+    verdicts = {
+        topic: {sql: _verdict(answer, table.recorded(topic)[sql]) for sql, answer in answers.items()}
+        for topic, answers in found.items()
+    }
+    rows, listed = [], []
+    for topic, of_topic in verdicts.items():
+        counted = [verdict for sql, verdict in of_topic.items() if table.reaches_the_engine(sql)]
+        rows.append((topic, len(counted), *(counted.count(one) for one in ("agreed", "refused", "differs"))))
+        for sql, verdict in of_topic.items():
+            if verdict != "agreed":
+                why = table.differences().get(topic, {}).get(sql, "NOT EXPLAINED")
+                listed.append(f"| {topic} | {verdict} | `{_in_a_cell(sql)}` | {_in_a_cell(why)} |\n")
+                print(json.dumps([topic, verdict, sql, found[topic][sql], table.recorded(topic)[sql]]))
+    totals = [sum(row[column] for row in rows) for column in range(1, 5)]
+    front = sum(map(len, verdicts.values())) - totals[0]
+    lines = [f"| {' | '.join(map(str, row))} |\n" for row in [*rows, ("**all**", *totals)]]
+    text = _HEAD.format(statements=totals[0], front=front) + "".join(lines) + _DISAGREEMENTS
+    PAGE.write_text(text + "".join(listed))
+
+
+def _verdict(answer: table.Answer, recorded: table.Answer) -> str:
+    if table.comparable(answer) == recorded:
+        return "agreed"
+    return "refused" if table.is_refused(answer) else "differs"
+
+
+def _in_a_cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
+
+
+if __name__ == "__main__":
+    {"record": record, "page": page}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,20 @@
+-- Names: their case, and what a column is called.
+SELECT 1 AS Foo, 2 AS "Bar", ID, p.Name, "Age" FROM people p WHERE id = 1;
+SELECT x.Foo, X.* FROM (SELECT 1 AS Foo, 2 AS BAR) x;
+WITH W AS (SELECT 1 AS Foo) SELECT foo, FOO AS g FROM w;
+SELECT info.City, Info FROM people WHERE id = 1;
+SELECT Foo FROM (VALUES 1) t (FOO);
+SELECT T.* FROM (VALUES (1, 2)) t (FOO, "Bar");
+SELECT Name, count(*) FROM people WHERE id = 1 GROUP BY NAME;
+SELECT DISTINCT ID FROM people WHERE id = 1 ORDER BY Id;
+SELECT Id FROM people WHERE id = 1 UNION ALL SELECT 2;
+SELECT U FROM UNNEST(ARRAY[1]) AS T (u);
+SELECT "$PATH" AS p FROM days WHERE false;
+SELECT "$Path" FROM days WHERE false;
+SELECT CAST(ROW(1) AS row(Foo int)) AS x;
+SELECT CAST(ROW(1) AS row("Foo" int)) AS x;
+SELECT CAST(ROW(1) AS row(Foo int)).foo AS x;
+CREATE TABLE cased AS SELECT 1 AS Foo;
+SELECT * FROM cased;
+CREATE VIEW cased_view AS SELECT 1 AS Foo;
+SELECT * FROM cased_view;
