@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from airflow_quilt_athena.local import LocalAthena
-from tests.conformance import table
+from tests.conformance import objects_view, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
@@ -72,7 +72,8 @@ def page() -> None:
     front = sum(map(len, verdicts.values())) - totals[0]
     lines = [f"| {' | '.join(map(str, row))} |\n" for row in [*rows, ("**all**", *totals)]]
     text = _HEAD.format(statements=totals[0], front=front) + "".join(lines) + _DISAGREEMENTS
-    PAGE.write_text(text + "".join(listed))
+    measured = objects_view.section(json.loads(objects_view.FIGURES.read_text()))
+    PAGE.write_text(text + "".join(listed) + "\n" + measured)
 
 
 def _verdict(answer: table.Answer, recorded: table.Answer) -> str:
