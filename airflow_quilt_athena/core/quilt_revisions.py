@@ -31,7 +31,8 @@ ENTRIES_TOKEN = "{entries}"
 TOKENS = (REVISIONS_TOKEN, ENTRIES_TOKEN)
 LATEST = "latest"
 
-# Trino turns a longer list of values into the range from its least to its greatest, which for hashes is all.
+# Trino turns a list of more values than its limit into the range from the least to the greatest, which for
+# hashes is all. The limit is 1,000 in Trino 476 and was 100 in releases before; Athena's is not known.
 MAX_PATHS_PER_BRANCH = 100
 
 _POINTER = re.compile(r"(?P<package>[^/]+/[^/]+)/(?P<name>[^/]+)")
