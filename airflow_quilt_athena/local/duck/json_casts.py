@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from airflow_quilt_athena.local.duck.lattice import INTEGRAL, is_text
 from airflow_quilt_athena.local.duck.snippets import ensure, fill, let, name, text
+from airflow_quilt_athena.local.duck.trino_json import NAME, OTHER_NUMBERS
 from airflow_quilt_athena.local.types import BOOLEAN, DOUBLE, VARCHAR, DataType
 
 Cast = Callable[[str, DataType, DataType], str]
@@ -73,13 +74,12 @@ def scalar_text(sql: str) -> str:
 def from_json(sql: str, target: DataType, cast: Cast) -> str:
     """Return SQL for ``CAST(sql AS target)`` where ``sql`` is JSON."""
     if target.name == "array":
-        item = from_json('"j"', target.children[0], cast) if target.children[0].name != "json" else '"j"'
+        item = _inner('"j"', target.children[0], cast)
         items = "CAST(from_json({0}, '[\"JSON\"]') AS VARCHAR[])"
         return _shaped(sql, "ARRAY", f'list_transform({items}, lambda "j": {item})', target)
     if target.name == "map":
         key = cast('"j"."key"', VARCHAR, target.children[0])
-        value = '"j"."value"'
-        value = value if target.children[1].name == "json" else from_json(value, target.children[1], cast)
+        value = _inner('"j"."value"', target.children[1], cast)
         entries = """map_entries(CAST(from_json({0}, '"MAP(VARCHAR, JSON)"') AS MAP(VARCHAR, VARCHAR)))"""
         entry = f"""struct_pack("key" := {key}, "value" := {value})"""
         return _shaped(
@@ -88,6 +88,15 @@ def from_json(sql: str, target: DataType, cast: Cast) -> str:
     if target.name == "row":
         return _row_from_json(sql, target, cast)
     return let(sql, lambda it: _scalar(it, target, cast))
+
+
+def _inner(sql: str, target: DataType, cast: Cast) -> str:
+    """Cast what DuckDB took out of a document, and wrote anew for that."""
+    if target.name != "json":
+        return from_json(sql, target, cast)
+    template = "CASE WHEN regexp_matches({0}, '{pattern}') THEN {function}('tree', {0}, '') ELSE {0} END"
+    template = template.replace("{pattern}", OTHER_NUMBERS).replace("{function}", NAME)
+    return fill(template, [sql])
 
 
 def _shaped(sql: str, shape: str, value: str, target: DataType) -> str:
@@ -108,9 +117,7 @@ def _row_from_json(sql: str, target: DataType, cast: Cast) -> str:
                 f"CAST(CASE json_type({it}) WHEN 'ARRAY' THEN json_extract({it}, '$[{position}]') "
                 f"ELSE json_extract({it}, {path}) END AS VARCHAR)"
             )
-            cells.append(
-                f"{name(label)} := {member if kind.name == 'json' else from_json(member, kind, cast)}"
-            )
+            cells.append(f"{name(label)} := {_inner(member, kind, cast)}")
         value = f"struct_pack({', '.join(cells)})"
         bad = f"json_type({it}) NOT IN ('OBJECT', 'ARRAY')"
         expected = "Expected a json array or object, but got "
@@ -123,7 +130,9 @@ def _row_from_json(sql: str, target: DataType, cast: Cast) -> str:
 def _scalar(it: str, target: DataType, cast: Cast) -> str:
     plain = scalar_text(it)
     if is_text(target):
-        value = cast(plain, VARCHAR, target)
+        number = cast(f"CAST({plain} AS DOUBLE)", DOUBLE, target)
+        is_double = f"json_type({it}) = 'DOUBLE' AND regexp_matches({it}, '[.eE]')"  # also a long integer's
+        value = f"CASE WHEN {is_double} THEN {number} ELSE {cast(plain, VARCHAR, target)} END"
     elif target.name in INTEGRAL:
         number = f"TRY_CAST({plain} AS DOUBLE)"
         value = (

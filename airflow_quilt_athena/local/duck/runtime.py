@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import threading
 from typing import Any
@@ -32,6 +33,8 @@ def cursor() -> Any:
 def _open() -> Any:
     import duckdb
 
+    from airflow_quilt_athena.local.duck import trino_json
+
     settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": _THREADS,
         "memory_limit": _MEMORY_LIMIT,
@@ -40,6 +43,8 @@ def _open() -> Any:
         "python_enable_replacements": False,
     }
     database = duckdb.connect(":memory:", config=settings)
+    trino_json.register(database)
+    atexit.register(database.close)  # what a function of ours holds is else told as leaked
     database.execute("SET TimeZone = 'UTC'")
     database.execute(f"SET disabled_optimizers = '{_DISABLED_OPTIMIZERS}'")
     database.execute(f"SET max_expression_depth = {_MAX_EXPRESSION_DEPTH}")

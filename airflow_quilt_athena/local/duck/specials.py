@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from airflow_quilt_athena.local.duck import literals
+from airflow_quilt_athena.local.duck import json_text, literals
 from airflow_quilt_athena.local.duck.casts import UUID_TEXT, text_of
 from airflow_quilt_athena.local.duck.failures import failed, mismatch, unsupported
 from airflow_quilt_athena.local.duck.lattice import INTEGRAL, MAX_PRECISION, NUMERIC, coercible, orderable
@@ -71,9 +71,10 @@ def typed_literal(kind: str, value: str, node: Any) -> Expr:
             raise failed("INVALID_LITERAL", node, f"'{value}' is not a valid DECIMAL literal")
         return literals.decimal_literal(value, node)
     if kind == "json":
-        from airflow_quilt_athena.local.duck.functions_json import parsed
-
-        return Expr(parsed(text(value)), JSON)
+        try:
+            return Expr(text(json_text.parsed(value)), JSON)
+        except (ValueError, RecursionError) as error:
+            raise failed("INVALID_LITERAL", node, f"'{value}' is not a valid JSON literal") from error
     if kind in ("varchar", "char"):
         return literals.string_literal(value)
     if kind == "uuid" and re.fullmatch(UUID_TEXT, value) is None:
