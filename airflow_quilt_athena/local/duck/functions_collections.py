@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from airflow_quilt_athena.local.duck.casts import text_of
+from airflow_quilt_athena.local.duck.operators import equal
 from airflow_quilt_athena.local.duck.pushdown import replace_symbols
 from airflow_quilt_athena.local.duck.signatures import Call, Signature, parse_signature, parse_table
 from airflow_quilt_athena.local.duck.snippets import Lambda, ensure, fill, let, name, variable
@@ -58,12 +59,8 @@ _MAP = ensure(
 _TABLE = f"""
 cardinality(array(T)) -> bigint := len({{0}})
 cardinality(map(K,V)) -> bigint := CAST(cardinality({{0}}) AS BIGINT)
-contains(array(T), T) -> boolean := CASE WHEN {{0}} IS NULL OR {{1}} IS NULL THEN NULL
-  WHEN list_contains({{0}}, {{1}}) THEN TRUE WHEN {_HAS_NULL} THEN NULL ELSE FALSE END
 element_at(array(T), bigint) -> T := {_ELEMENT_AT}
 element_at(map(K,V), K) -> V := {{0}}[{{1}}]
-array_position(array(T), T) -> bigint := CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN
-  CAST(coalesce(list_position({{0}}, {{1}}), 0) AS BIGINT) END
 array_max(array(T)) -> T := CASE WHEN NOT ({_HAS_NULL}) THEN list_max({{0}}) END
 array_min(array(T)) -> T := CASE WHEN NOT ({_HAS_NULL}) THEN list_min({{0}}) END
 array_sort(array(T)) -> array(T) := list_sort({{0}}, 'ASC', 'NULLS LAST')
@@ -110,6 +107,49 @@ _ALL = (
     "CASE WHEN {0} IS NULL THEN NULL WHEN list_contains({0}, FALSE) THEN FALSE WHEN "
     + _HAS_NULL
     + " THEN NULL ELSE TRUE END"
+)
+
+
+def _searched(function: str, among_scalars: str, found: str) -> Callable[[Call], str]:
+    """Look for a value in an array. ``found`` is for arrays, maps and rows, on what was said of each element.
+
+    Trino refuses where a NULL inside keeps it from saying whether an element that it comes to is the one.
+    """
+    message = (
+        f"'NOT_SUPPORTED: {function} does not support arrays with elements that are null or contain null'"
+    )
+    first_said = "coalesce(list_position({0}, 'true'), len({0}) + 1)"
+    checked = ensure(f"list_position({{0}}, 'unsaid') < {first_said}", message, found)
+
+    def body(call: Call) -> str:
+        items, wanted = call.arguments
+        kind = call.types[1]
+        if not kind.children:
+            return fill(
+                f"CASE WHEN {{0}} IS NOT NULL AND {{1}} IS NOT NULL THEN {among_scalars} END", [items, wanted]
+            )
+        element = variable(items + wanted)
+
+        def nested(it: str) -> str:
+            same = f"coalesce(CAST({equal(element, it, kind)} AS VARCHAR), 'unsaid')"
+            said = f"CASE WHEN {element} IS NULL THEN 'null' ELSE {same} END"
+            value = fill(checked, [f"list_transform({items}, lambda {element}: {said})"])
+            return f"CASE WHEN {it} IS NOT NULL THEN {value} END"
+
+        return let(wanted, nested)
+
+    return body
+
+
+_CONTAINS = _searched(
+    "contains",
+    f"CASE WHEN list_contains({{0}}, {{1}}) THEN TRUE WHEN {_HAS_NULL} THEN NULL ELSE FALSE END",
+    "CASE WHEN list_contains({0}, 'true') THEN TRUE WHEN NOT list_contains({0}, 'null') THEN FALSE END",
+)
+_POSITION = _searched(
+    "array_position",
+    "CAST(coalesce(list_position({0}, {1}), 0) AS BIGINT)",
+    "CASE WHEN {0} IS NOT NULL THEN CAST(coalesce(list_position({0}, 'true'), 0) AS BIGINT) END",
 )
 
 
@@ -327,6 +367,8 @@ def signatures() -> list[Signature]:
         ("array_join(array(T), varchar) -> varchar", _array_join),
         ("array_join(array(T), varchar, varchar) -> varchar", _array_join),
         ("array_sort(array(T), function(T,T,integer)) -> array(T)", _sort_by),
+        ("contains(array(T), T) -> boolean", _CONTAINS),
+        ("array_position(array(T), T) -> bigint", _POSITION),
         ("array_union(array(T), array(T)) -> array(T)", _array_union),
         ("array_intersect(array(T), array(T)) -> array(T)", _among("")),
         ("array_except(array(T), array(T)) -> array(T)", _among("NOT ")),
