@@ -300,13 +300,21 @@ def _scaled(left: Expr, operator: str, right: Expr) -> tuple[str, DataType] | No
         span, number = right, left
     else:
         return None
-    if number.type.name in INTEGRAL:
-        factor = convert(number, BIGINT).sql
-        if operator == "*":
-            return f"({span.sql} * {factor})", span.type
-        return fill(_unless_zero(number, "{0} // {1}"), [span.sql, factor]), span.type
-    factor = convert(number, DOUBLE).sql
-    return f"CAST(trunc({span.sql} {operator} {factor}) AS BIGINT)", span.type
+    if number.type.name not in INTEGRAL:
+        factor = convert(number, DOUBLE).sql
+        return _interval(f"trunc({span.sql} {operator} {factor})", span.type), span.type
+    factor = convert(number, BIGINT).sql
+    if operator == "*":
+        return _interval(f"CAST({span.sql} AS HUGEINT) * {factor}", span.type), span.type
+    return fill(_unless_zero(number, "{0} // {1}"), [span.sql, factor]), span.type
+
+
+def _interval(sql: str, kind: DataType) -> str:
+    """Return a number as an interval. What is too great turns over in Trino, or becomes the greatest."""
+    greatest = 2**31 - 1 if kind.name == YEAR_TO_MONTH else 2**63 - 1
+    bad = f"{{0}} > {greatest} OR {{0}} < {-greatest - 1}"
+    message = f"'NOT_SUPPORTED: The local Athena has no {kind.trino} that is so long'"
+    return f"({fill(ensure(bad, message, 'CAST({0} AS BIGINT)'), [sql])})"
 
 
 def concatenate(left: Expr, right: Expr, node: Any) -> Expr:

@@ -101,6 +101,7 @@ _KNOWN = (
         r"with value (\S+) can't be cast .*?destination type (\w+)",
         r"NUMERIC_VALUE_OUT_OF_RANGE: Value \1 out of range",
     ),
+    (r"Interval value \S+ \w+ out of range", "GENERIC_INTERNAL_ERROR: long overflow"),
     (r"Out of Range Error: (.*?)(?:\n|$)", r"NUMERIC_VALUE_OUT_OF_RANGE: \1"),
     (
         r"Window \w+ (?:PRECEDING|FOLLOWING) expression cannot be (?:negative|NULL)",
