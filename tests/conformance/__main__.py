@@ -14,24 +14,29 @@ from tests.conformance import objects_view, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
+_VERDICTS = ("agreed", "refused", "as Athena", "differing")
+_LONGEST = 160  # characters of a statement that are shown
+
 _HEAD = """# Conformance: the local Athena's DuckDB against the real Trino
 
 Written by `make conformance`. {statements} statements of `tests/conformance/statements`, with the
 answers that Trino 476 gave behind the same local Athena (`LocalAthena(engine="trino")`). Compared are
 column names, types, rows, their order where the statement orders, the count of rows written, and of a
 failure its class. *Refused* is a clear failure of the DuckDB engine (`NOT_SUPPORTED`,
-`FUNCTION_NOT_FOUND`) where Trino answers otherwise. {front} further statements are Hive DDL, which is
+`FUNCTION_NOT_FOUND`) where Trino answers otherwise. *As Athena* is where Athena is known to answer otherwise
+than Trino, and DuckDB follows Athena. {front} further statements are Hive DDL, which is
 answered in front of both engines; they run too, and are not counted.
 
 Where Athena is known to follow neither, see [athena-is-not-trino.md](athena-is-not-trino.md).
 
-| topic | statements | agreed | refused | differing |
-|---|--:|--:|--:|--:|
+| topic | statements | agreed | refused | as Athena | differing |
+|---|--:|--:|--:|--:|--:|
 """
 _DISAGREEMENTS = """
 ## What does not agree
 
-What is refused or differs, and why. Each entry is a test that must fail until it is mended.
+What is refused, or as Athena's, and why. Each entry is a test that must fail until it is mended. Long
+statements are cut; they stand in full in `tests/conformance/differences.json`.
 
 | topic | | statement | why |
 |---|---|---|---|
@@ -56,19 +61,19 @@ def page() -> None:
         lake = table.Lake(aws, "compared")
         found = {topic: lake.answers(topic) for topic in table.topics()}
     verdicts = {
-        topic: {sql: _verdict(answer, table.recorded(topic)[sql]) for sql, answer in answers.items()}
+        topic: {sql: table.verdict(topic, sql, answer) for sql, answer in answers.items()}
         for topic, answers in found.items()
     }
     rows, listed = [], []
     for topic, of_topic in verdicts.items():
         counted = [verdict for sql, verdict in of_topic.items() if table.reaches_the_engine(sql)]
-        rows.append((topic, len(counted), *(counted.count(one) for one in ("agreed", "refused", "differs"))))
+        rows.append((topic, len(counted), *map(counted.count, _VERDICTS)))
         for sql, verdict in of_topic.items():
             if verdict != "agreed":
                 why = table.differences().get(topic, {}).get(sql, "NOT EXPLAINED")
-                listed.append(f"| {topic} | {verdict} | `{_in_a_cell(sql)}` | {_in_a_cell(why)} |\n")
+                listed.append(f"| {topic} | {verdict} | `{_in_a_cell(_cut(sql))}` | {_in_a_cell(why)} |\n")
                 print(json.dumps([topic, verdict, sql, found[topic][sql], table.recorded(topic)[sql]]))
-    totals = [sum(row[column] for row in rows) for column in range(1, 5)]
+    totals = [sum(row[column] for row in rows) for column in range(1, 2 + len(_VERDICTS))]
     front = sum(map(len, verdicts.values())) - totals[0]
     lines = [f"| {' | '.join(map(str, row))} |\n" for row in [*rows, ("**all**", *totals)]]
     text = _HEAD.format(statements=totals[0], front=front) + "".join(lines) + _DISAGREEMENTS
@@ -76,10 +81,8 @@ def page() -> None:
     PAGE.write_text(text + "".join(listed) + "\n" + measured)
 
 
-def _verdict(answer: table.Answer, recorded: table.Answer) -> str:
-    if table.comparable(answer) == recorded:
-        return "agreed"
-    return "refused" if table.is_refused(answer) else "differs"
+def _cut(sql: str) -> str:
+    return sql if len(sql) <= _LONGEST else f"{sql[:_LONGEST]}…"
 
 
 def _in_a_cell(text: str) -> str:

@@ -22,6 +22,8 @@ HERE = Path(__file__).parent
 DIFFERENCES = HERE / "differences.json"
 SET_UP = "tables"  # the topic whose statements every other topic stands on
 
+AS_ATHENA = "DuckDB follows Athena"  # how the reason of a difference begins that is there on purpose
+
 Answer = dict[str, Any]
 
 _AT_THE_FRONT = re.compile(r"(create external|create database|alter|drop|msck|show|describe)\b", re.I)
@@ -163,6 +165,15 @@ def _type(column: dict[str, Any]) -> str:
 def comparable(answer: Answer) -> Answer:
     """Return what of an answer counts: of a failure its class, not its words."""
     return {key: value for key, value in answer.items() if key != "reason"}
+
+
+def verdict(topic: str, sql: str, answer: Answer) -> str:
+    """Tell how DuckDB's answer stands to Trino's: "agreed", "refused", "as Athena" or "differing"."""
+    if comparable(answer) == recorded(topic)[sql]:
+        return "agreed"
+    if differences().get(topic, {}).get(sql, "").startswith(AS_ATHENA):
+        return "as Athena"
+    return "refused" if is_refused(answer) else "differing"
 
 
 def is_refused(answer: Answer) -> bool:
