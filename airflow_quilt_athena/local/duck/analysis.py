@@ -131,13 +131,7 @@ class Analysis:
     def _recursion(self, node: Any, label: str, aliases: list[str]) -> CommonTable:
         """Unroll a recursive query as Trino does: ten steps, the last of which must find nothing."""
         if not aliases:
-            raise failed(
-                "MISSING_COLUMN_ALIASES",
-                node,
-                f"Recursive query must have column aliases: {label}"
-                if False
-                else "missing column aliases in recursive WITH query",
-            )
+            raise failed("MISSING_COLUMN_ALIASES", node, "missing column aliases in recursive WITH query")
         term = node.query().queryNoWith().queryTerm()
         operator = getattr(term, "operator", None)
         if (

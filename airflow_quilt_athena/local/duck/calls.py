@@ -214,13 +214,7 @@ def _aggregate_or_window(
             f"{it.clause} cannot contain aggregations, window functions or grouping operations: [{shown}]",
         )
     if not windowed and all(one.window for one in signatures):
-        raise failed(
-            "MISSING_OVER",
-            node,
-            f"Window function {name} requires OVER clause"
-            if False
-            else f"Window function '{name}' requires an OVER clause",
-        )
+        raise failed("MISSING_OVER", node, f"Window function '{name}' requires an OVER clause")
     if windowed:
         return _window(it, name, signatures, nodes, node)
     if it.inside_aggregate:

@@ -192,12 +192,7 @@ class _Select:
             raise failed("TABLE_NOT_FOUND", item, f"Unable to resolve reference {'.'.join(parts)}")
         row = it.analyze(base)
         if row.type.name != "row":
-            raise mismatch(
-                base,
-                f"Expected expression of type row, but got {row.type.trino}"
-                if False
-                else f"expected expression of type row but found {row.type.trino}",
-            )
+            raise mismatch(base, f"expected expression of type row but found {row.type.trino}")
         return [
             (given, made_from(f"({row.sql}).{name(label)}", kind, row))
             for given, (label, kind) in zip(row.type.field_names, row.type.fields, strict=True)
