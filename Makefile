@@ -65,21 +65,22 @@ test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Othe
 	@touch $@
 
 # The real engine: Trino from Maven Central, about 450 MB, kept in .trino.
-TRINO_MISSING = $(BIN)/python -m airflow_quilt_athena.local.trino.release --missing
+TRINO_RELEASE = $(BIN)/python -m airflow_quilt_athena.local.trino.release
+# Runs a command on it; where it cannot be had, says so in one line, which is no failure.
+on_trino = @missing="$$($(TRINO_RELEASE) --missing)"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; \
+  else set -x; $(1); fi
 
 TRINO_SUITES = $(wildcard tests/integration/test_overwrite*.py tests/integration/test_*bucket_views*.py) \
   tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py tests/conformance
 
 .PHONY: trino
 trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs
-	@missing="$$($(TRINO_MISSING))"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; \
-	  else $(BIN)/python -m airflow_quilt_athena.local.trino.release; fi
+	$(call on_trino,$(TRINO_RELEASE))
 
 .PHONY: test-trino
 test-trino: trino ## The same SQL on the real Trino: its own tests, the overwrite and the view suites
-	@missing="$$($(TRINO_MISSING))"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; else set -x; \
-	  $(BIN)/python -m pytest -m trino tests/trino && \
-	  $(BIN)/python -m pytest --engine trino $(TRINO_SUITES); fi
+	$(call on_trino,$(BIN)/python -m pytest -m trino tests/trino && \
+	  $(BIN)/python -m pytest --engine trino $(TRINO_SUITES))
 
 # Of the fault suite: its sample of all that is done to a table; two writers at once; and every call that
 # changes something, in an overwrite of one partition by CTAS, of one by UNLOAD, and of a set: its answer lost
@@ -88,15 +89,13 @@ TRINO_FAULTS = most_telling or writers or (writes and (lost or killed) and (stat
 
 .PHONY: test-trino-all
 test-trino-all: test-trino ## The same, and then the main cases of the fault suite and the demo on it
-	@missing="$$($(TRINO_MISSING))"; if [ -z "$$missing" ]; then set -x; \
-	  $(BIN)/python -m pytest -m "" --engine trino -k "$(TRINO_FAULTS)" tests/faults && \
-	  $(BIN)/python -m demo --engine trino; fi
+	$(call on_trino,$(BIN)/python -m pytest -m "" --engine trino -k "$(TRINO_FAULTS)" tests/faults && \
+	  $(BIN)/python -m demo --engine trino)
 
 .PHONY: conformance
 conformance: trino ## Record the real Trino's answers anew, and write docs/conformance.md
-	@missing="$$($(TRINO_MISSING))"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; else set -x; \
-	  $(BIN)/python -m tests.conformance record && $(BIN)/python -m tests.conformance.objects_view && \
-	  $(BIN)/python -m tests.conformance page; fi
+	$(call on_trino,$(BIN)/python -m tests.conformance record && \
+	  $(BIN)/python -m tests.conformance.objects_view && $(BIN)/python -m tests.conformance page)
 
 .PHONY: lint
 lint: $(INSTALLED) ## Check style and types
