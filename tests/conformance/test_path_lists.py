@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,9 +11,12 @@ from typing import Any
 import pytest
 
 from airflow_quilt_athena.core.identifiers import BucketNames
+from airflow_quilt_athena.core.query_states import QueryStatus
 from airflow_quilt_athena.core.quilt_ddl import define_tables, manifests_location, render_create_table
 from airflow_quilt_athena.core.quilt_revisions import MAX_PATHS_PER_BRANCH, Revision, build_entries
 from airflow_quilt_athena.core.quilt_views import ManifestSource
+from airflow_quilt_athena.flows.completion import run_query
+from airflow_quilt_athena.flows.query_results import read_rows
 from airflow_quilt_athena.local import LocalAthena
 
 pytestmark = pytest.mark.integration
@@ -42,25 +44,15 @@ class Registry:
     def bytes_of(self, hashes: list[str]) -> int:
         return sum(self.sizes[one] for one in hashes)
 
-    def execute(self, sql: str) -> dict[str, Any]:
+    def execute(self, sql: str) -> QueryStatus:
         """Run a statement to its end; return what Athena tells of it."""
-        query_id = self.athena.start_query_execution(
-            QueryString=sql, ResultConfiguration={"OutputLocation": f"s3://{self.bucket}/results/"}
-        )["QueryExecutionId"]
-        while True:
-            found: dict[str, Any] = self.athena.get_query_execution(QueryExecutionId=query_id)[
-                "QueryExecution"
-            ]
-            if found["Status"]["State"] not in {"QUEUED", "RUNNING"}:
-                assert found["Status"]["State"] == "SUCCEEDED", found["Status"].get("StateChangeReason")
-                return found
-            time.sleep(0.02)
+        return run_query(self.athena, sql, database=None, workgroup=self.bucket, timeout_seconds=120)
 
     def count(self, sql: str) -> tuple[int, int]:
         """Run a query that counts; return what it counts and the bytes that it scanned."""
-        found = self.execute(sql)
-        rows = self.athena.get_query_results(QueryExecutionId=found["QueryExecutionId"])["ResultSet"]["Rows"]
-        return int(rows[-1]["Data"][0]["VarCharValue"]), found["Statistics"]["DataScannedInBytes"]
+        status = self.execute(sql)
+        _, ((counted,),) = read_rows(self.athena, status.query_execution_id, max_rows=1)
+        return int(str(counted)), status.bytes_scanned
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +75,10 @@ def registry(aws: LocalAthena) -> Registry:
     aws.client("glue").create_database(DatabaseInput={"Name": database})
     names = BucketNames.of(bucket)
     sizes = {name: len(body) for name, body in bodies.items()}
-    found = Registry(aws.client("athena"), bucket, ManifestSource.of_bucket(names, database), sizes)
+    athena = aws.client("athena")
+    output = {"OutputLocation": f"s3://{bucket}/results/"}
+    athena.create_work_group(Name=bucket, Configuration={"ResultConfiguration": output})
+    found = Registry(athena, bucket, ManifestSource.of_bucket(names, database), sizes)
     for table in define_tables(names):
         found.execute(render_create_table(table, database))
     return found
