@@ -59,12 +59,12 @@ def _reader(kind: DataType) -> Read:
         return lambda value: [(key(name), item(one)) for name, one in value.items()]
     if kind.name == "row":
         return _row_reader(kind)
-    found = _SCALARS.get(kind.name)
-    if found is None:
-        raise UnknownTypeError(kind.trino)
     if kind.name == "timestamp":
         nanoseconds = kind.parameters[0] > 6
         return lambda value: _timestamp(value, nanoseconds)
+    found = _SCALARS.get(kind.name)
+    if found is None:
+        raise UnknownTypeError(kind.trino)
     return found
 
 
@@ -131,7 +131,6 @@ _SCALARS: dict[str, Read] = {
     "decimal": Decimal,
     "varbinary": base64.b64decode,
     "date": date.fromisoformat,
-    "timestamp": str,
     TIMESTAMP_TZ: _zoned,
     "time": _time,
     DAY_TO_SECOND: _day_to_second,
