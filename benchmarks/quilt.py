@@ -20,10 +20,10 @@ from airflow_quilt_athena.core.quilt_revisions import Interval
 from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
 from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
 from airflow_quilt_athena.flows.insert_overwrite import OverwriteResult
-from airflow_quilt_athena.local import LocalAthena
 from benchmarks import registry
 from benchmarks.lake import BUCKET, DATABASE, LATENCY, TIMEOUT_SECONDS, WORKGROUP, Lake, Row, Run
 from benchmarks.report import Report
+from local_athena import LocalAthena
 from tests.seeds import seed_statements
 
 UNCHANGED, CREATED, BY_SEED = 100, 20, 4  # buckets

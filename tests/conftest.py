@@ -32,7 +32,7 @@ for variable in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[variable]  # a test must never find its way to a real account
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-from airflow_quilt_athena.local import LocalAthena  # noqa: E402
+from local_athena import LocalAthena  # noqa: E402
 
 _connect = socket.socket.connect
 

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.conformance import objects_view, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.conformance.emitted import emitted_statements
 from tests.seeds import seed_statements
 

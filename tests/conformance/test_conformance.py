@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.conformance import table
 
 pytestmark = pytest.mark.integration

@@ -17,7 +17,7 @@ from airflow_quilt_athena.core.quilt_revisions import MAX_PATHS_PER_BRANCH, Revi
 from airflow_quilt_athena.core.quilt_views import ManifestSource
 from airflow_quilt_athena.flows.completion import run_query
 from airflow_quilt_athena.flows.query_results import read_rows
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 pytestmark = pytest.mark.integration
 

@@ -64,8 +64,8 @@ from airflow_quilt_athena.core.quilt_ddl import define_tables, render_create_tab
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, QueryFailedError
 from airflow_quilt_athena.flows.bucket_sources import SourceKind, parse_source
 from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
-from airflow_quilt_athena.local import Fault, LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
+from local_athena import Fault, LocalAthena
 from tests.integration.lab import connection
 from tests.integration.quilt_registry import (
     AWKWARD,

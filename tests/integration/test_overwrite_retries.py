@@ -13,7 +13,7 @@ from airflow_quilt_athena.core.tables import TableName
 from airflow_quilt_athena.flows.clients import LakeClients
 from airflow_quilt_athena.flows.completion import wait_for_queries
 from airflow_quilt_athena.flows.insert_overwrite import Overwrite
-from airflow_quilt_athena.local import Fault
+from local_athena import Fault
 from tests.integration.lab import Lab
 from tests.integration.overwriting import (
     BASE,

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_quilt_athena.local.athena_api import AthenaApi
-from airflow_quilt_athena.local.errors import ApiError, QueryFailed
-from airflow_quilt_athena.local.session import Clients, Column, Encryption, Outcome, Session, StoredObject
+from local_athena.athena.api import AthenaApi
+from local_athena.data.session import Clients, Column, Encryption, Outcome, Session, StoredObject
+from local_athena.errors import ApiError, QueryFailed
 
 OUTPUT = "s3://results/athena"
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 DEADLINE_SECONDS = 30.0
 

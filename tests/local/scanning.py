@@ -8,10 +8,10 @@ from typing import Any
 
 import duckdb
 
-from airflow_quilt_athena.local.catalog import parse_table
-from airflow_quilt_athena.local.duck.scans import Scanner, ScanRequest
-from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.session import Clients, Encryption, Session, StoredObject
+from local_athena.data.catalog import parse_table
+from local_athena.data.session import Clients, Encryption, Session, StoredObject
+from local_athena.duck.scans.scanner import Scanner, ScanRequest
+from local_athena.errors import QueryFailed
 
 OPENX = "org.openx.data.jsonserde.JsonSerDe"
 HIVE_JSON = "org.apache.hive.hcatalog.data.JsonSerDe"

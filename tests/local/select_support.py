@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from airflow_quilt_athena.local.duck.engine import DuckEngine
-from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.session import Clients, Session
-from airflow_quilt_athena.local.types import parse_trino, render_column
+from local_athena.data.printing import render_column
+from local_athena.data.session import Clients, Session
+from local_athena.data.type_parser import parse_trino
+from local_athena.duck.engine import DuckEngine
+from local_athena.errors import QueryFailed
 
 Cell = str | None
 

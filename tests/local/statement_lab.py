@@ -14,19 +14,11 @@ import pyarrow as pa
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.file_writer import FileWriter
-from airflow_quilt_athena.local.session import (
-    Clients,
-    Column,
-    Encryption,
-    Outcome,
-    QueryResult,
-    Session,
-    StoredObject,
-)
-from airflow_quilt_athena.local.statements import Statements
-from airflow_quilt_athena.local.type_reader import parse_trino
+from local_athena.data.session import Clients, Column, Encryption, Outcome, QueryResult, Session, StoredObject
+from local_athena.data.type_parser import parse_trino
+from local_athena.duck.file_writer import FileWriter
+from local_athena.errors import QueryFailed
+from local_athena.statements.dispatch import Statements
 
 BUCKET = "lab"
 

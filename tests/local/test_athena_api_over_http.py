@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.local import Fault, LocalAthena
+from local_athena import Fault, LocalAthena
 
 pytestmark = pytest.mark.integration
 

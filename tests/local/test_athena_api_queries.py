@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.local.errors import ApiError, QueryFailed
-from airflow_quilt_athena.local.session import Column, Outcome, Session
+from local_athena.data.session import Column, Outcome, Session
+from local_athena.errors import ApiError, QueryFailed
 from tests.local.athena_fakes import OUTPUT, QueryFault, World, select
 
 NO_OUTPUT = "No output location provided"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_quilt_athena.local.errors import ApiError, QueryFailed
-from airflow_quilt_athena.local.results import column_info
-from airflow_quilt_athena.local.session import Column, Outcome, Session
+from local_athena.athena.result_files import column_info
+from local_athena.data.session import Column, Outcome, Session
+from local_athena.errors import ApiError, QueryFailed
 from tests.local.athena_fakes import OUTPUT, Person, World, select
 
 

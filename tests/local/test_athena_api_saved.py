@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.local.errors import ApiError
+from local_athena.errors import ApiError
 from tests.local.athena_fakes import World
 
 PS = {"WorkGroup": "primary", "StatementName": "ps1"}

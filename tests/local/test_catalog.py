@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.catalog import (
+from local_athena import LocalAthena
+from local_athena.data.catalog import (
     Catalog,
     EntityExists,
     EntityMissing,
@@ -21,8 +21,8 @@ from airflow_quilt_athena.local.catalog import (
     parse_table,
     refusal,
 )
-from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.session import Clients, Column
+from local_athena.data.session import Clients, Column
+from local_athena.errors import QueryFailed
 from tests.local.scanning import FakeObjects
 
 COLUMNS = (Column("id", "bigint"), Column("tags", 'array(row(k varchar, "a b" decimal(5,2)))'))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_quilt_athena.local.errors import QueryFailed
+from local_athena.errors import QueryFailed
 from tests.local.statement_lab import Lab
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 Unique = Callable[[str], str]
 ACCOUNT = "123456789012"

@@ -11,15 +11,15 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
-from airflow_quilt_athena.local.callers import ACCOUNT_ID, ROOT_ACCESS_KEY_ID, Caller
-from airflow_quilt_athena.local.calls import CallLog
-from airflow_quilt_athena.local.errors import ApiError
-from airflow_quilt_athena.local.identity import Identities
-from airflow_quilt_athena.local.inside import InsideClients
-from airflow_quilt_athena.local.knobs import Fault, Knobs
-from airflow_quilt_athena.local.mends import build_mends
-from airflow_quilt_athena.local.naming import Signature
-from airflow_quilt_athena.local.server import Front, Moto
+from local_athena.errors import ApiError
+from local_athena.front.in_process_clients import InsideClients
+from local_athena.front.router import Front, Moto
+from local_athena.iam.identities import Identities
+from local_athena.moto_fixes import build_mends
+from local_athena.wire.call_log import CallLog
+from local_athena.wire.callers import ACCOUNT_ID, ROOT_ACCESS_KEY_ID, Caller
+from local_athena.wire.faults import Fault, Knobs
+from local_athena.wire.operation_names import Signature
 
 
 class Inside:

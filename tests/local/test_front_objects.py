@@ -13,13 +13,13 @@ import pytest
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 
-from airflow_quilt_athena.local.callers import ACCOUNT_ID, ROOT_ACCESS_KEY_ID, Caller
-from airflow_quilt_athena.local.calls import CallLog
-from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.identity import Identities
-from airflow_quilt_athena.local.knobs import Fault, Knobs
-from airflow_quilt_athena.local.naming import Signature
-from airflow_quilt_athena.local.objects import CallerObjects, KeyIndex
+from local_athena.errors import QueryFailed
+from local_athena.front.caller_objects import CallerObjects, KeyIndex
+from local_athena.iam.identities import Identities
+from local_athena.wire.call_log import CallLog
+from local_athena.wire.callers import ACCOUNT_ID, ROOT_ACCESS_KEY_ID, Caller
+from local_athena.wire.faults import Fault, Knobs
+from local_athena.wire.operation_names import Signature
 
 
 class World:

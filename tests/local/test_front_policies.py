@@ -8,13 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.local.policies import (
-    Decision,
-    Principal,
-    UnknownConditionError,
-    decide,
-    parse_policy,
-)
+from local_athena.iam.policies import Decision, Principal, UnknownConditionError, decide, parse_policy
 
 GET, BUCKET = "s3:GetObject", "arn:aws:s3:::b"
 

@@ -18,7 +18,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 Unique = Callable[[str], str]
 OTHER_ACCOUNT = "999999999999"

@@ -20,8 +20,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 
-from airflow_quilt_athena.local import Fault, LocalAthena
-from airflow_quilt_athena.local.runner import LocalAthenaError
+from local_athena import Fault, LocalAthena
+from local_athena.process import LocalAthenaError
 
 ONCE = Config(retries={"max_attempts": 0})
 
@@ -75,7 +75,7 @@ def test_the_server_ends_and_its_files_are_gone_when_the_block_is_left_by_an_err
 def test_the_server_ends_when_its_parent_is_killed() -> None:
     script = (
         "import sys, time\n"
-        "from airflow_quilt_athena.local import LocalAthena\n"
+        "from local_athena import LocalAthena\n"
         "aws = LocalAthena()\n"
         "aws.start()\n"
         "print(aws.pid, aws._folder, flush=True)\n"

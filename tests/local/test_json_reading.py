@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_quilt_athena.local.duck import json_text, trino_json
-from airflow_quilt_athena.local.duck.json_stream import Torn, copied, found, size, tokens
+from local_athena.duck.json import json_text, trino_json
+from local_athena.duck.json.json_stream import Torn, copied, found, size, tokens
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
@@ -107,7 +107,7 @@ def test_a_torn_string_is_a_token_without_text_until_the_next_is_asked_for() -> 
 
 
 RUN = """
-from airflow_quilt_athena.local.duck.runtime import cursor
+from local_athena.duck.runtime import cursor
 for found in (cursor(), cursor()):
     print(found.sql("SELECT trino_json('json_parse', '{'||chr(10)||'}', '')").fetchall())
 """

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import pytest
 
-from airflow_quilt_athena.local.catalog import parse_table
-from airflow_quilt_athena.local.duck.scans import Scanner, ScanRequest
-from airflow_quilt_athena.local.errors import QueryCancelled
-from airflow_quilt_athena.local.session import ScanCutoff
+from local_athena.data.catalog import parse_table
+from local_athena.data.session import ScanCutoff
+from local_athena.duck.scans.scanner import Scanner, ScanRequest
+from local_athena.errors import QueryCancelled
 from tests.local.scanning import BUCKET, DELIMITED, OPENX, World, table
 
 AWKWARD = [

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.local.duck.openx_json import OpenXJson
-from airflow_quilt_athena.local.duck.table_files import arrow_array
-from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.types import parse_hive
+from local_athena.data.type_parser import parse_hive
+from local_athena.duck.scans.serdes.openx_json import OpenXJson
+from local_athena.duck.scans.table_files import arrow_array
+from local_athena.errors import QueryFailed
 from tests.local.scanning import DELIMITED, HIVE_JSON, OPENX, World, table
 
 TOLERANT = {"ignore.malformed.json": "true"}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.local.athena_runner import Runner
 
 pytestmark = pytest.mark.integration

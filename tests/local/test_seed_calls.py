@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.seeds import seed_statements
 
 pytestmark = pytest.mark.integration

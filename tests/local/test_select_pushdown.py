@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.local.catalog import Catalog
-from airflow_quilt_athena.local.duck import gate
-from airflow_quilt_athena.local.duck.relations import TableScan
-from airflow_quilt_athena.local.duck.translate import translate
+from local_athena.data.catalog import Catalog
+from local_athena.duck.sql import gate
+from local_athena.duck.sql.relations import TableScan
+from local_athena.duck.sql.translate import translate
 from tests.local.select_support import FakeGlue, session
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_quilt_athena.local.duck.functions import registry
+from local_athena.duck.functions.registry import registry
 from tests.local.select_support import FakeGlue, refusal, rows, session, value
 
 T = "FROM (VALUES (1, 'a')) AS t(a, b)"
@@ -150,7 +150,7 @@ def test_nothing_of_duckdbs_own_can_be_reached(sql: str) -> None:
 def test_duckdb_itself_is_locked() -> None:
     import duckdb
 
-    from airflow_quilt_athena.local.duck import runtime
+    from local_athena.duck import runtime
 
     con = runtime.cursor()
     try:
@@ -195,8 +195,8 @@ def test_every_function_can_be_told_from_its_neighbours() -> None:
 
 
 def test_the_session_database_is_where_bare_names_are_looked_up() -> None:
-    from airflow_quilt_athena.local.duck.engine import DuckEngine
-    from airflow_quilt_athena.local.errors import QueryFailed
+    from local_athena.duck.engine import DuckEngine
+    from local_athena.errors import QueryFailed
 
     with pytest.raises(QueryFailed, match=r"Table 'awsdatacatalog\.other\.nope' does not exist"):
         DuckEngine().query("SELECT * FROM nope", session(FakeGlue({("other", "x"): {}}), database="Other"))

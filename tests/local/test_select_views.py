@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_quilt_athena.local.duck.engine import DuckEngine
-from airflow_quilt_athena.local.errors import QueryCancelled, QueryFailed
+from local_athena.duck.engine import DuckEngine
+from local_athena.errors import QueryCancelled, QueryFailed
 from tests.local.select_support import FakeGlue, session
 from tests.local.test_select_pushdown import view
 

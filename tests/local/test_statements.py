@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_quilt_athena.local.errors import ApiError, QueryFailed
-from airflow_quilt_athena.local.statements import Statements
+from local_athena.errors import ApiError, QueryFailed
+from local_athena.statements.dispatch import Statements
 from tests.local.statement_lab import CannedEngine, Lab
 
 

@@ -11,18 +11,18 @@ import pyarrow as pa
 import pytest
 
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.local.data_files import Layout
-from airflow_quilt_athena.local.engine import Write
-from airflow_quilt_athena.local.errors import QueryFailed
-from airflow_quilt_athena.local.formats import FileFormat, choose_encoding
-from airflow_quilt_athena.local.session import Column
-from airflow_quilt_athena.local.trino import configuration, release
-from airflow_quilt_athena.local.trino.client import TrinoClient
-from airflow_quilt_athena.local.trino.failures import translate
-from airflow_quilt_athena.local.trino.java import Java, find_java, read_java
-from airflow_quilt_athena.local.trino.tables import codec, scratch_ctas, scratch_name, scratch_table
-from airflow_quilt_athena.local.trino.values import build_column
-from airflow_quilt_athena.local.type_reader import parse_trino
+from local_athena.data.data_files import Layout
+from local_athena.data.file_formats import FileFormat, choose_encoding
+from local_athena.data.session import Column
+from local_athena.data.type_parser import parse_trino
+from local_athena.engine import Write
+from local_athena.errors import QueryFailed
+from local_athena.trino import configuration, release
+from local_athena.trino.client import TrinoClient
+from local_athena.trino.errors import translate
+from local_athena.trino.java import Java, find_java, read_java
+from local_athena.trino.tables import codec, scratch_ctas, scratch_name, scratch_table
+from local_athena.trino.values import build_column
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ def test_a_java_is_taken_for_what_its_release_file_says(tmp_path: Path) -> None:
 
 def test_java_home_comes_first_unless_it_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = _java(tmp_path / "old", "17.0.1"), _java(tmp_path / "new", "24")
-    monkeypatch.setattr("airflow_quilt_athena.local.trino.java._INSTALLED", (str(tmp_path / "n*"),))
+    monkeypatch.setattr("local_athena.trino.java._INSTALLED", (str(tmp_path / "n*"),))
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("JAVA_HOME", str(old))
     found = find_java(24)
     assert found is not None
     assert found.home == new
     monkeypatch.setenv("JAVA_HOME", str(new))
-    monkeypatch.setattr("airflow_quilt_athena.local.trino.java._INSTALLED", ())
+    monkeypatch.setattr("local_athena.trino.java._INSTALLED", ())
     found = find_java(24)
     assert found is not None
     assert found.home == new
@@ -185,10 +185,10 @@ def test_the_servers_heap_stays_below_four_gibibytes_and_its_port_on_loopback(tm
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_quilt_athena.local.trino.java._homes", lambda: iter(()))
+    monkeypatch.setattr("local_athena.trino.java._homes", lambda: iter(()))
     assert "no Java 24 or newer" in str(release.missing())
     home = _java(tmp_path / "jdk", "25")
-    monkeypatch.setattr("airflow_quilt_athena.local.trino.java._homes", lambda: iter((home,)))
+    monkeypatch.setattr("local_athena.trino.java._homes", lambda: iter((home,)))
     monkeypatch.setenv("QUILT_ATHENA_TRINO", str(tmp_path / "trino"))
     monkeypatch.setenv("PATH", "")
     assert "no Maven" in str(release.missing())

@@ -8,15 +8,9 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from airflow_quilt_athena.local.types import (
-    UnknownTypeError,
-    from_arrow,
-    parse_duckdb,
-    parse_hive,
-    parse_trino,
-    render,
-    render_column,
-)
+from local_athena.data.printing import render, render_column
+from local_athena.data.type_parser import from_arrow, parse_duckdb, parse_hive, parse_trino
+from local_athena.data.types import UnknownTypeError
 
 PAIRS = [
     ("boolean", "boolean", "BOOLEAN"),

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.local.athena_runner import Answer, Runner
 
 pytestmark = pytest.mark.integration

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.local.athena_runner import Runner
 
 pytestmark = pytest.mark.integration

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.local.errors import QueryFailed
+from local_athena.errors import QueryFailed
 from tests.local.statement_lab import BUCKET, Lab
 
 ROWS = [(1, "a", "x"), (2, "b", "y"), (3, None, "x")]

@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from airflow_quilt_athena.local.catalog import Catalog
-from airflow_quilt_athena.local.duck.scans import Scanner, ScanRequest
-from airflow_quilt_athena.local.formats import COMPRESSIONS, STORAGE
-from airflow_quilt_athena.local.session import Clients, Session
+from local_athena.data.catalog import Catalog
+from local_athena.data.file_formats import COMPRESSIONS, STORAGE
+from local_athena.data.session import Clients, Session
+from local_athena.duck.scans.scanner import Scanner, ScanRequest
 from tests.local.statement_lab import Lab
 
 TYPES = {

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.local.errors import QueryFailed
+from local_athena.errors import QueryFailed
 from tests.local.statement_lab import Lab
 
 

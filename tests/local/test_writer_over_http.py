@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.local import Fault, LocalAthena
-from airflow_quilt_athena.local.knobs import When
+from local_athena import Fault, LocalAthena
+from local_athena.wire.faults import When
 from tests.local.athena_runner import Runner
 
 pytestmark = pytest.mark.integration

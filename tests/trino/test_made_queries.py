@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.conformance import table
 
 pytestmark = pytest.mark.trino
