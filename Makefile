@@ -42,7 +42,7 @@ test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried
 
 .PHONY: test-lowest
 test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the lowest supported versions
-	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadfile tests/unit tests/integration tests/local
+	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadfile tests/unit tests/integration local_athena/tests
 
 .venv-lowest/.installed: $(PROJECTS) constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
@@ -75,7 +75,7 @@ on_trino = @missing="$$($(TRINO_RELEASE) --missing)"; if [ -n "$$missing" ]; the
   else set -x; $(1); fi
 
 TRINO_SUITES = $(wildcard tests/integration/test_overwrite*.py tests/integration/test_*bucket_views*.py) \
-  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py tests/conformance
+  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py tests/conformance local_athena/tests/conformance
 
 .PHONY: trino
 trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs
@@ -84,7 +84,7 @@ trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") r
 .PHONY: test-trino
 test-trino: trino ## The same SQL on the real Trino: its own tests, the overwrite and the view suites
 	$(call on_trino,$(BIN)/python -m pytest -m trino tests/trino && \
-	  $(BIN)/python -m pytest --engine trino $(TRINO_SUITES))
+	  $(BIN)/python -m pytest --local-athena-engine trino $(TRINO_SUITES))
 
 # Of the fault suite: its sample of all that is done to a table; two writers at once; and every call that
 # changes something, in an overwrite of one partition by CTAS, of one by UNLOAD, and of a set: its answer lost
@@ -93,7 +93,7 @@ TRINO_FAULTS = most_telling or writers or (writes and (lost or killed) and (stat
 
 .PHONY: test-trino-all
 test-trino-all: test-trino ## The same, and then the main cases of the fault suite and the demo on it
-	$(call on_trino,$(BIN)/python -m pytest -m "" --engine trino -k "$(TRINO_FAULTS)" tests/faults && \
+	$(call on_trino,$(BIN)/python -m pytest -m "" --local-athena-engine trino -k "$(TRINO_FAULTS)" tests/faults && \
 	  $(BIN)/python -m demo --engine trino)
 
 .PHONY: conformance

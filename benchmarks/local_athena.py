@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks import registry
 from benchmarks.report import Report, stopwatch
 from local_athena import LocalAthena
-from tests.seeds import seed_statements
+from local_athena.conformance.quilt_seeds import seed_statements
 
 PACKAGES, ENTRIES, PARTITIONS = 2_000, 50, 365
 BUCKET = "bench-registry"

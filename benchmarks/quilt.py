@@ -24,7 +24,7 @@ from benchmarks import registry
 from benchmarks.lake import BUCKET, DATABASE, LATENCY, TIMEOUT_SECONDS, WORKGROUP, Lake, Row, Run
 from benchmarks.report import Report
 from local_athena import LocalAthena
-from tests.seeds import seed_statements
+from local_athena.conformance.quilt_seeds import seed_statements
 
 UNCHANGED, CREATED, BY_SEED = 100, 20, 4  # buckets
 PACKAGES, ENTRIES = 2_000, 50

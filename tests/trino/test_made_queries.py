@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from local_athena import LocalAthena
-from tests.conformance import table
+from local_athena.conformance import table
 
 pytestmark = pytest.mark.trino
 

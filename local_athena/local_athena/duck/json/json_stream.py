@@ -1,7 +1,7 @@
 """A JSON document read token by token, as Jackson reads it: what is torn is found when it is come to.
 
 So a value that stands before the torn place is found, and one behind it is not. Source: JsonExtract and
-JsonFunctions of Trino 476, and its answers in ``tests/conformance``.
+JsonFunctions of Trino 476, and its answers in ``conformance/answers``.
 """
 
 from __future__ import annotations

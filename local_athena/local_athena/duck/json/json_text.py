@@ -1,6 +1,6 @@
 """JSON written as Trino writes it: sorted where it was parsed, numbers as Java's, escapes as Jackson's.
 
-Source: JsonFunctions of Trino 476, and its answers in ``tests/conformance``.
+Source: JsonFunctions of Trino 476, and its answers in ``conformance/answers``.
 """
 
 from __future__ import annotations
