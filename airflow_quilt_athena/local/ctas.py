@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.local.catalog import EntityExists, parse_table
 from airflow_quilt_athena.local.data_files import Layout
 from airflow_quilt_athena.local.data_type import DataType

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.sql import SILENT, SqlTextError, Token, TokenKind, tokenize
+from airflow_quilt_athena.core.athena.sql import SILENT, SqlTextError, Token, TokenKind, tokenize
 from airflow_quilt_athena.local.errors import ApiError, QueryFailed
 from airflow_quilt_athena.local.paging import take_page
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from airflow_quilt_athena.core.query_states import PENDING, QueryState
+from airflow_quilt_athena.core.athena.query_status import PENDING, QueryState
 from airflow_quilt_athena.local.errors import ApiError, QueryFailed
 from airflow_quilt_athena.local.executions import Execution, Identity
 from airflow_quilt_athena.local.paging import read_token, write_token

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_quilt_athena.core.sql import Dialect
+from airflow_quilt_athena.core.athena.sql import Dialect
 from airflow_quilt_athena.local.catalog import Catalog, Table
 from airflow_quilt_athena.local.cursor import Cursor, QualifiedName
 from airflow_quilt_athena.local.engine import Engine

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from airflow_quilt_athena.core.sql import Dialect, SqlTextError, split_statements
+from airflow_quilt_athena.core.athena.sql import Dialect, SqlTextError, split_statements
 from airflow_quilt_athena.local import hive_ddl, hive_partitions, hive_show, views
 from airflow_quilt_athena.local.catalog import Catalog
 from airflow_quilt_athena.local.ctas import create_table_as

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.local.errors import ApiError, QueryFailed
 from airflow_quilt_athena.local.executions import Identity, Submission
 from airflow_quilt_athena.local.prepared import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.local.ctas import check_layout, refuse_occupied
 from airflow_quilt_athena.local.engine import Write, uris
 from airflow_quilt_athena.local.result_columns import check_distinct, written_types

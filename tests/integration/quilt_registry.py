@@ -20,9 +20,9 @@ from unittest import mock
 
 from botocore.config import Config
 
-from airflow_quilt_athena.core.identifiers import BucketNames
 from airflow_quilt_athena.core.plans import Plan
-from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
 from airflow_quilt_athena.local import LocalAthena
 from tests.integration.lab import Lab
 from tests.seeds import seed_statements

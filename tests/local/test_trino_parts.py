@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.local.data_files import Layout
 from airflow_quilt_athena.local.engine import Write
 from airflow_quilt_athena.local.errors import QueryFailed

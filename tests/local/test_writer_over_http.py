@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.local import Fault, LocalAthena
 from airflow_quilt_athena.local.knobs import When
 from tests.local.athena_runner import Runner

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_quilt_athena.core.partitions import HIVE_DEFAULT_PARTITION
+from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION
 from airflow_quilt_athena.local.catalog import Catalog, Table
 from airflow_quilt_athena.local.duck.failures import failed
 from airflow_quilt_athena.local.duck.relations import Relation

@@ -12,8 +12,8 @@ from typing import Any
 
 import duckdb
 
-from airflow_quilt_athena.core.partitions import HIVE_DEFAULT_PARTITION
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.local.catalog import Fields, Partition
 from airflow_quilt_athena.local.data_type import DataType
 from airflow_quilt_athena.local.duck.hive_values import scalar_parser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_quilt_athena.core.sql import Dialect, quote_identifier, quote_literal
+from airflow_quilt_athena.core.athena.sql import Dialect, quote_identifier, quote_literal
 from airflow_quilt_athena.local.engine import Write
 from airflow_quilt_athena.local.errors import QueryFailed
 from airflow_quilt_athena.local.formats import Encoding, FileFormat
