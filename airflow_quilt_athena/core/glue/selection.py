@@ -1,4 +1,4 @@
-"""Which partitions an overwrite is about: values given, keys left to the result, or the whole table."""
+"""Which partitions are meant: by values given, by keys left open, or a table without keys as a whole."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from airflow_quilt_athena.core.glue.partitions import (
     HIVE_DEFAULT_PARTITION,
     canonical_value,
-    check_key_type,
     partition_path,
 )
-from airflow_quilt_athena.core.glue.tables import Columns, Table
-from airflow_quilt_athena.core.overwrite.request import OverwriteRequest, Partition, Replace
+from airflow_quilt_athena.core.glue.tables import Columns
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 _NUMBERS = frozenset({"tinyint", "smallint", "int", "integer", "bigint"})
@@ -32,6 +30,7 @@ WORDS_OF_EXPRESSIONS = frozenset(
 )  # fmt: skip
 
 Values = tuple[str, ...]
+Partition = Mapping[str, object] | str  # key → value, or the value of the only key
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,53 +97,11 @@ class Selection:
         return f"partition {dict(self.fixed)}" if not self.is_set else f"the partitions of {dict(self.fixed)}"
 
 
-def plan_keys(table: Table | None, request: OverwriteRequest) -> Columns:
-    """Return the partition keys: the table's, or for a new table what the call says of them."""
-    asked = request.partitioned_by
-    if table is not None:
-        if asked and asked != table.partition_keys:
-            raise InvalidCallError(
-                f"partitioned_by is {describe_keys(asked)}, but table {table.name} is partitioned by "
-                f"{describe_keys(table.partition_keys)}."
-            )
-        return table.partition_keys
-    if asked or request.partition == {}:
-        return asked
-    if isinstance(request.partition, Mapping):
-        return tuple((str(name).strip().lower(), "string") for name in request.partition)
-    raise InvalidCallError(
-        f"Table {request.table} does not exist, and no partition keys are given for it. Expected "
-        'partitioned_by, such as ("dt",) or {"dt": "date"}; or partition={} for a table without partitions.'
-    )
+def fixed_values(keys: Columns, partition: Partition) -> dict[str, str]:
+    """Return the canonical value of each key that is given.
 
-
-def plan_selection(keys: Columns, request: OverwriteRequest) -> Selection:
-    """Return what may change.
-
-    Raises InvalidCallError for values None, "" and "None", for keys the table does not have, and for
-    ``replace="table"`` beside a partition.
+    :raises InvalidCallError: for values None, "" and "None", and for keys that there are not.
     """
-    whole = request.replace is Replace.TABLE
-    if not keys:
-        if request.partition != {}:
-            raise InvalidCallError(
-                f"partition is {request.partition!r}, but table {request.table} has no partition keys. "
-                "Expected partition={}: the table is replaced whole."
-            )
-        return Selection((), {}, removes=True)
-    for name, hive_type in keys:
-        with _naming(name):
-            check_key_type(hive_type)
-    fixed = _fixed_values(keys, request.partition)
-    if whole and fixed:
-        raise InvalidCallError(
-            f'replace is "table", but partition names {fixed}. Expected partition={{}} with it, or '
-            'replace="partitions".'
-        )
-    return Selection(keys, fixed, removes=whole or bool(fixed))
-
-
-def _fixed_values(keys: Columns, partition: Partition) -> dict[str, str]:
     names = [name for name, _ in keys]
     if isinstance(partition, str):
         if len(names) > 1:
@@ -164,12 +121,13 @@ def _fixed_values(keys: Columns, partition: Partition) -> dict[str, str]:
 
 
 def _key_value(name: str, value: object, hive_type: str) -> str:
-    with _naming(name):
+    with naming(name):
         return canonical_value(value, hive_type)
 
 
 @contextmanager
-def _naming(key: str) -> Iterator[None]:
+def naming(key: str) -> Iterator[None]:
+    """Say which partition key an error is about."""
     try:
         yield
     except InvalidCallError as error:
@@ -184,7 +142,7 @@ def parse_partitions(keys: Columns, asked: Partition | Sequence[Partition]) -> t
     True
     """
     several = (asked,) if isinstance(asked, str | Mapping) else asked
-    return tuple(Selection(keys, _fixed_values(keys, partition)) for partition in several)
+    return tuple(Selection(keys, fixed_values(keys, partition)) for partition in several)
 
 
 def identity(keys: Columns, registered: Sequence[str]) -> Values:

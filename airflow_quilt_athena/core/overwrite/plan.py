@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES, is_in_code, replace_in_code
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.selection import Selection, plan_keys, plan_selection
+from airflow_quilt_athena.core.glue.selection import Selection
 from airflow_quilt_athena.core.glue.tables import (
     Bucketing,
     Columns,
@@ -17,6 +17,7 @@ from airflow_quilt_athena.core.glue.tables import (
     TableName,
     refuse_unwritable,
 )
+from airflow_quilt_athena.core.overwrite.asked_partitions import plan_keys, plan_selection
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.ctas import (
     DEFAULT_TEXT_DELIMITER,

@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import Enum
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.selection import Partition
 from airflow_quilt_athena.core.glue.tables import Columns, FileFormat, Table, TableName
 from airflow_quilt_athena.core.quilt.revisions import Interval
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -22,8 +23,6 @@ MAX_OPEN_WRITERS = 100
 
 _DURATION = re.compile(r"(\d+)\s*([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-Partition = Mapping[str, object] | str  # key → value, or the value of the only key
 
 
 class Replace(Enum):

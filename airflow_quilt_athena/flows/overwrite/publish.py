@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from airflow_quilt_athena.core.glue.selection import Selection, Values, parse_partitions
+from airflow_quilt_athena.core.glue.selection import Partition, Selection, Values, parse_partitions
 from airflow_quilt_athena.core.glue.tables import Table, TableName, parse_table
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite.partition_changes import (
@@ -22,7 +22,6 @@ from airflow_quilt_athena.core.overwrite.partition_changes import (
     plan_changes,
     plan_roll_forward,
 )
-from airflow_quilt_athena.core.overwrite.request import Partition
 from airflow_quilt_athena.core.overwrite.table_input import (
     WriteFacts,
     build_partition_input,

@@ -79,8 +79,9 @@ def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_
         "print(*(name for name in sys.modules if name.startswith('airflow_quilt_athena.flows.')))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    read = {name.rpartition(".")[2] for name in told.stdout.splitlines()[-1].split()}
-    assert read == {"aws_errors", "batches", "clients", "completion", "patience", "query_results"}
+    read = {name.split(".", 2)[2] for name in told.stdout.splitlines()[-1].split()}
+    aws, athena = ("errors", "batches", "clients", "deadline"), ("queries", "results")
+    assert read == {"aws", "athena", *(f"aws.{name}" for name in aws), *(f"athena.{name}" for name in athena)}
 
 
 # ------------------------------------------------------------------ names that other people's code relies on

@@ -16,9 +16,8 @@ from airflow_quilt_athena.core.glue.selection import (
     describe_keys,
     identity,
     parse_partitions,
-    plan_keys,
-    plan_selection,
 )
+from airflow_quilt_athena.core.overwrite.asked_partitions import plan_keys, plan_selection
 from airflow_quilt_athena.core.overwrite.request import Replace, parse_partitioned_by
 from airflow_quilt_athena.exceptions import InvalidCallError
 from tests.unit.lake_examples import request, table
