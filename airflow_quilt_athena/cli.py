@@ -91,9 +91,9 @@ def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _run_policy(options: argparse.Namespace) -> int:
-    from airflow_quilt_athena.core.identifiers import check_bucket_name
-    from airflow_quilt_athena.core.policy import RESULTS_PREFIX, Account, Grant, build_policies
-    from airflow_quilt_athena.core.s3 import S3Uri
+    from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+    from airflow_quilt_athena.core.provisioning.policy import RESULTS_PREFIX, Account, Grant, build_policies
+    from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
     from airflow_quilt_athena.exceptions import InvalidCallError
 
     try:

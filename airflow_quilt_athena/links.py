@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
-from airflow_quilt_athena.core.console import folder_url, query_url
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.athena.console import folder_url, query_url
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, TaskInstanceKey

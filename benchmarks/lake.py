@@ -13,13 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.orc
 
-from airflow_quilt_athena.core.overwrite import OverwriteRequest
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.tables import GENERATIONS_FOLDER, TableName
-from airflow_quilt_athena.flows.clients import LakeClients
-from airflow_quilt_athena.flows.completion import run_query
-from airflow_quilt_athena.flows.insert_overwrite import OverwriteResult, insert_overwrite
-from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.tables import GENERATIONS_FOLDER, TableName
+from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
+from airflow_quilt_athena.flows.athena.queries import run_query
+from airflow_quilt_athena.flows.athena.results import read_rows
+from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult, insert_overwrite
 from benchmarks.blog import Blog
 from local_athena import Call, LocalAthena
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
-from airflow_quilt_athena.core.tables import TableName
-from airflow_quilt_athena.flows.sweeping import sweep_generations
+from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 from benchmarks.blog import StatementFailed
 from benchmarks.lake import BUCKET, DATABASE, ENFORCING, LATENCY, OLD_ROW, Lake, Row, Run, folder_of
 from benchmarks.report import Report

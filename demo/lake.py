@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 
-from airflow_quilt_athena.core.identifiers import bucket_identifier
-from airflow_quilt_athena.flows.completion import run_query
+from airflow_quilt_athena.core.quilt.identifiers import bucket_identifier
+from airflow_quilt_athena.flows.athena.queries import run_query
 from demo.packages import FileRow, Revision, Tag
 from local_athena import LocalAthena
 

@@ -18,7 +18,7 @@ from airflow_quilt_athena.exceptions import QueryFailedError, QuiltAthenaError, 
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 
 if TYPE_CHECKING:
-    from airflow_quilt_athena.flows.changes import AwsClients
+    from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 
 
 class QuiltAthenaBaseOperator(BaseOperator):
@@ -70,7 +70,7 @@ class QuiltAthenaBaseOperator(BaseOperator):
 
 def provisioning_clients(hook: QuiltAthenaHook) -> AwsClients:
     """Return the clients that provisioning takes."""
-    from airflow_quilt_athena.flows.changes import AwsClients
+    from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 
     athena, glue, s3, iam, sts = (hook.client(name) for name in ("athena", "glue", "s3", "iam", "sts"))
     return AwsClients(athena, glue, s3, iam, sts)

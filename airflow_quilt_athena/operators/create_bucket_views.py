@@ -13,8 +13,8 @@ from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them, one
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
-    from airflow_quilt_athena.core.quilt_views import ViewDefinition
-    from airflow_quilt_athena.flows.bucket_views import Refresh, RefreshRequest
+    from airflow_quilt_athena.core.quilt.views import ViewDefinition
+    from airflow_quilt_athena.flows.quilt.bucket_views import Refresh, RefreshRequest
 
 _PARALLEL_BUCKETS = 4  # each lists a few namespaces at once
 
@@ -79,7 +79,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out."""
-        from airflow_quilt_athena.flows.bucket_views import plan_refresh
+        from airflow_quilt_athena.flows.quilt.bucket_views import plan_refresh
 
         with errors_as_airflow_sees_them():
             refresh = plan_refresh(self.hook.client("glue"), self._request)
@@ -89,7 +89,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after a deferral: mark the views just made, and make those that are left."""
-        from airflow_quilt_athena.flows.bucket_views import mark_views, plan_refresh
+        from airflow_quilt_athena.flows.quilt.bucket_views import mark_views, plan_refresh
 
         with errors_as_airflow_sees_them():
             self.resume_wait(event)
@@ -100,8 +100,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     @property
     def _request(self) -> RefreshRequest:
-        from airflow_quilt_athena.flows.bucket_sources import parse_source
-        from airflow_quilt_athena.flows.bucket_views import RefreshRequest
+        from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest
+        from airflow_quilt_athena.flows.quilt.sources import parse_source
 
         return RefreshRequest(
             buckets=one_or_many(self.bucket),
@@ -112,7 +112,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         )
 
     def _apply(self, refresh: Refresh, report: dict[str, Any], deadline: float) -> dict[str, Any]:
-        from airflow_quilt_athena.flows.bucket_views import apply_tables, apply_views
+        from airflow_quilt_athena.flows.quilt.bucket_views import apply_tables, apply_views
 
         def wait(query_execution_ids: Sequence[str], views: Sequence[ViewDefinition]) -> None:
             digests = {view.name: view.digest for view in views}
@@ -146,7 +146,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         return hidden
 
     def _hidden_in(self, bucket: str) -> tuple[str, ...]:
-        from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
+        from airflow_quilt_athena.flows.quilt.hidden_packages import find_hidden_packages
 
         try:
             return find_hidden_packages(self.hook.client("s3"), bucket)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.tables import FileFormat, TableName
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.tables import FileFormat, TableName
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, S3DataLink, push_data_link, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
@@ -19,8 +19,8 @@ from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_p
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
-    from airflow_quilt_athena.core.overwrite import OverwriteRequest
-    from airflow_quilt_athena.flows.insert_overwrite import Overwrite, OverwriteResult
+    from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
+    from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite, OverwriteResult
 
 
 class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
@@ -190,8 +190,8 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Overwrite, or go on with what an earlier try of this task began."""
-        from airflow_quilt_athena.flows.insert_overwrite import Overwrite
-        from airflow_quilt_athena.flows.looking import look
+        from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
+        from airflow_quilt_athena.flows.overwrite.observe import look
 
         with errors_as_airflow_sees_them():
             # First of all: what else was rendered for a run without a partition is wrong as well.
@@ -207,7 +207,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Go on when the queries that were deferred for are done."""
-        from airflow_quilt_athena.flows.insert_overwrite import Overwrite
+        from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
 
         with errors_as_airflow_sees_them():
             carry = event["carry"]
@@ -247,8 +247,8 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         return resolve_partition(self.partition, context, date_format=self.partition_format)
 
     def _request(self, partition: Partition) -> OverwriteRequest:
-        from airflow_quilt_athena.core import overwrite
-        from airflow_quilt_athena.core.quilt_revisions import parse_interval
+        from airflow_quilt_athena.core.overwrite import request as overwrite
+        from airflow_quilt_athena.core.quilt.revisions import parse_interval
 
         return overwrite.OverwriteRequest(
             query=self.query,
@@ -294,7 +294,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         push_data_link(context, region, overwrite.statements.folder)
 
     def _report(self, context: Any, result: OverwriteResult) -> dict[str, Any]:
-        from airflow_quilt_athena.flows.insert_overwrite import SKIPPED
+        from airflow_quilt_athena.flows.overwrite.insert_overwrite import SKIPPED
 
         facts = result.as_dict()
         if result.outcome == SKIPPED:

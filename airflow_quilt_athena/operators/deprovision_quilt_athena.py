@@ -62,7 +62,7 @@ class DeprovisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
-        from airflow_quilt_athena.flows.deprovision import DeprovisionRequest, deprovision
+        from airflow_quilt_athena.flows.provisioning.deprovision import DeprovisionRequest, deprovision
 
         with errors_as_airflow_sees_them():
             request = DeprovisionRequest(

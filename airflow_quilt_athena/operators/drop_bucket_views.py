@@ -45,7 +45,7 @@ class DropBucketViewsOperator(QuiltAthenaBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
-        from airflow_quilt_athena.flows.drop_bucket_views import DropRequest, drop_bucket_views
+        from airflow_quilt_athena.flows.quilt.drop_views import DropRequest, drop_bucket_views
 
         with errors_as_airflow_sees_them():
             request = DropRequest(one_or_many(self.bucket), self.database.lower())

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, TypeVar
 
-from airflow_quilt_athena.core.tables import TableName
+from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
     QuiltAthenaBaseOperator,
@@ -102,7 +102,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
-        from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
+        from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 
         with errors_as_airflow_sees_them():
             request = ProvisionRequest(

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from airflow_quilt_athena.core.query_states import UNSUCCESSFUL
+from airflow_quilt_athena.core.athena.query_status import UNSUCCESSFUL
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.clients import AthenaClient
-from airflow_quilt_athena.flows.completion import observe_queries
-from airflow_quilt_athena.flows.patience import ask
+from airflow_quilt_athena.flows.athena.queries import observe_queries
+from airflow_quilt_athena.flows.aws.clients import AthenaClient
+from airflow_quilt_athena.flows.aws.deadline import ask
 
 _STORE_KEY = "quilt_athena.queries"
 

@@ -8,13 +8,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from airflow_quilt_athena.core.prices import estimate_dollars
-from airflow_quilt_athena.core.query_states import QueryStatus
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.sql import SILENT, Dialect, SqlTextError, split_statements, tokenize
+from airflow_quilt_athena.core.athena.prices import estimate_dollars
+from airflow_quilt_athena.core.athena.query_status import QueryStatus
+from airflow_quilt_athena.core.athena.sql import SILENT, Dialect, SqlTextError, split_statements, tokenize
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.completion import start_query
-from airflow_quilt_athena.flows.query_results import copy_result, read_rows
+from airflow_quilt_athena.flows.athena.queries import start_query
+from airflow_quilt_athena.flows.athena.results import copy_result, read_rows
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them

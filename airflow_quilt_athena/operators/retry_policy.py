@@ -10,7 +10,7 @@ from airflow.sdk import RetryDecision, RetryPolicy
 from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.aws_errors import is_passing
+from airflow_quilt_athena.flows.aws.errors import is_passing
 from airflow_quilt_athena.operators.base import is_worth_a_retry
 
 

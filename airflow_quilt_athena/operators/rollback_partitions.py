@@ -31,7 +31,7 @@ class RollbackPartitionsOperator(GenerationsOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Roll back."""
-        from airflow_quilt_athena.flows.restoring import rollback_partitions
+        from airflow_quilt_athena.flows.overwrite.rollback import rollback_partitions
 
         with errors_as_airflow_sees_them():
             result = rollback_partitions(

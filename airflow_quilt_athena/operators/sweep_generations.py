@@ -33,7 +33,7 @@ class SweepGenerationsOperator(GenerationsOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Sweep."""
-        from airflow_quilt_athena.flows.sweeping import sweep_generations
+        from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 
         with errors_as_airflow_sees_them():
             result = sweep_generations(

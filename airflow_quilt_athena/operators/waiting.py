@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_quilt_athena.core.query_states import Decision, QueryStatus, Verdict
-from airflow_quilt_athena.flows.completion import ProgressLog, conclude, stop_queries, watch_queries
+from airflow_quilt_athena.core.athena.query_status import Decision, QueryStatus, Verdict
+from airflow_quilt_athena.flows.athena.queries import ProgressLog, conclude, stop_queries, watch_queries
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
 from airflow_quilt_athena.triggers.athena_completion import (
     DEFER_AFTER_SECONDS,

@@ -19,15 +19,15 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.core.prices import estimate_dollars
-from airflow_quilt_athena.core.query_states import (
+from airflow_quilt_athena.core.athena.prices import estimate_dollars
+from airflow_quilt_athena.core.athena.query_status import (
     QueryStatus,
     Verdict,
     build_failure,
     build_timeout,
 )
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
-from airflow_quilt_athena.flows.completion import ProgressLog, stop_queries, watch_queries
+from airflow_quilt_athena.flows.athena.queries import ProgressLog, stop_queries, watch_queries
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
 from airflow_quilt_athena.triggers.athena_completion import (

@@ -12,10 +12,16 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.query_states import QueryStatus, Verdict, decide, describe_progress, poll_delay
+from airflow_quilt_athena.core.athena.query_status import (
+    QueryStatus,
+    Verdict,
+    decide,
+    describe_progress,
+    poll_delay,
+)
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.aws_errors import NO_ANSWER, is_passing, translate
-from airflow_quilt_athena.flows.completion import stop_queries
+from airflow_quilt_athena.flows.athena.queries import stop_queries
+from airflow_quilt_athena.flows.aws.errors import NO_ANSWER, is_passing, translate
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from airflow_quilt_athena.triggers.shared_looks import shared_looks
 

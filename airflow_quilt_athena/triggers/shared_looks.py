@@ -16,11 +16,11 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.query_states import QueryStatus
-from airflow_quilt_athena.core.rounds import Want, choose_round
-from airflow_quilt_athena.flows.aws_errors import is_passing
-from airflow_quilt_athena.flows.clients import AthenaClient
-from airflow_quilt_athena.flows.completion import Looked, look_at_queries, statuses_of
+from airflow_quilt_athena.core.athena.poll_batches import Want, choose_round
+from airflow_quilt_athena.core.athena.query_status import QueryStatus
+from airflow_quilt_athena.flows.athena.queries import Looked, look_at_queries, statuses_of
+from airflow_quilt_athena.flows.aws.clients import AthenaClient
+from airflow_quilt_athena.flows.aws.errors import is_passing
 
 # Rounds come no sooner after each other, whatever the triggers ask for.
 SHORTEST_ROUND_SECONDS = 1.0

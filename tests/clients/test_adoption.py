@@ -21,13 +21,13 @@ import pyarrow.orc as po
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_quilt_athena.core.overwrite import OverwriteRequest, Replace
-from airflow_quilt_athena.core.tables import TableName
+from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.core.overwrite.request import OverwriteRequest, Replace
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.clients import LakeClients
-from airflow_quilt_athena.flows.insert_overwrite import OverwriteResult, insert_overwrite
-from airflow_quilt_athena.flows.restoring import rollback_partitions
-from airflow_quilt_athena.flows.sweeping import SweepResult, sweep_generations
+from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult, insert_overwrite
+from airflow_quilt_athena.flows.overwrite.rollback import rollback_partitions
+from airflow_quilt_athena.flows.overwrite.sweep import SweepResult, sweep_generations
 from local_athena import LocalAthena
 from tests.integration.lab import Lab
 
@@ -35,7 +35,7 @@ from .client import Client, ClientError
 
 pytestmark = pytest.mark.clients
 
-SWEEPING = "airflow_quilt_athena.flows.sweeping"
+SWEEPING = "airflow_quilt_athena.flows.overwrite.sweep"
 BASE = "quilt_athena.base"
 KINDS = {"id": "bigint"}  # every other column is text
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from airflow_quilt_athena.core.ctas import (
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, FileFormat, TableName
+from airflow_quilt_athena.core.overwrite.ctas import (
     Encoding,
     build_coerced_query,
     build_ctas,
@@ -15,14 +17,12 @@ from airflow_quilt_athena.core.ctas import (
     build_unload,
     render_check,
 )
-from airflow_quilt_athena.core.identifiers import BucketNames
-from airflow_quilt_athena.core.journal import Found
-from airflow_quilt_athena.core.quilt_ddl import define_tables, render_create_table
-from airflow_quilt_athena.core.quilt_revisions import Revision, build_entries, build_revisions
-from airflow_quilt_athena.core.quilt_views import ManifestSource, define_views
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.slices import build_count, build_slice
-from airflow_quilt_athena.core.tables import Bucketing, Columns, FileFormat, TableName
+from airflow_quilt_athena.core.overwrite.journal_entry import Found
+from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
+from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.revisions import Revision, build_entries, build_revisions
+from airflow_quilt_athena.core.quilt.table_ddl import define_tables, render_create_table
+from airflow_quilt_athena.core.quilt.views import ManifestSource, define_views
 
 # What stands for {bucket} and {database} while the builders, which check names, run.
 _BUCKET, _DATABASE = "conformancebucket", "conformance_database"

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from airflow_quilt_athena.core.identifiers import BucketNames
-from airflow_quilt_athena.flows.completion import run_query
-from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.flows.athena.queries import run_query
+from airflow_quilt_athena.flows.athena.results import read_rows
 from benchmarks import registry
 from benchmarks.lake import DATABASE, WORKGROUP, Lake
 from benchmarks.quilt import ENTRIES, LARGE, PACKAGES, SEED_DATABASE, write_large_registry

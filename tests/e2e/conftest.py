@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.core.identifiers import bucket_identifier
+from airflow_quilt_athena.core.quilt.identifiers import bucket_identifier
 from demo.stack import StackError
 from local_athena import LocalAthena
 from tests.e2e.driver import Airflow

@@ -15,15 +15,15 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.overwrite import OverwriteRequest
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.tables import TableName
-from airflow_quilt_athena.flows.clients import LakeClients
-from airflow_quilt_athena.flows.completion import run_query
-from airflow_quilt_athena.flows.insert_overwrite import insert_overwrite
-from airflow_quilt_athena.flows.query_results import read_rows
-from airflow_quilt_athena.flows.restoring import rollback_partitions
-from airflow_quilt_athena.flows.sweeping import SweepResult, sweep_generations
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
+from airflow_quilt_athena.flows.athena.queries import run_query
+from airflow_quilt_athena.flows.athena.results import read_rows
+from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite.insert_overwrite import insert_overwrite
+from airflow_quilt_athena.flows.overwrite.rollback import rollback_partitions
+from airflow_quilt_athena.flows.overwrite.sweep import SweepResult, sweep_generations
 from local_athena import LocalAthena
 
 Row = tuple[str, ...]

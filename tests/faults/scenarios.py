@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.overwrite import Replace
+from airflow_quilt_athena.core.overwrite.request import Replace
 from airflow_quilt_athena.exceptions import AuditFailedError
-from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.aws.clients import LakeClients
 from tests.faults.lake import Lake, Row, Rows, counted, rows_query
 
 TASK = "task"  # the key of the task that fails; what prepares has others

@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.aws_errors import NO_ANSWER
+from airflow_quilt_athena.flows.aws.errors import NO_ANSWER
 from local_athena import Fault, LocalAthena
 from tests.faults.forks import Forks
 from tests.faults.hooks import Nth

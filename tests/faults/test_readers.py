@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.core.overwrite import Replace
+from airflow_quilt_athena.core.overwrite.request import Replace
 from tests.faults.lake import Lake, Row, Rows, counted, rows_query
 
 pytestmark = pytest.mark.integration

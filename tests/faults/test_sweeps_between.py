@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from airflow_quilt_athena.exceptions import ManualActionError, QuiltAthenaError, RetryableError
-from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.aws.clients import LakeClients
 from tests.faults.forks import Forks
 from tests.faults.hooks import PATIENCE_SECONDS, Nth, PauseAtCall
 from tests.faults.lake import Lake

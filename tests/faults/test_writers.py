@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.core.overwrite import Replace
+from airflow_quilt_athena.core.overwrite.request import Replace
 from airflow_quilt_athena.exceptions import RetryableError
-from airflow_quilt_athena.flows import lease as leases
-from airflow_quilt_athena.flows import publishing
-from airflow_quilt_athena.flows.clients import LakeClients
+from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite import lease as leases
+from airflow_quilt_athena.flows.overwrite import publish as publishing
 from tests.faults.forks import Forks
 from tests.faults.hooks import PATIENCE_SECONDS, Nth, PauseAtCall
 from tests.faults.lake import Lake, Rows, counted, rows_query

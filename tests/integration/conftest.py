@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from airflow_quilt_athena.core import query_states
+from airflow_quilt_athena.core.athena import query_status as query_states
 from local_athena import LocalAthena
 from tests.integration.lab import Lab, connection
 

@@ -15,8 +15,8 @@ from typing import Any
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from airflow_quilt_athena.flows.completion import run_query
-from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.flows.athena.queries import run_query
+from airflow_quilt_athena.flows.athena.results import read_rows
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from local_athena import LocalAthena
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_quilt_athena.core.tables import TableName
-from airflow_quilt_athena.flows.sweeping import SweepResult, sweep_generations
+from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.flows.overwrite.sweep import SweepResult, sweep_generations
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from airflow_quilt_athena.operators.lake import lake_clients
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator

@@ -58,12 +58,12 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.core.identifiers import BucketNames
 from airflow_quilt_athena.core.plans import Plan
-from airflow_quilt_athena.core.quilt_ddl import define_tables, render_create_table
+from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.table_ddl import define_tables, render_create_table
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, QueryFailedError
-from airflow_quilt_athena.flows.bucket_sources import SourceKind, parse_source
-from airflow_quilt_athena.flows.hidden_packages import find_hidden_packages
+from airflow_quilt_athena.flows.quilt.hidden_packages import find_hidden_packages
+from airflow_quilt_athena.flows.quilt.sources import SourceKind, parse_source
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from local_athena import Fault, LocalAthena
 from local_athena.conformance.quilt_seeds import seed_statements

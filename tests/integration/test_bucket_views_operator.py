@@ -14,12 +14,12 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
 
-from airflow_quilt_athena.core.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.bucket_views import RefreshRequest, refresh_bucket_views
-from airflow_quilt_athena.flows.changes import AwsClients
-from airflow_quilt_athena.flows.completion import run_query
-from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
+from airflow_quilt_athena.flows.athena.queries import run_query
+from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
+from airflow_quilt_athena.flows.provisioning.resources import AwsClients
+from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
 from local_athena import LocalAthena

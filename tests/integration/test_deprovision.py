@@ -12,12 +12,12 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from botocore.exceptions import ClientError
 
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.plans import Plan
-from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError
-from airflow_quilt_athena.flows.changes import AwsClients
-from airflow_quilt_athena.flows.deprovision import DeprovisionRequest, deprovision
-from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
+from airflow_quilt_athena.flows.provisioning.deprovision import DeprovisionRequest, deprovision
+from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
+from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
 from local_athena import LocalAthena
 from local_athena.wire.faults import Fault

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_quilt_athena.core.identifiers import BucketNames
-from airflow_quilt_athena.core.quilt_ddl import build_table_input, define_tables
+from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
 from local_athena import LocalAthena

@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.execution_time import macros
 
-from airflow_quilt_athena.core.quilt_revisions import parse_interval
+from airflow_quilt_athena.core.quilt.revisions import parse_interval
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from demo import packages
 from demo.__main__ import Verdict

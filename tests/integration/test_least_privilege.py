@@ -18,14 +18,14 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from botocore.exceptions import ClientError
 
 import airflow_quilt_athena
-from airflow_quilt_athena.core.identifiers import BucketNames
-from airflow_quilt_athena.core.policy import Account, Grant, Statement, build_policies
-from airflow_quilt_athena.core.quilt_ddl import build_table_input, define_tables
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.tables import TableName
-from airflow_quilt_athena.flows.changes import AwsClients
-from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
-from airflow_quilt_athena.flows.sweeping import sweep_generations
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.core.provisioning.policy import Account, Grant, Statement, build_policies
+from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables
+from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
+from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
+from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_quilt_athena.core.overwrite import OverwriteRequest
-from airflow_quilt_athena.core.tables import TableName
-from airflow_quilt_athena.flows.clients import LakeClients
-from airflow_quilt_athena.flows.completion import wait_for_queries
-from airflow_quilt_athena.flows.insert_overwrite import Overwrite
+from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
+from airflow_quilt_athena.flows.athena.queries import wait_for_queries
+from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
 from local_athena import Fault
 from tests.integration.lab import Lab
 from tests.integration.overwriting import (

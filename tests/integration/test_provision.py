@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.plans import Plan
-from airflow_quilt_athena.core.s3 import S3Uri
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError
-from airflow_quilt_athena.flows.changes import AwsClients
-from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
+from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
+from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from local_athena import LocalAthena
 from local_athena.wire.faults import Fault
 

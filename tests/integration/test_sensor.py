@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
-from airflow_quilt_athena.flows.completion import start_query
+from airflow_quilt_athena.flows.athena.queries import start_query
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
 from local_athena import LocalAthena

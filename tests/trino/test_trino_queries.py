@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from airflow_quilt_athena.exceptions import QueryFailedError
-from airflow_quilt_athena.flows.completion import run_query
-from airflow_quilt_athena.flows.query_results import read_rows
+from airflow_quilt_athena.flows.athena.queries import run_query
+from airflow_quilt_athena.flows.athena.results import read_rows
 from local_athena import Fault
 from tests.integration.lab import Lab
 

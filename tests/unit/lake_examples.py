@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_quilt_athena.core.attempts import Attempt
-from airflow_quilt_athena.core.journal import Action, Change, Entry, Kind, State
-from airflow_quilt_athena.core.overwrite import OverwriteRequest
-from airflow_quilt_athena.core.quilt_revisions import Revision
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.staging import Plan, Seen, Statements, plan_overwrite
-from airflow_quilt_athena.core.tables import Table, TableName, parse_table
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.tables import Table, TableName, parse_table
+from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.core.overwrite.journal_entry import Action, Change, Entry, Kind, State
+from airflow_quilt_athena.core.overwrite.plan import Plan, Seen, Statements, plan_overwrite
+from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
+from airflow_quilt_athena.core.quilt.revisions import Revision
 
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 TEXT = "org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe"

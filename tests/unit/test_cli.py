@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_quilt_athena.cli import main
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.flows.changes import AwsClients
-from airflow_quilt_athena.flows.provision import ProvisionRequest, provision
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
+from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from local_athena import LocalAthena
 
 REQUIRED = ("--account-id", "123456789012", "--region", "us-east-1", "--results-bucket", "acme-results")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,26 @@ ARROWS = {
     "exceptions": set(),
     "cli": {"local", "core"},
     "": set(),
+}
+
+
+# Inside core and flows: what each capability may know of its neighbours. The exceptions are named.
+CAPABILITIES = {
+    "core": {
+        "athena": {"glue"},  # console pages tell of places in S3
+        "glue": {"athena"},  # tables are quoted in SQL
+        "overwrite": {"athena", "glue", "quilt"},  # {revisions} and {entries} are Quilt's
+        "quilt": {"athena", "glue"},
+        "provisioning": {"athena", "glue", "quilt"},  # a policy grants what Quilt's tables read
+        "plans": set(),
+    },
+    "flows": {
+        "aws": set(),
+        "athena": {"aws"},
+        "overwrite": {"aws", "athena", "quilt"},  # the revisions of an interval
+        "quilt": {"aws", "athena"},
+        "provisioning": {"aws", "athena", "quilt"},  # whose tables teardown has to look at
+    },
 }
 
 
@@ -59,6 +81,33 @@ def test_imports_follow_the_arrows(path: Path) -> None:
             assert top in sys.stdlib_module_names, f"{path}: {room} is pure, but imports {name}"
         elif room == "flows":
             assert top != "airflow", f"{path}: {room} knows no Airflow, but imports {name}"
+
+
+INSIDE = [path for path in FILES if path.parts[0] in CAPABILITIES and path.stem != "__init__"]
+
+
+@pytest.mark.parametrize("path", INSIDE, ids=str)
+def test_capabilities_know_only_the_neighbours_that_are_named(path: Path) -> None:
+    house, room = path.with_suffix("").parts[:2]
+    for name in _imports((ROOT / path).read_text()):
+        if name.startswith(f"{PACKAGE}.{house}."):
+            other = name.split(".")[2]
+            assert other in {room, "plans"} | CAPABILITIES[house][room], f"{path} imports {name}"
+
+
+def test_modules_import_one_another_in_no_circle() -> None:
+    known = {f"{PACKAGE}.{'.'.join(path.with_suffix('').parts)}": path for path in FILES}
+    edges = {
+        module: {name for found in _imports((ROOT / path).read_text()) for name in _modules(found, known)}
+        for module, path in known.items()
+        if path.parts[0] != "local"
+    }
+    order = TopologicalSorter(edges)
+    order.prepare()  # raises CycleError, which names the circle
+
+
+def _modules(found: str, known: Mapping[str, Path]) -> set[str]:
+    return {found, found.rpartition(".")[0]} & known.keys()
 
 
 def test_every_room_is_known() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.sql import SILENT, SqlTextError, Token, TokenKind, tokenize
+from airflow_quilt_athena.core.athena.sql import SILENT, SqlTextError, Token, TokenKind, tokenize
 from local_athena.athena.paging import take_page
 from local_athena.errors import ApiError, QueryFailed
 

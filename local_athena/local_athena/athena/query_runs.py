@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from airflow_quilt_athena.core.query_states import QueryState
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.athena.query_status import QueryState
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.athena.executions import CANCELLED_BY_USER, Execution, Executions, Outputs, Submission
 from local_athena.athena.prepared import Deallocate, Prepare, PreparedStatements, parse_command
 from local_athena.athena.result_files import (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_quilt_athena.core.partitions import HIVE_DEFAULT_PARTITION
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.bucketing import bucket_numbers
 from local_athena.data.file_formats import Encoding, encode
 from local_athena.data.line_formats import scalar_texts

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_quilt_athena.core.partitions import partition_path
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.partitions import partition_path
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.catalog import Catalog, Table
 from local_athena.data.data_files import Layout, cut, write_pieces
 from local_athena.data.session import Column, QueryResult, Session

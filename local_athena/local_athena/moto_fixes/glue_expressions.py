@@ -17,7 +17,7 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from airflow_quilt_athena.core.selection import WORDS_OF_EXPRESSIONS
+from airflow_quilt_athena.core.glue.selection import WORDS_OF_EXPRESSIONS
 
 Test = Callable[[Sequence[str]], bool]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.catalog import EntityExists, parse_table
 from local_athena.data.data_files import Layout
 from local_athena.data.file_formats import COMPRESSION_PROPERTY, STORAGE

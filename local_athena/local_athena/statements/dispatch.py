@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from airflow_quilt_athena.core.sql import Dialect, SqlTextError, split_statements
+from airflow_quilt_athena.core.athena.sql import Dialect, SqlTextError, split_statements
 from local_athena.data.catalog import Catalog
 from local_athena.data.session import Outcome, Session
 from local_athena.engine import Engine

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.sql import TokenKind
+from airflow_quilt_athena.core.athena.sql import TokenKind
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 from local_athena.data.catalog import EntityExists, EntityMissing
 from local_athena.data.hive_storage import HIVE_FORMATS, TEXTFILE, Storage

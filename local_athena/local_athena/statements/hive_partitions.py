@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_quilt_athena.core.partitions import HIVE_DEFAULT_PARTITION, partition_path, unescape_value
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.sql import TokenKind
+from airflow_quilt_athena.core.athena.sql import TokenKind
+from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION, partition_path, unescape_value
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.catalog import EntityExists, Partition, Table
 from local_athena.data.session import Column, Outcome, Row
 from local_athena.errors import SCHEMA_ERROR, QueryFailed

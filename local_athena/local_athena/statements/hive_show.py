@@ -6,8 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_quilt_athena.core.partitions import partition_path
-from airflow_quilt_athena.core.sql import Dialect, TokenKind, quote_identifier, quote_literal, quote_name
+from airflow_quilt_athena.core.athena.sql import (
+    Dialect,
+    TokenKind,
+    quote_identifier,
+    quote_literal,
+    quote_name,
+)
+from airflow_quilt_athena.core.glue.partitions import partition_path
 from local_athena.data.catalog import EntityMissing, Table
 from local_athena.data.session import Outcome
 from local_athena.errors import QueryFailed

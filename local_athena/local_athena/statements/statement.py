@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_quilt_athena.core.sql import Dialect
+from airflow_quilt_athena.core.athena.sql import Dialect
 from local_athena.data.catalog import Catalog, Table
 from local_athena.data.session import Column, Outcome, Row, Session
 from local_athena.engine import Engine

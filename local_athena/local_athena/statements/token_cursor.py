@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
-from airflow_quilt_athena.core.sql import SILENT, Dialect, SqlTextError, Token, TokenKind, tokenize
+from airflow_quilt_athena.core.athena.sql import SILENT, Dialect, SqlTextError, Token, TokenKind, tokenize
 from local_athena.errors import QueryFailed
 
 GLUE_CATALOG = "awsdatacatalog"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.sql import TokenKind
+from airflow_quilt_athena.core.athena.sql import TokenKind
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 from local_athena.data.data_files import Layout
 from local_athena.data.file_formats import Encoding, FileFormat, choose_encoding, parse_format

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from airflow_quilt_athena.core.partitions import unescape_value
-from airflow_quilt_athena.core.s3 import S3Uri
-from airflow_quilt_athena.core.sql import tokenize
+from airflow_quilt_athena.core.athena.sql import tokenize
+from airflow_quilt_athena.core.glue.partitions import unescape_value
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.catalog import Catalog, Table
 from local_athena.data.session import Clients, Column, QueryResult, Session
 from local_athena.data.type_parser import parse_trino

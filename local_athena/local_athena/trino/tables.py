@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_quilt_athena.core.sql import Dialect, quote_identifier, quote_literal
+from airflow_quilt_athena.core.athena.sql import Dialect, quote_identifier, quote_literal
 from local_athena.data.file_formats import Encoding, FileFormat
 from local_athena.engine import Write
 from local_athena.errors import QueryFailed

@@ -18,8 +18,8 @@ with DAG(
 
     @task(retries=3, retry_delay=timedelta(hours=1), retry_policy=AthenaRetryPolicy(timedelta(seconds=1)))
     def run(query: str) -> list[list[str | None]]:
-        from airflow_quilt_athena.flows.completion import run_query
-        from airflow_quilt_athena.flows.query_results import read_rows
+        from airflow_quilt_athena.flows.athena.queries import run_query
+        from airflow_quilt_athena.flows.athena.results import read_rows
         from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 
         client = QuiltAthenaHook().client("athena")

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 from local_athena.data.catalog import Table
 from local_athena.data.types import DataType

@@ -12,8 +12,8 @@ from typing import Any
 
 import duckdb
 
-from airflow_quilt_athena.core.partitions import HIVE_DEFAULT_PARTITION
-from airflow_quilt_athena.core.s3 import S3Uri
+from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.catalog import Fields, Partition
 from local_athena.data.types import DataType
 from local_athena.duck.scans.serdes.hive_values import scalar_parser

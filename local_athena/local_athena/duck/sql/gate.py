@@ -6,7 +6,7 @@ import threading
 from functools import lru_cache
 from typing import Any
 
-from airflow_quilt_athena.core.sql import SqlTextError, TokenKind, tokenize
+from airflow_quilt_athena.core.athena.sql import SqlTextError, TokenKind, tokenize
 from local_athena.errors import QueryFailed
 
 _TRAILING = frozenset({TokenKind.SPACE, TokenKind.COMMENT, TokenKind.SEMICOLON})

@@ -1,0 +1,217 @@
+"""What the journal keeps of one attempt, and the states it goes through. Values and their JSON; no I/O.
+
+intended → submitted → staged → publishing → published → superseded → deleting, or aborted.
+
+An entry is written before its first query starts and is enough to go on from: a worker that takes over reads
+it, joins the queries and publishes what they staged. ``publishing`` holds, for each partition, where it was
+and where it is to be, so that a set that was left half-published can be rolled forward, and undone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.tables import GENERATIONS_FOLDER
+from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.exceptions import ManualActionError
+
+_JOURNAL_FOLDER = ".journal"
+_FORMAT = 1
+
+
+class State(Enum):
+    """How far an attempt is."""
+
+    INTENDED = "intended"  # no query is known to have started
+    SUBMITTED = "submitted"  # queries are known by their ids
+    STAGED = "staged"  # the result is written and counted; its slices are being written
+    PUBLISHING = "publishing"  # partitions are being pointed at it, or back at it by a rollback
+    PUBLISHED = "published"
+    SUPERSEDED = "superseded"  # nothing points at it, for no reason that the journal knows
+    DELETING = "deleting"  # a sweep has taken it
+    ABORTED = "aborted"  # it never was published
+
+
+UNFINISHED = frozenset({State.INTENDED, State.SUBMITTED, State.STAGED})
+
+
+class Kind(Enum):
+    """What an entry records."""
+
+    OVERWRITE = "overwrite"
+    ROLLBACK = "rollback"
+
+
+class Action(Enum):
+    """What happens to a partition."""
+
+    CREATED = "created"
+    REPLACED = "replaced"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query of the attempt, by what it is for."""
+
+    role: str
+    query_execution_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A partition that the result has, by the values of the dynamic keys."""
+
+    values: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happens to one partition, or to a table without keys (whose values are ())."""
+
+    values: tuple[str, ...]
+    action: Action
+    location: str | None  # None: it goes
+    generation: str | None
+    rows: int | None
+    previous_location: str | None
+    previous_generation: str | None
+    previous: Mapping[str, Any] | None  # the PartitionInput to restore; None where there was no partition
+    adopted: tuple[str, ...] = ()  # folders whose files, as old as this change or older, are generation zero
+    restored: Mapping[str, Any] | None = None  # of a rollback: the PartitionInput to have again
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One attempt, as the journal keeps it. Times are S3's."""
+
+    attempt: Attempt
+    task_key: str
+    table: str
+    database: str  # where its temporary tables are
+    kind: Kind
+    state: State
+    fingerprint: str  # of what was asked for
+    basis: str  # of what the statements are made from besides
+    retain_seconds: float
+    created_at: datetime
+    updated_at: datetime
+    folder: str | None = None  # everything the attempt stages lies below it
+    queries: tuple[Query, ...] = ()
+    found: tuple[Found, ...] | None = None
+    rows: int | None = None
+    bytes_scanned: int = 0
+    changes: tuple[Change, ...] = ()
+    published_at: datetime | None = None  # when Glue began to be changed
+    settled_at: datetime | None = None  # when all of it was
+    keep_until: datetime | None = None  # of what never was published, or not as a whole
+    # Folders that something else took Glue away from, and until when they are kept.
+    marked: Mapping[str, datetime] = field(default_factory=dict)
+    claimed_by: str | None = None  # the rollback that points partitions back at it
+    claims: tuple[str, ...] = ()  # of a rollback: the entries that it holds on to
+    doomed: tuple[str, ...] = ()  # folders that the sweep that has taken it empties
+    deleted: tuple[str, ...] = ()  # folders that a sweep has emptied
+    reason: str = ""  # why it was aborted
+    untidy: bool = False  # what only served staging could not be removed
+    revision: int = 0
+    writer: str = field(default="", compare=False)
+
+    @property
+    def name(self) -> str:
+        """The name of the entry's object, without its ending."""
+        return self.attempt.entry_name
+
+    def query_id(self, role: str) -> str | None:
+        """Return the id of the query of a role, if one has started."""
+        return next((query.query_execution_id for query in self.queries if query.role == role), None)
+
+    def owns(self, location: str) -> bool:
+        """Whether a folder holds what this attempt staged."""
+        return self.folder is not None and S3Uri.parse(self.folder).contains(S3Uri.parse(location))
+
+    def adopts(self, location: str) -> bool:
+        """Whether a folder's old files were taken over as generation zero by this attempt."""
+        return any(location in change.adopted for change in self.changes)
+
+    def render(self) -> bytes:
+        """Return the entry as JSON."""
+        document = {"format": _FORMAT, **asdict(self)}
+        return json.dumps(document, default=_to_json, sort_keys=True).encode()
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)
+
+
+def parse_entry(text: bytes, place: str) -> Entry:
+    """Read an entry. Raises ManualActionError when it is none that this version knows."""
+    try:
+        document = json.loads(text)
+        version = document.pop("format")
+        if version != _FORMAT:
+            raise ValueError(f"format {version}")
+        return _parse(document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ManualActionError(
+            f"Journal entry {place} cannot be read ({error!r}). Expected one of format {_FORMAT}. Nothing "
+            "was changed; look at it by hand, or use the version that wrote it."
+        ) from error
+
+
+def _parse(document: dict[str, Any]) -> Entry:
+    times = {
+        name: datetime.fromisoformat(document[name]) if document[name] else None
+        for name in ("created_at", "updated_at", "published_at", "settled_at", "keep_until")
+    }
+    found = document["found"]
+    return Entry(
+        **{
+            **document,
+            **times,
+            "attempt": Attempt(**document["attempt"]),
+            "kind": Kind(document["kind"]),
+            "state": State(document["state"]),
+            "queries": tuple(Query(**query) for query in document["queries"]),
+            "found": None if found is None else tuple(Found(tuple(f["values"]), f["rows"]) for f in found),
+            "changes": tuple(_parse_change(change) for change in document["changes"]),
+            "claims": tuple(document["claims"]),
+            "marked": {name: datetime.fromisoformat(until) for name, until in document["marked"].items()},
+            "doomed": tuple(document["doomed"]),
+            "deleted": tuple(document["deleted"]),
+        }
+    )
+
+
+def _parse_change(document: dict[str, Any]) -> Change:
+    return replace(
+        Change(**document),
+        values=tuple(document["values"]),
+        action=Action(document["action"]),
+        adopted=tuple(document["adopted"]),
+    )
+
+
+def journal_folder(base: S3Uri) -> S3Uri:
+    """Return where a table's journal lies."""
+    return base / f"{GENERATIONS_FOLDER}/{_JOURNAL_FOLDER}/"
+
+
+def entry_place(base: S3Uri, name: str) -> S3Uri:
+    """Return an entry's object."""
+    return journal_folder(base) / f"{name}.json"
+
+
+def lease_place(base: S3Uri) -> S3Uri:
+    """Return the lease under which sets of a table's partitions are published."""
+    return journal_folder(base) / "lease"

@@ -1,0 +1,273 @@
+"""What a sweep may remove: decided from the journal and from where Glue points. Runs nothing.
+
+A generation may go when nothing points at it, and the time that whoever replaced it promised has passed. How
+long that is stands in the journal of the one that replaced it, so nothing has to be written when a generation
+is replaced, and no crash there leaves one without an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.selection import Values
+from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Change, Entry, State
+
+# No query of Athena's runs longer than 4 hours (Service quotas, read 2026-11): what has not moved for a day
+# is dead.
+ABANDONED_AFTER = timedelta(hours=24)
+# Flips take seconds; what has been at it for so long has nobody at it any more.
+HALF_PUBLISHED_AFTER = timedelta(hours=1)
+
+_SETTLED = frozenset({State.PUBLISHED, State.SUPERSEDED})
+_NOT_YET = datetime.max.replace(tzinfo=UTC)
+
+Wanted = Callable[[Values], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What of one attempt goes: the files in ``folders``, all that it made, or its journal entry, too."""
+
+    entry: Entry
+    folders: tuple[str, ...]
+    whole: bool  # nothing is left of what it staged: temporary tables go as well
+    forgets: bool  # nobody needs the entry any more
+
+    @property
+    def asks_athena(self) -> bool:
+        """Whether one of its queries may still be writing."""
+        return self.whole and self.entry.state not in _SETTLED
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPlan:
+    """What a sweep does, in this order."""
+
+    roll_forward: tuple[Entry, ...]  # left half published
+    release: tuple[Entry, ...]  # held by a rollback that is over
+    tidy: tuple[Entry, ...]  # what only served staging could not be removed then
+    # Folders that something else took Glue away from, which the journal does not know: kept from now on.
+    mark: tuple[tuple[Entry, tuple[str, ...]], ...]
+    remove: tuple[Removal, ...]
+    left: tuple[tuple[Entry, str], ...]  # and why
+
+
+def plan_sweep(
+    entries: Mapping[str, Entry],
+    current: Iterable[str],
+    now: datetime,
+    *,
+    wanted: Wanted = lambda values: True,
+) -> SweepPlan:
+    """Decide for each entry.
+
+    :param entries: the journal, by name.
+    :param current: the folders that Glue points at, each with a slash at its end.
+    :param wanted: which partitions, by their values, are to be looked at.
+    """
+    return _Sweep(entries, frozenset(current), now, wanted).plan()
+
+
+class _Sweep:
+    def __init__(
+        self,
+        entries: Mapping[str, Entry],
+        current: frozenset[str],
+        now: datetime,
+        wanted: Wanted,
+    ) -> None:
+        self._entries = entries
+        self._current = current
+        self._now = now
+        self._wanted = wanted
+        self._keep_until = _promises(entries.values())
+
+    def plan(self) -> SweepPlan:
+        roll_forward: list[Entry] = []
+        release: list[Entry] = []
+        mark: list[tuple[Entry, tuple[str, ...]]] = []
+        removals: list[Removal] = []
+        left: list[tuple[Entry, str]] = []
+        for entry in sorted(self._entries.values(), key=lambda entry: entry.created_at):
+            if entry.state is State.PUBLISHING:
+                self._sort_publishing(entry, roll_forward, release, left)
+            elif entry.state in _SETTLED:
+                unexplained = self._unexplained(entry)
+                if unexplained:
+                    mark.append((entry, unexplained))
+                removals.append(self._settled_removal(entry))
+            else:
+                self._sort_never_published(entry, removals, left)
+        untidy = tuple(e for e in self._entries.values() if e.untidy and e.state in _SETTLED)
+        return SweepPlan(
+            tuple(roll_forward), tuple(release), untidy, tuple(mark), self._finish(removals), tuple(left)
+        )
+
+    def _sort_publishing(
+        self, entry: Entry, roll_forward: list[Entry], release: list[Entry], left: list[tuple[Entry, str]]
+    ) -> None:
+        if entry.claimed_by is not None:
+            rollback = self._entries.get(entry.claimed_by)
+            if rollback is None or rollback.state is not State.PUBLISHING:
+                release.append(entry)
+            else:
+                left.append((entry, f"rollback {entry.claimed_by} is going back to it"))
+        elif self._now - entry.updated_at >= HALF_PUBLISHED_AFTER:
+            roll_forward.append(entry)
+        else:
+            left.append((entry, "it is being published"))
+
+    def _sort_never_published(
+        self, entry: Entry, removals: list[Removal], left: list[tuple[Entry, str]]
+    ) -> None:
+        if entry.state is State.DELETING:
+            removals.append(Removal(entry, entry.doomed, entry.folder in entry.doomed, forgets=False))
+            return
+        if entry.state in UNFINISHED:
+            keep_until = entry.updated_at + ABANDONED_AFTER
+        else:
+            keep_until = entry.keep_until or entry.updated_at
+        keep_until = max([keep_until, *(self._keep_until.get(own, keep_until) for own in _own(entry))])
+        if not all(self._wanted(change.values) for change in entry.changes):
+            return
+        if self._now < keep_until:
+            left.append(
+                (entry, f"{entry.state.value}; kept until {keep_until.isoformat(timespec='seconds')}")
+            )
+            return
+        if entry.folder and self._points_below(entry.folder):
+            left.append((entry, "half published, and not replaced yet"))
+            return
+        folders = (entry.folder,) if entry.folder else ()
+        removals.append(Removal(entry, folders, whole=bool(folders), forgets=True))
+
+    def _unexplained(self, entry: Entry) -> tuple[str, ...]:
+        """Return the folders that nothing points at for no reason known, and that are not marked yet."""
+        known = {*self._keep_until, *entry.marked}
+        return tuple(location for location in self._loose(entry) if location not in known)
+
+    def _loose(self, entry: Entry) -> list[str]:
+        """Return the folders of a published attempt that nothing points at, and that are still there."""
+        return [
+            change.location
+            for change in entry.changes
+            if change.location is not None
+            and entry.owns(change.location)
+            and not _is_deleted(entry, change.location, ())
+            and change.location not in self._current
+            and self._wanted(change.values)
+        ]
+
+    def _settled_removal(self, entry: Entry) -> Removal:
+        loose = [location for location in self._loose(entry) if self._may_go(entry, location)]
+        whole = bool(loose) and all(_is_deleted(entry, own, loose) for own in _own(entry))
+        folders = (entry.folder,) if whole and entry.folder else tuple(loose)
+        return Removal(entry, (*folders, *self._adopted_folders(entry)), whole, forgets=False)
+
+    def _may_go(self, entry: Entry, location: str) -> bool:
+        keep_until = self._keep_until.get(location, entry.marked.get(location))
+        return keep_until is not None and self._now >= keep_until
+
+    def _adopted_folders(self, entry: Entry) -> tuple[str, ...]:
+        return tuple(
+            dict.fromkeys(
+                folder
+                for change in entry.changes
+                for folder in change.adopted
+                if self._wanted(change.values)
+                and folder not in entry.deleted
+                and folder not in self._current
+                and self._now >= max(_promise(entry), self._keep_until.get(folder, _promise(entry)))
+            )
+        )
+
+    def _points_below(self, folder: str) -> bool:
+        root = S3Uri.parse(folder)
+        return any(root.contains(S3Uri.parse(location)) for location in self._current)
+
+    def _finish(self, removals: list[Removal]) -> tuple[Removal, ...]:
+        """Leave out what does nothing, and say which entries nobody needs afterwards."""
+        gone = {folder for removal in removals for folder in (*removal.folders, *removal.entry.deleted)}
+        finished = (
+            removal
+            if removal.forgets
+            else Removal(removal.entry, removal.folders, removal.whole, self._is_done_with(removal, gone))
+            for removal in removals
+        )
+        return tuple(removal for removal in finished if removal.folders or removal.forgets)
+
+    def _is_done_with(self, removal: Removal, gone: set[str]) -> bool:
+        entry = removal.entry
+        if entry.state is State.DELETING and entry.published_at is None:
+            return True
+        adopted = {folder for change in entry.changes for folder in change.adopted}
+        return (
+            self._now >= _promise(entry)
+            and all(_is_deleted(entry, own, removal.folders) for own in _own(entry))
+            and adopted <= {*removal.folders, *entry.deleted}
+            and all(self._wanted(change.values) for change in entry.changes)
+            and all(self._is_gone(change, gone) for change in entry.changes)
+        )
+
+    def _is_gone(self, change: Change, gone: set[str]) -> bool:
+        """Whether nothing is left at a change's previous place, of which it says how long it is kept.
+
+        What a rollback went back to is in use: whoever replaces it next says anew how long it is kept.
+        """
+        if change.previous_location in self._current:
+            return True
+        attempt = Attempt.parse(change.previous_generation or "")
+        owner = self._entries.get(attempt.entry_name) if attempt else None
+        if owner is None or change.previous_location is None or not owner.owns(change.previous_location):
+            return True
+        return change.previous_location in gone or owner.folder in gone
+
+
+def _promises(entries: Iterable[Entry]) -> dict[str, datetime]:
+    """Return until when each replaced folder is kept, by what those who replaced it promised.
+
+    Who is still publishing may not have replaced it yet: its time begins when that is settled. Where a folder
+    was gone back to, what had been promised before is void.
+    """
+    promises: dict[str, datetime] = {}
+    for entry in sorted(entries, key=lambda entry: entry.published_at or entry.created_at):
+        if entry.published_at is None:
+            continue
+        promise = _promise_once_settled(entry)
+        for change in entry.changes:
+            if change.location is not None:
+                promises.pop(change.location, None)
+            if change.previous_location is not None:
+                known = promises.get(change.previous_location, promise)
+                promises[change.previous_location] = max(promise, known)
+    return promises
+
+
+def _promise_once_settled(entry: Entry) -> datetime:
+    if entry.state is State.PUBLISHING:
+        return _NOT_YET
+    if entry.state is State.ABORTED and entry.keep_until is not None:  # superseded when half published
+        return max(entry.keep_until, _promise(entry))
+    return _promise(entry)
+
+
+def _own(entry: Entry) -> list[str]:
+    """Return the folders of its partitions that an attempt staged itself."""
+    return [c.location for c in entry.changes if c.location is not None and entry.owns(c.location)]
+
+
+def _is_deleted(entry: Entry, location: str, folders: Iterable[str]) -> bool:
+    """Whether an attempt's own folder is gone, or goes with ``folders``."""
+    own = (folder for folder in (*folders, *entry.deleted) if entry.owns(folder))
+    place = S3Uri.parse(location)
+    return any(S3Uri.parse(folder).contains(place) for folder in own)
+
+
+def _promise(entry: Entry) -> datetime:
+    """Return until when what an attempt replaced is kept."""
+    settled_at = entry.settled_at or entry.published_at or entry.updated_at
+    return settled_at + timedelta(seconds=entry.retain_seconds)

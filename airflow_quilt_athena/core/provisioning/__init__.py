@@ -1,0 +1,1 @@
+"""Decisions of provisioning: policy documents, and what differs in them."""

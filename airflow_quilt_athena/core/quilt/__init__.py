@@ -1,0 +1,1 @@
+"""Decisions about Quilt's tables and views: names, texts, revisions, drift."""

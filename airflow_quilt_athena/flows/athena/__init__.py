@@ -1,0 +1,1 @@
+"""Queries in Athena: started, waited for, stopped, and their results read."""

@@ -1,0 +1,336 @@
+"""Start Athena queries, wait for them, stop them. Knows no Airflow; the Athena client is handed in.
+
+One absolute deadline holds for all of a wait; throttling and lost answers are tried again inside it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random as random_module
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from botocore.exceptions import ClientError
+
+from airflow_quilt_athena.core.athena.poll_batches import MAX_IDS_PER_BATCH
+from airflow_quilt_athena.core.athena.query_status import (
+    Decision,
+    QueryState,
+    QueryStatus,
+    Verdict,
+    build_failure,
+    build_timeout,
+    decide,
+    describe_progress,
+    parse_status,
+    poll_delay,
+)
+from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES
+from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
+from airflow_quilt_athena.flows.aws.batches import in_batches
+from airflow_quilt_athena.flows.aws.clients import AthenaClient
+from airflow_quilt_athena.flows.aws.deadline import Deadline
+from airflow_quilt_athena.flows.aws.errors import NO_ANSWER, is_passing
+
+log = logging.getLogger(__name__)
+
+# What a look found of each id.
+Looked = dict[str, QueryStatus | Exception]
+OnProgress = Callable[[Sequence[QueryStatus], float], object]
+
+# Athena API Reference, read 2026-11.
+_TOKEN_LENGTHS = range(32, 129)
+
+_START_PATIENCE_SECONDS = 300.0  # a full queue of the account answers TooManyRequestsException for minutes
+
+
+def start_query(
+    athena: AthenaClient,
+    sql: str,
+    *,
+    database: str | None,
+    workgroup: str,
+    token: str | None = None,
+    parameters: Sequence[str] = (),
+    catalog: str | None = None,
+    reuse_results_minutes: int | None = None,
+    kms_key_arn: str | None = None,
+    timeout_seconds: float = _START_PATIENCE_SECONDS,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Start ``sql`` and return its query execution id.
+
+    :param token: the client request token, 32 to 128 characters. Athena answers a token it knows with the
+        query started then, so the token makes starting safe to repeat. Without one a fresh one is made.
+    :param parameters: execution parameters: SQL literals for the query's question marks.
+    :param reuse_results_minutes: take the answer of an equal query not older than this.
+    :param kms_key_arn: the key that encrypts what the query writes; None leaves it to workgroup and bucket.
+    """
+    _refuse_unsendable(sql, token)
+    context = {"Database": database, "Catalog": catalog}
+    request: dict[str, Any] = {
+        "QueryString": sql,
+        "WorkGroup": workgroup,
+        # One token for all tries below: a start whose answer was lost is then not a second query.
+        "ClientRequestToken": token or uuid.uuid4().hex,
+        "QueryExecutionContext": {name: value for name, value in context.items() if value},
+    }
+    if parameters:
+        request["ExecutionParameters"] = list(parameters)
+    if reuse_results_minutes is not None:
+        by_age = {"Enabled": True, "MaxAgeInMinutes": reuse_results_minutes}
+        request["ResultReuseConfiguration"] = {"ResultReuseByAgeConfiguration": by_age}
+    if kms_key_arn is not None:
+        encryption = {"EncryptionOption": "SSE_KMS", "KmsKey": kms_key_arn}
+        request["ResultConfiguration"] = {"EncryptionConfiguration": encryption}
+    deadline = Deadline.after(timeout_seconds, sleep=sleep, clock=clock)
+    response = deadline.call(
+        lambda: athena.start_query_execution(**request), f"start an Athena query in workgroup {workgroup}"
+    )
+    return str(response["QueryExecutionId"])
+
+
+def _refuse_unsendable(sql: str, token: str | None) -> None:
+    size_bytes = len(sql.encode())
+    if size_bytes > MAX_QUERY_BYTES:
+        raise InvalidCallError(
+            f"The query is {size_bytes:,} bytes long; Athena takes at most {MAX_QUERY_BYTES:,}. "
+            "Keep long lists of values in a table and join it, or put parts of the query into a view."
+        )
+    if not sql.strip():
+        raise InvalidCallError("The query is empty.")
+    if token is not None and len(token) not in _TOKEN_LENGTHS:
+        raise InvalidCallError(
+            f"The client request token has {len(token)} characters; Athena wants 32 to 128."
+        )
+
+
+def look_at_queries(athena: AthenaClient, query_execution_ids: Sequence[str], *, take_apart: bool) -> Looked:
+    """Look once; return for each id its status, or the error that Athena answers of it. Raises nothing.
+
+    Fifty ids are one call.
+
+    :param take_apart: whether a call that is refused whole is made again for each id by itself, so that one
+        that may not be seen does not hide the others. A call that met a passing trouble never is.
+    """
+    wanted = list(dict.fromkeys(query_execution_ids))
+    looked: Looked = {}
+    for batch in in_batches(wanted, MAX_IDS_PER_BATCH):
+        if len(batch) > 1:  # Athena allows five times as many single looks as batches
+            looked |= _look_at_batch(athena, batch, take_apart)
+        # The batch says only "unprocessed"; the single look says why, or that it was a passing trouble.
+        looked |= {name: _look_at_one(athena, name) for name in batch if name not in looked}
+    return looked
+
+
+def _look_at_batch(athena: AthenaClient, batch: Sequence[str], take_apart: bool) -> Looked:
+    try:
+        response = athena.batch_get_query_execution(QueryExecutionIds=batch)
+    except ClientError as error:
+        return {} if take_apart and not is_passing(error) else dict.fromkeys(batch, error)
+    except NO_ANSWER as error:
+        return dict.fromkeys(batch, error)
+    return {found["QueryExecutionId"]: _parse(found) for found in response.get("QueryExecutions", ())}
+
+
+def _look_at_one(athena: AthenaClient, query_execution_id: str) -> QueryStatus | Exception:
+    try:
+        response = athena.get_query_execution(QueryExecutionId=query_execution_id)
+    except (ClientError, *NO_ANSWER) as error:
+        return cast(Exception, error)  # botocore is untyped
+    return _parse(response["QueryExecution"])
+
+
+def _parse(execution: dict[str, Any]) -> QueryStatus | Exception:
+    try:
+        return parse_status(execution)
+    except ManualActionError as error:  # a state that is not known
+        return error
+
+
+def statuses_of(looked: Looked, query_execution_ids: Sequence[str]) -> tuple[QueryStatus, ...]:
+    """Return the statuses in the order of the ids; raise the first error among them."""
+    statuses = []
+    for name in query_execution_ids:
+        found = looked[name]
+        if isinstance(found, Exception):
+            raise found
+        statuses.append(found)
+    return tuple(statuses)
+
+
+def observe_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> tuple[QueryStatus, ...]:
+    """Look once; return a status for each id, in their order. Raises boto3's errors as they come."""
+    looked = look_at_queries(athena, query_execution_ids, take_apart=False)
+    return statuses_of(looked, query_execution_ids)
+
+
+def watch_queries(
+    athena: AthenaClient,
+    query_execution_ids: Sequence[str],
+    *,
+    timeout_seconds: float,
+    poll_interval_seconds: float | None = None,
+    fail_fast: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = random_module.random,
+    on_progress: OnProgress | None = None,
+) -> tuple[Decision, tuple[QueryStatus, ...]]:
+    """Watch until the queries are done or the time is over; return the verdict and the last statuses.
+
+    Raises nothing for queries that failed and stops none: that is for the caller to decide.
+    """
+    if not query_execution_ids or not all(query_execution_ids):
+        raise InvalidCallError(f"No Athena query to wait for: {list(query_execution_ids)!r}.")
+    deadline = Deadline.after(timeout_seconds, sleep=sleep, clock=clock, random=random)
+    names = ", ".join(query_execution_ids)
+    while True:
+        statuses = deadline.call(
+            lambda: observe_queries(athena, query_execution_ids), f"look at Athena query {names}"
+        )
+        elapsed = deadline.elapsed_seconds
+        if on_progress is not None:
+            on_progress(statuses, elapsed)
+        decision = decide(
+            statuses, elapsed_seconds=elapsed, timeout_seconds=timeout_seconds, fail_fast=fail_fast
+        )
+        if decision.verdict is not Verdict.WAIT:
+            return decision, statuses
+        deadline.pause(poll_delay(elapsed, longest_seconds=poll_interval_seconds, jitter=random()))
+
+
+def wait_for_queries(
+    athena: AthenaClient,
+    query_execution_ids: Sequence[str],
+    *,
+    timeout_seconds: float,
+    poll_interval_seconds: float | None = None,
+    fail_fast: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = random_module.random,
+    on_progress: OnProgress | None = None,
+) -> tuple[QueryStatus, ...]:
+    """Wait until all queries have succeeded and return their statuses, in the order of the ids.
+
+    :param timeout_seconds: the deadline of the whole wait; queries not done by then are stopped.
+    :param poll_interval_seconds: the longest time between two looks; the first come sooner.
+    :param fail_fast: tell of the first failure without waiting for the other queries.
+    :raises QueryFailedError: naming every query that failed, or was not done in time.
+    """
+    try:
+        decision, statuses = watch_queries(
+            athena,
+            query_execution_ids,
+            timeout_seconds=timeout_seconds,
+            poll_interval_seconds=poll_interval_seconds,
+            fail_fast=fail_fast,
+            sleep=sleep,
+            clock=clock,
+            random=random,
+            on_progress=on_progress,
+        )
+    except RetryableError:  # the deadline passed while Athena did not answer
+        stop_queries(athena, query_execution_ids)
+        raise
+    return conclude(athena, decision, statuses, timeout_seconds=timeout_seconds)
+
+
+def conclude(
+    athena: AthenaClient, decision: Decision, statuses: tuple[QueryStatus, ...], *, timeout_seconds: float
+) -> tuple[QueryStatus, ...]:
+    """Act on a verdict: return the statuses of success, or stop what is late and raise QueryFailedError."""
+    region = athena.meta.region_name
+    if decision.verdict is Verdict.FAILED:
+        raise build_failure(decision.failed, region=region)
+    if decision.verdict is Verdict.TIMED_OUT:
+        stop_queries(athena, [status.query_execution_id for status in decision.pending])
+        raise build_timeout(decision, timeout_seconds=timeout_seconds, region=region)
+    return statuses
+
+
+def run_query(
+    athena: AthenaClient,
+    sql: str,
+    *,
+    database: str | None,
+    workgroup: str,
+    timeout_seconds: float,
+    token: str | None = None,
+    parameters: Sequence[str] = (),
+    catalog: str | None = None,
+    poll_interval_seconds: float | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+    on_start: Callable[[str], object] | None = None,
+    on_progress: OnProgress | None = None,
+) -> QueryStatus:
+    """Start ``sql``, wait for it and return its status. Raises QueryFailedError when it does not succeed.
+
+    :param on_start: told the query execution id as soon as there is one, so that it can be stopped.
+    """
+    query_execution_id = start_query(
+        athena,
+        sql,
+        database=database,
+        workgroup=workgroup,
+        token=token,
+        parameters=parameters,
+        catalog=catalog,
+        sleep=sleep,
+        clock=clock,
+    )
+    if on_start is not None:
+        on_start(query_execution_id)
+    (status,) = wait_for_queries(
+        athena,
+        (query_execution_id,),
+        timeout_seconds=timeout_seconds,
+        poll_interval_seconds=poll_interval_seconds,
+        sleep=sleep,
+        clock=clock,
+        on_progress=on_progress,
+    )
+    return status
+
+
+def stop_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> None:
+    """Ask Athena to stop the queries. Queries that are done stay as they are.
+
+    A query that cannot be stopped is logged and the next one tried: this runs while a task is being killed.
+    """
+    for query_execution_id in query_execution_ids:
+        try:
+            athena.stop_query_execution(QueryExecutionId=query_execution_id)
+        except (ClientError, *NO_ANSWER) as error:
+            log.warning(
+                "Could not stop Athena query %s, which may still be running: %s", query_execution_id, error
+            )
+        else:
+            log.info("Stopped Athena query %s.", query_execution_id)
+
+
+class ProgressLog:
+    """Tells of queries under way: each change of state, and a sign of life now and then.
+
+    :param tell: takes a line, e.g. ``log.info``.
+    """
+
+    def __init__(self, tell: Callable[[str], object], *, every_seconds: float = 30.0) -> None:
+        self._tell = tell
+        self._every_seconds = every_seconds
+        self._told: dict[str, tuple[QueryState, float]] = {}
+
+    def __call__(self, statuses: Sequence[QueryStatus], elapsed_seconds: float) -> None:
+        """Log what is new in ``statuses``."""
+        for status in statuses:
+            state, at_seconds = self._told.get(status.query_execution_id, (None, 0.0))
+            if state is not status.state or (
+                status.pending and elapsed_seconds - at_seconds >= self._every_seconds
+            ):
+                self._tell(describe_progress(status, elapsed_seconds))
+                self._told[status.query_execution_id] = (status.state, elapsed_seconds)

@@ -1,0 +1,1 @@
+"""Calls of AWS that every flow shares: clients, errors, deadlines, Glue, objects in S3."""

@@ -1,0 +1,1 @@
+"""An insert overwrite from looking to cleaning; the journal, the lease, the sweep, the rollback."""

@@ -1,0 +1,320 @@
+"""Insert overwrite: look → write → audit → publish → clean. Knows no Airflow.
+
+The result is staged in a fresh folder, checked there, and Glue then points the partitions at it. No query and
+no delete touches live data: whatever fails, and wherever, the old rows stay as they were.
+
+An ``Overwrite`` works in steps that end where queries have to be waited for, so that the waiting may happen
+elsewhere. All that it needs to go on is in the journal: opened again with the same task key, by whichever
+process, it joins the queries that run and finishes what was begun.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from airflow_quilt_athena.core.athena.hive_types import without_lengths
+from airflow_quilt_athena.core.athena.prices import estimate_dollars
+from airflow_quilt_athena.core.glue.selection import Values
+from airflow_quilt_athena.core.glue.tables import Table, refuse_unwritable
+from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
+from airflow_quilt_athena.core.overwrite.partition_changes import Staged
+from airflow_quilt_athena.core.overwrite.plan import Plan, Seen, Statements, plan_overwrite
+from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, OnFailedAudit, OverwriteRequest
+from airflow_quilt_athena.core.overwrite.table_input import build_table_input
+from airflow_quilt_athena.exceptions import (
+    AuditFailedError,
+    InvalidCallError,
+    ManualActionError,
+    QueryFailedError,
+    QuiltAthenaError,
+    RetryableError,
+)
+from airflow_quilt_athena.flows.athena.queries import OnProgress, wait_for_queries
+from airflow_quilt_athena.flows.aws import glue as catalog
+from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite.attempts import abort_attempt, begin_attempt, resume_attempt
+from airflow_quilt_athena.flows.overwrite.cleanup import drop_temporary_tables, empty_folder
+from airflow_quilt_athena.flows.overwrite.column_mismatch import explain_failure, refuse_misfits
+from airflow_quilt_athena.flows.overwrite.journal import Journal
+from airflow_quilt_athena.flows.overwrite.observe import look
+from airflow_quilt_athena.flows.overwrite.publish import Publisher
+from airflow_quilt_athena.flows.overwrite.stage import StagedResultGone, Stager
+from airflow_quilt_athena.flows.overwrite.sweep import sweep_replaced
+
+__all__ = ["Overwrite", "OverwriteResult", "insert_overwrite"]
+
+log = logging.getLogger(__name__)
+
+PUBLISHED, SKIPPED = "published", "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class OverwriteResult:
+    """What an overwrite did. ``outcome`` is ``published``, or ``skipped`` for an empty result told to be."""
+
+    query_execution_ids: tuple[str, ...]
+    outcome: str
+    rows: int
+    bytes_scanned: int
+    table: str
+    keys: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values, for an XCom or an asset event."""
+        return {
+            "query_execution_ids": list(self.query_execution_ids),
+            "state": "SUCCEEDED",
+            "outcome": self.outcome,
+            "rows": self.rows,
+            "bytes_scanned": self.bytes_scanned,
+            "estimated_cost_usd": estimate_dollars(self.bytes_scanned),
+            "table": self.table,
+            "partitions": [self._partition(change) for change in self.changes],
+        }
+
+    def _partition(self, change: Change) -> dict[str, Any]:
+        return {
+            "values": dict(zip(self.keys, change.values, strict=True)),
+            "action": change.action.value,
+            "rows": change.rows,
+            "location": change.location,
+            "generation": change.generation,
+            "previous_location": change.previous_location,
+            "previous_generation": change.previous_generation,
+        }
+
+
+class Overwrite:
+    """One overwrite, planned and begun or joined.
+
+    :param task_key: names the work; the same over retries, another when it is to be done again.
+    :param attempt: the name of the attempt's journal entry, to go on with that one and no other.
+    :raises InvalidCallError: for everything that can be known to fail, before anything is written.
+    """
+
+    def __init__(
+        self,
+        clients: LakeClients,
+        request: OverwriteRequest,
+        task_key: str,
+        *,
+        seen: Seen | None = None,
+        attempt: str | None = None,
+    ) -> None:
+        self._clients = clients
+        self._task_key = task_key
+        self.plan: Plan = plan_overwrite(seen or look(clients, request), request)
+        self._journal = Journal(clients.s3, self.plan.base, kms_key_arn=request.kms_key_arn)
+        self._begin(attempt)
+
+    def _begin(self, attempt: str | None = None) -> None:
+        if attempt is None:
+            entry = begin_attempt(self._clients.athena, self._journal, self.plan, self._task_key)
+        else:
+            entry = resume_attempt(self._clients.athena, self._journal, self.plan, self._task_key, attempt)
+        self._stager = Stager(self._clients, self._journal, self.plan, entry)
+
+    @property
+    def attempt(self) -> str:
+        """The name of the journal entry."""
+        return self._stager.entry.name
+
+    @property
+    def statements(self) -> Statements:
+        """The statements of the attempt."""
+        return Statements(self.plan, self._stager.entry.attempt)
+
+    @property
+    def sql(self) -> str:
+        """The statement that stages the result, as it is sent."""
+        return self.statements.stage(self.plan.expected_columns or ())
+
+    def steps(self) -> Generator[tuple[str, ...], None, OverwriteResult]:
+        """Work; yield the ids of queries to wait for, return what was done."""
+        entry = self._stager.entry
+        if entry.state is State.PUBLISHING:
+            if entry.fingerprint == self.plan.request.fingerprint:
+                return self._publish(entry, _staged_by(entry))
+            # What was left half done was asked for otherwise: it is finished, and then the work begins.
+            self._publisher(self.plan.table).roll_forward(entry)
+            self._begin()
+        publish = yield from self._stager.stage()
+        if not publish:
+            self._end("skipped: no rows", timedelta(0))
+            return self._result(self._stager.entry, SKIPPED)
+        return self._publish(self._stager.entry, self._stager.staged)
+
+    def abandon(self, error: QuiltAthenaError) -> QuiltAthenaError:
+        """End the attempt when ``error`` says that it cannot succeed; return the error to raise.
+
+        After any other error the attempt stays as it is: whoever comes next goes on with it.
+        """
+        try:
+            return self._give_up(error)
+        except QuiltAthenaError as trouble:
+            log.warning("Attempt %s could not be ended in the journal: %s", self.attempt, trouble)
+            return _as_told(error)
+
+    def _give_up(self, error: QuiltAthenaError) -> QuiltAthenaError:
+        if isinstance(error, AuditFailedError):
+            return self._give_up_audit(error)
+        if isinstance(error, QueryFailedError):
+            explained = explain_failure(self._clients.athena, self.plan, self.statements, error)
+            self._end(error.reason or str(error), MIN_RETAIN)
+            return explained or error
+        if isinstance(error, InvalidCallError | ManualActionError):
+            self._end(str(error), MIN_RETAIN)
+        return _as_told(error)
+
+    def _give_up_audit(self, error: AuditFailedError) -> AuditFailedError:
+        keeps = self.plan.request.on_failed_audit is OnFailedAudit.KEEP
+        folder = self.statements.folder
+        self._end(str(error), self.plan.request.retain if keeps else timedelta(0))
+        if keeps:
+            files = f"the new files were kept, unpublished, at {folder}"
+        else:
+            empty_folder(self._journal, folder)
+            files = "the new files were dropped"
+        return AuditFailedError(f"{error}\nThe old data is as it was; {files}.")
+
+    def _end(self, reason: str, keep: timedelta) -> None:
+        entry = self._stager.entry
+        if entry.state is State.PUBLISHING:
+            return  # partitions may point at it
+        drop_temporary_tables(self._clients.glue, entry)
+        self._stager.entry = abort_attempt(
+            self._clients.athena, self._journal, entry, reason[:2000], keep=keep
+        )
+
+    # -------------------------------------------------------------------------------------------- publish
+
+    def _publish(self, entry: Entry, staged: dict[Values, Staged]) -> OverwriteResult:
+        publisher = self._publisher(self._ensure_table(entry))
+        entry = publisher.conclude(publisher.publish(entry, staged))
+        for change in entry.changes[:_MOST_LOGGED]:
+            log.info("%s %s: %s rows at %s", change.action.value, change.values, change.rows, change.location)
+        sweep_replaced(self._clients, self._journal, publisher.name, entry)
+        return self._result(entry, PUBLISHED)
+
+    def _publisher(self, table: Table | None) -> Publisher:
+        definition = None
+        if table is None and self._stager.template is not None:
+            definition = self._definition(self._stager.template)
+        return Publisher(
+            self._clients.glue,
+            self._journal,
+            self.plan.request.table,
+            table,
+            self.plan.selection,
+            definition,
+        )
+
+    def _ensure_table(self, entry: Entry) -> Table | None:
+        """Return the table to publish in; None for one without keys, which is made by pointing it."""
+        plan, glue = self.plan, self._clients.glue
+        if plan.table is not None:
+            return plan.table if plan.selection.is_unpartitioned else catalog.record_base(glue, plan.table)
+        template = self._stager.template or self._find_template(entry)
+        self._stager.template = template
+        if plan.selection.is_unpartitioned:
+            return None
+        created = catalog.create_table(glue, plan.request.table, self._definition(template))
+        table = catalog.observe_table(glue, plan.request.table)
+        if table is None:
+            raise RetryableError(f"Table {plan.request.table} vanished right after it was created.")
+        if created:
+            log.info("Created table %s at %s.", table.name, table.base)
+            return table
+        # Another run created it first: what was planned for a new table must fit the one there now is.
+        refuse_unwritable(table)
+        made = tuple((name, without_lengths(hive_type)) for name, hive_type in template.columns)
+        refuse_misfits(replace(plan, table=table), replace(template, columns=made))
+        if (table.partition_keys, table.base) != (plan.selection.keys, plan.base):
+            raise InvalidCallError(
+                f"Table {table.name} was created meanwhile, at {table.base} with keys "
+                f"{table.partition_keys}; expected {plan.base} and {plan.selection.keys}."
+            )
+        return catalog.record_base(glue, table)
+
+    def _find_template(self, entry: Entry) -> Table:
+        """Return a temporary table such as the new one is to be, when another process had it made."""
+        for role in ("define", "describe", "stage"):
+            if entry.query_id(role) is not None:
+                table = catalog.observe_table(self._clients.glue, self.statements.table(role))
+                if table is not None:
+                    return table
+        raise ManualActionError(
+            f"Table {entry.table} is gone, and so is what attempt {entry.attempt.name} knew of its columns. "
+            f"Its rows are at {entry.folder}. Clear the task to run the query again."
+        )
+
+    def _definition(self, template: Table) -> dict[str, Any]:
+        plan = self.plan
+        return build_table_input(
+            plan.request, template, plan.selection.keys, plan.base, plan.encoding.file_format
+        )
+
+    def _result(self, entry: Entry, outcome: str) -> OverwriteResult:
+        return OverwriteResult(
+            tuple(query.query_execution_id for query in entry.queries),
+            outcome,
+            entry.rows or 0,
+            entry.bytes_scanned or self._stager.bytes_scanned,
+            entry.table,
+            tuple(name for name, _ in self.plan.selection.keys),
+            entry.changes,
+        )
+
+
+_MOST_LOGGED = 20
+
+
+def _as_told(error: QuiltAthenaError) -> QuiltAthenaError:
+    """Return the error to raise: what was staged and is gone is staged anew by the next try."""
+    return RetryableError(str(error)) if isinstance(error, StagedResultGone) else error
+
+
+def _staged_by(entry: Entry) -> dict[Values, Staged]:
+    return {
+        change.values: Staged(change.location, change.rows or 0)
+        for change in entry.changes
+        if change.location is not None
+    }
+
+
+def insert_overwrite(
+    clients: LakeClients,
+    request: OverwriteRequest,
+    task_key: str,
+    *,
+    timeout_seconds: float,
+    poll_interval_seconds: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> OverwriteResult:
+    """Overwrite, from looking to cleaning, in this process.
+
+    :param timeout_seconds: how long each wait for queries may take.
+    """
+    overwrite = Overwrite(clients, request, task_key)
+    steps = overwrite.steps()
+    try:
+        while True:
+            try:
+                query_execution_ids = next(steps)
+            except StopIteration as done:
+                result: OverwriteResult = done.value
+                return result
+            wait_for_queries(
+                clients.athena,
+                query_execution_ids,
+                timeout_seconds=timeout_seconds,
+                poll_interval_seconds=poll_interval_seconds,
+                on_progress=on_progress,
+            )
+    except QuiltAthenaError as error:
+        raise overwrite.abandon(error) from error

@@ -1,0 +1,1 @@
+"""What provisioning observes, creates, changes and takes away."""

@@ -1,0 +1,1 @@
+"""Quilt's tables and views in a database: created, refreshed, dropped; revisions found."""

@@ -1,0 +1,302 @@
+"""Create and refresh the tables and views of Quilt buckets. Knows no Airflow; clients are handed in.
+
+One look at the database tells of every object whether it is as wanted. Tables are made and mended through
+Glue. Views are made by Athena, which alone can write them, with statements that replace a view in one step
+and do not wait for each other. What is as wanted costs no query.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+
+from airflow_quilt_athena.core.glue.tables import TableName, table_input
+from airflow_quilt_athena.core.plans import Difference, Plan, Step
+from airflow_quilt_athena.core.quilt.drift import (
+    CREATED_BY,
+    CREATED_BY_PARAMETER,
+    compare_table,
+    compare_view,
+    converged_table_input,
+    marks_of_view,
+    refuse_foreign_table,
+    refuse_foreign_view,
+)
+from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.table_ddl import (
+    TableDefinition,
+    build_table_input,
+    define_tables,
+    render_create_table,
+)
+from airflow_quilt_athena.core.quilt.views import ManifestSource, ViewDefinition, define_views
+from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
+from airflow_quilt_athena.flows.athena.queries import start_query, stop_queries, wait_for_queries
+from airflow_quilt_athena.flows.aws.batches import in_batches
+from airflow_quilt_athena.flows.aws.clients import AthenaClient, GlueClient
+from airflow_quilt_athena.flows.aws.deadline import ask
+from airflow_quilt_athena.flows.aws.errors import error_code
+from airflow_quilt_athena.flows.aws.glue import create_table, observe_table
+from airflow_quilt_athena.flows.quilt.sources import SourceKind, find_source
+
+log = logging.getLogger(__name__)
+
+# Athena, "Service quotas", read 2026-11: 20 DDL queries of an account may be active.
+MAX_PARALLEL_QUERIES = 20
+_MAX_PARALLEL_CALLS = 8  # of boto3's ten connections
+_MAX_TABLES_PER_PAGE = 100  # Glue API Reference, "GetTables", read 2026-11
+_MAX_TRIES = 5
+_CHANGED_MEANWHILE = frozenset({"ConcurrentModificationException", "VersionMismatchException"})
+
+RawTable = Mapping[str, Any]
+
+
+class GlueTables(GlueClient, Protocol):
+    """Glue's tables, one by one and a database at a time."""
+
+    def get_tables(self, **request: Any) -> dict[str, Any]:
+        """Return a page of a database's tables."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRequest:
+    """Which buckets' tables and views are wanted, and where."""
+
+    buckets: tuple[str, ...]
+    database: str
+    workgroup: str
+    source: SourceKind = SourceKind.AUTO
+    source_database: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.buckets:
+            raise InvalidCallError("No bucket to make views for. Expected at least one.")
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What has to be done, seen from one look at the database."""
+
+    plan: Plan
+    tables: tuple[tuple[TableDefinition, RawTable | None], ...]  # to be put right, with what is there now
+    views: tuple[ViewDefinition, ...]  # to be made
+
+    def statements(self, database: str) -> tuple[str, ...]:
+        """Return what is to be done as SQL, for a log. Athena is sent only the views' part of it."""
+        ddl = (render_create_table(definition, database) for definition, _ in self.tables)
+        return (*ddl, *(view.sql for view in self.views))
+
+
+# Waits for the queries that make the views named; raises when one fails.
+WaitForViews = Callable[[Sequence[str], Sequence[ViewDefinition]], object]
+
+
+def refresh_bucket_views(
+    athena: AthenaClient, glue: GlueTables, request: RefreshRequest, *, timeout_seconds: float
+) -> Plan:
+    """Bring the tables and views of the buckets to what is wanted; return what was done."""
+
+    def wait(query_execution_ids: Sequence[str], _: Sequence[ViewDefinition]) -> None:
+        wait_for_queries(athena, query_execution_ids, timeout_seconds=timeout_seconds)
+
+    refresh = plan_refresh(glue, request)
+    apply_tables(glue, request.database, refresh)
+    apply_views(athena, glue, request, refresh.views, wait=wait)
+    return refresh.plan
+
+
+# --------------------------------------------------------------------------------------------- plan
+
+
+def plan_refresh(glue: GlueTables, request: RefreshRequest) -> Refresh:
+    """Look at the database and say what has to be done. Changes nothing."""
+    found = observe_tables(glue, request.database)
+    steps: list[Step] = []
+    tables: list[tuple[TableDefinition, RawTable | None]] = []
+    views: list[ViewDefinition] = []
+    for bucket in dict.fromkeys(request.buckets):
+        names = BucketNames.of(bucket)
+        source = find_source(
+            glue,
+            names,
+            request.source,
+            database=request.database,
+            source_database=request.source_database,
+        )
+        for definition in _own_tables(names, source, request.database):
+            raw = found.get(definition.name)
+            step = plan_table(definition, raw, request.database)
+            steps.append(step)
+            if step.does_something:
+                tables.append((definition, raw))
+        for view in define_views(names, request.database, source):
+            step = plan_view(view, found.get(view.name), request.database)
+            steps.append(step)
+            if step.does_something:
+                views.append(view)
+    return Refresh(Plan(tuple(steps)), tuple(tables), tuple(views))
+
+
+def _own_tables(names: BucketNames, source: ManifestSource, database: str) -> tuple[TableDefinition, ...]:
+    return define_tables(names) if source == ManifestSource.of_bucket(names, database) else ()
+
+
+def plan_table(definition: TableDefinition, raw: RawTable | None, database: str) -> Step:
+    """Return the step for one table. Raises ManualActionError when its name is taken by something else."""
+    name = f"{database}.{definition.name}"
+    if raw is None:
+        return Step.create("table", name, [Difference("location", None, str(definition.location))])
+    refuse_foreign_table(definition, raw)
+    return Step.converge("table", name, compare_table(definition, raw))
+
+
+def plan_view(view: ViewDefinition, raw: RawTable | None, database: str) -> Step:
+    """Return the step for one view. Raises ManualActionError when its name is taken by a table."""
+    name = f"{database}.{view.name}"
+    if raw is None:
+        return Step.create("view", name)
+    refuse_foreign_view(view, raw)
+    return Step.converge("view", name, compare_view(view, raw))
+
+
+def observe_tables(glue: GlueTables, database: str) -> dict[str, RawTable]:
+    """Return every table and view of the database by name, 100 to a call."""
+    found: dict[str, RawTable] = {}
+    request: dict[str, Any] = {"DatabaseName": database, "MaxResults": _MAX_TABLES_PER_PAGE}
+    while True:
+        page = ask(lambda: _get_tables(glue, request), f"list the tables of database {database} in Glue")
+        found.update((table["Name"].lower(), table) for table in page["TableList"])
+        if not page.get("NextToken"):
+            return found
+        request["NextToken"] = page["NextToken"]
+
+
+def _get_tables(glue: GlueTables, request: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return glue.get_tables(**request)
+    except ClientError as error:
+        if error_code(error) == "EntityNotFoundException":
+            raise InvalidCallError(
+                f"Database {request['DatabaseName']} does not exist. Create it, for instance with "
+                "ProvisionQuiltAthenaOperator, or name another one."
+            ) from error
+        raise
+
+
+# -------------------------------------------------------------------------------------------- apply
+
+
+def apply_tables(glue: GlueClient, database: str, refresh: Refresh) -> None:
+    """Create and mend the tables, side by side."""
+    _side_by_side(lambda work: _put_table(glue, database, *work), refresh.tables)
+
+
+def _put_table(glue: GlueClient, database: str, definition: TableDefinition, raw: RawTable | None) -> None:
+    for _ in range(_MAX_TRIES):
+        if raw is None:
+            marked = build_table_input(definition, {CREATED_BY_PARAMETER: CREATED_BY})
+            if create_table(glue, TableName(database, definition.name), marked):
+                return
+        else:
+            refuse_foreign_table(definition, raw)
+            wanted = converged_table_input(definition, raw)
+            if not compare_table(definition, raw) or _update(glue, database, wanted, raw):
+                return
+        # Somebody else came first: look again.
+        table = observe_table(glue, TableName(database, definition.name))
+        raw = None if table is None else table.raw
+    raise _never_at_rest(database, definition.name)
+
+
+def apply_views(
+    athena: AthenaClient,
+    glue: GlueTables,
+    request: RefreshRequest,
+    views: Sequence[ViewDefinition],
+    *,
+    wait: WaitForViews,
+) -> None:
+    """Make the views by Athena, as many side by side as it takes, and mark them."""
+    for batch in in_batches(views, MAX_PARALLEL_QUERIES):
+        wait(_start(athena, request, batch), batch)
+        mark_views(glue, request.database, {view.name: view.digest for view in batch})
+
+
+def _start(athena: AthenaClient, request: RefreshRequest, views: Sequence[ViewDefinition]) -> tuple[str, ...]:
+    started: list[str] = []
+    try:
+        for view in views:
+            query_execution_id = start_query(
+                athena, view.sql, database=request.database, workgroup=request.workgroup
+            )
+            started.append(query_execution_id)
+            log.info("Athena query %s makes view %s.%s", query_execution_id, request.database, view.name)
+    except BaseException:  # also a task being killed: nobody else would stop these
+        stop_queries(athena, started)
+        raise
+    return tuple(started)
+
+
+def mark_views(glue: GlueClient, database: str, digests: Mapping[str, str]) -> None:
+    """Record with each view, named with the hash of its statement, that it is as wanted."""
+    _side_by_side(lambda item: _mark_view(glue, database, *item), digests.items())
+
+
+def _mark_view(glue: GlueClient, database: str, name: str, statement_digest: str) -> None:
+    for _ in range(_MAX_TRIES):
+        table = observe_table(glue, TableName(database, name))
+        if table is None:
+            raise RetryableError(
+                f"View {database}.{name} vanished just after it was made. Run the task again."
+            )
+        marked = {
+            **table_input(table),
+            "Parameters": marks_of_view(statement_digest, table.raw),
+        }
+        if _update(glue, database, marked, table.raw, archive=False):
+            return
+    raise _never_at_rest(database, name)
+
+
+def _update(
+    glue: GlueClient, database: str, definition: Mapping[str, Any], raw: RawTable, *, archive: bool = True
+) -> bool:
+    """Replace a definition; False when it is not the one read any more.
+
+    :param archive: whether Glue keeps the old definition as a version.
+    """
+    request: dict[str, Any] = {
+        "DatabaseName": database,
+        "TableInput": dict(definition),
+        "SkipArchive": not archive,
+    }
+    if raw.get("VersionId") is not None:
+        request["VersionId"] = raw["VersionId"]
+
+    def update() -> bool:
+        try:
+            glue.update_table(**request)
+        except ClientError as error:
+            if error_code(error) in _CHANGED_MEANWHILE:
+                return False
+            raise
+        return True
+
+    return ask(update, f"change {database}.{definition['Name']} in Glue")
+
+
+def _never_at_rest(database: str, name: str) -> RetryableError:
+    return RetryableError(f"{database}.{name} is being changed by others without pause. Run the task again.")
+
+
+def _side_by_side(work: Callable[[Any], object], items: Iterable[Any]) -> None:
+    """Do the work for each item, a few at a time; the first failure is raised when all are through."""
+    with ThreadPoolExecutor(_MAX_PARALLEL_CALLS) as pool:
+        for done in [pool.submit(work, item) for item in items]:
+            done.result()
