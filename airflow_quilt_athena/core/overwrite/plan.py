@@ -42,6 +42,7 @@ from airflow_quilt_athena.core.overwrite.request import (
     refuse_other_location,
 )
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
+from airflow_quilt_athena.core.overwrite.table_input import refuse_unwritable_new
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.revisions import (
     ENTRIES_TOKEN,
@@ -114,6 +115,8 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
     if table is not None:
         refuse_unwritable(table)
         refuse_other_location(table, request.location)
+    else:
+        refuse_unwritable_new(request)
     selection = plan_selection(plan_keys(table, request), request)
     file_format = plan_format(table, request)
     unloads = seen.enforced if request.writer is Writer.AUTO else request.writer is Writer.UNLOAD
@@ -121,7 +124,7 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
         request,
         table,
         selection,
-        base=table.base if table is not None else _new_base(seen, request),
+        base=table.base if table is not None else new_base(request, seen.default_location),
         encoding=_plan_encoding(table, request, file_format),
         bucketing=_plan_bucketing(table, request),
         unloads=unloads,
@@ -133,8 +136,12 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
     return _plan_reads(plan)
 
 
-def _new_base(seen: Seen, request: OverwriteRequest) -> S3Uri:
-    base = request.location or seen.default_location
+def new_base(request: OverwriteRequest, default_location: S3Uri | None) -> S3Uri:
+    """Return where a table to be made lies.
+
+    :raises InvalidCallError: when nobody says where, or at the root of a bucket.
+    """
+    base = request.location or default_location
     if base is None:
         raise InvalidCallError(
             f"Table {request.table} does not exist, and database {request.table.database} has no location to "
