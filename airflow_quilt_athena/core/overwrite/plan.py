@@ -124,7 +124,7 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
         request,
         table,
         selection,
-        base=table.base if table is not None else new_base(request, seen.default_location),
+        base=table.base if table is not None else _new_base(seen, request),
         encoding=_plan_encoding(table, request, file_format),
         bucketing=_plan_bucketing(table, request),
         unloads=unloads,
@@ -136,12 +136,8 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
     return _plan_reads(plan)
 
 
-def new_base(request: OverwriteRequest, default_location: S3Uri | None) -> S3Uri:
-    """Return where a table to be made lies.
-
-    :raises InvalidCallError: when nobody says where, or at the root of a bucket.
-    """
-    base = request.location or default_location
+def _new_base(seen: Seen, request: OverwriteRequest) -> S3Uri:
+    base = request.location or seen.default_location
     if base is None:
         raise InvalidCallError(
             f"Table {request.table} does not exist, and database {request.table.database} has no location to "

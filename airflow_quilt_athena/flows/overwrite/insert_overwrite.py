@@ -46,6 +46,7 @@ from airflow_quilt_athena.flows.overwrite.attempts import (
 from airflow_quilt_athena.flows.overwrite.cleanup import clean_up, drop_temporary_tables, empty_folder
 from airflow_quilt_athena.flows.overwrite.column_mismatch import explain_failure, refuse_misfits
 from airflow_quilt_athena.flows.overwrite.journal import Journal
+from airflow_quilt_athena.flows.overwrite.new_place import refuse_taken_place
 from airflow_quilt_athena.flows.overwrite.observe import look
 from airflow_quilt_athena.flows.overwrite.publish import Publisher
 from airflow_quilt_athena.flows.overwrite.stage import StagedResultGone, Stager
@@ -105,6 +106,8 @@ class Overwrite:
         self._clients = clients
         self._task_key = task_key
         self.plan: Plan = plan_overwrite(seen or look(clients, request), request)
+        if attempt is None and self.plan.table is None:
+            refuse_taken_place(clients, request.table, self.plan.base)
         self._journal = Journal(clients.s3, self.plan.base, kms_key_arn=request.kms_key_arn)
         self._begin(attempt)
 

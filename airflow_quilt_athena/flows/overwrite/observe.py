@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from airflow_quilt_athena.core.glue.tables import TableName
-from airflow_quilt_athena.core.overwrite.plan import Seen, new_base
+from airflow_quilt_athena.core.overwrite.plan import Seen
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -13,7 +13,6 @@ from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.aws.objects import clock_of
-from airflow_quilt_athena.flows.overwrite.new_place import refuse_taken_place
 from airflow_quilt_athena.flows.quilt.revisions import find_revisions
 
 log = logging.getLogger(__name__)
@@ -33,8 +32,6 @@ def look(clients: LakeClients, request: OverwriteRequest) -> Seen:
     default = None
     if table is None and request.location is None:
         default = catalog.observe_default_location(clients.glue, request.table)
-    if table is None:
-        refuse_taken_place(clients, request.table, new_base(request, default).folder)
     interval = request.quilt_revisions
     if interval is None:
         return Seen(table, default, enforced)
