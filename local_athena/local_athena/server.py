@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -59,12 +58,6 @@ def isolate_environment() -> None:
     os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
-
-
-def set_temporary_folder(folder: str) -> None:
-    """Have all temporary files made below ``folder``, by this process and its libraries."""
-    os.environ["TMPDIR"] = folder
-    tempfile.tempdir = folder
 
 
 class LocalServer:

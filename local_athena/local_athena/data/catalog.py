@@ -17,8 +17,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.exceptions import InvalidCallError
+from local_athena.data.s3_uri import InvalidUri, S3Uri
 from local_athena.data.session import Clients, Column
 from local_athena.errors import QueryFailed
 
@@ -319,7 +318,7 @@ def _fields(columns: Sequence[Mapping[str, str]] | None) -> Fields:
 def _location(storage: Mapping[str, Any]) -> S3Uri | None:
     try:
         return S3Uri.parse(storage.get("Location") or "")
-    except InvalidCallError:
+    except InvalidUri:
         return None  # a view, or a table elsewhere: scanning one is refused by name
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_quilt_athena.core.glue.partitions import partition_path
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.catalog import Catalog, Table
 from local_athena.data.data_files import Layout, cut, write_pieces
+from local_athena.data.partition_names import partition_path
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column, QueryResult, Session
 from local_athena.data.type_parser import parse_hive, parse_trino
 from local_athena.data.types import DataType

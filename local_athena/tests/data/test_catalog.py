@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena import LocalAthena
 from local_athena.data.catalog import (
     Catalog,
@@ -21,6 +20,7 @@ from local_athena.data.catalog import (
     parse_table,
     refusal,
 )
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Clients, Column
 from local_athena.errors import QueryFailed
 from support.scanning import FakeObjects

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION
 from local_athena.data.catalog import Catalog, Table
+from local_athena.data.partition_names import HIVE_DEFAULT_PARTITION
 from local_athena.data.type_parser import parse_hive
 from local_athena.data.types import BIGINT, VARCHAR, DataType
 from local_athena.duck.errors import failed
