@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from local_athena.account import DEFAULT_REGION, ROOT_ACCESS_KEY_ID, ROOT_ARN, ROOT_SECRET_ACCESS_KEY
 from local_athena.data.session import Session
 from local_athena.iam.identities import Identities
 from local_athena.wire.call_log import CallLog
-from local_athena.wire.callers import ROOT_ACCESS_KEY_ID, ROOT_ARN, ROOT_SECRET_ACCESS_KEY, Caller
+from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Knobs
 from local_athena.wire.messages import Answer
-from local_athena.wire.operation_names import DEFAULT_REGION
 
 if TYPE_CHECKING:
     from local_athena.engine import Engine

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from local_athena.data.catalog import EntityExists, Partition, Table
+from local_athena.data.catalog import EntityExists
 from local_athena.data.partition_names import HIVE_DEFAULT_PARTITION, partition_path, unescape
 from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column, Outcome, Row
+from local_athena.data.tables import Partition, Table
 from local_athena.errors import SCHEMA_ERROR, QueryFailed
 from local_athena.sql_text import TokenKind
 from local_athena.statements.hive_create import checked_location
@@ -176,9 +177,10 @@ def _braced(spec: Spec) -> str:
 
 def natural_location(table: Table, values: Sequence[str]) -> S3Uri:
     """Where a partition lies when nobody says otherwise."""
-    if table.location is None:
+    location = table.natural_location(values)
+    if location is None:
         raise task_error(f"Table {table.database}.{table.name} has no location")
-    return table.location / partition_path([name for name, _ in table.partition_keys], values)
+    return location
 
 
 def partition_input(table: Table, values: Sequence[str], location: str) -> dict[str, Any]:

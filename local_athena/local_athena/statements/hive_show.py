@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from local_athena.data.catalog import EntityMissing, Table
+from local_athena.data.catalog import EntityMissing
 from local_athena.data.partition_names import partition_path
 from local_athena.data.session import Outcome
+from local_athena.data.tables import Table
 from local_athena.errors import QueryFailed
 from local_athena.sql_text import (
     Dialect,

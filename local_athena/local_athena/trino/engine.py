@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from local_athena.data.catalog import Catalog, Table
+from local_athena.data.catalog import Catalog
 from local_athena.data.partition_names import unescape
 from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Clients, Column, QueryResult, Session
+from local_athena.data.tables import Table
 from local_athena.data.type_parser import parse_trino
 from local_athena.data.types import UnknownTypeError
 from local_athena.engine import Insert, Write, Written

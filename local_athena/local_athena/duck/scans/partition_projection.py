@@ -13,8 +13,8 @@ from typing import Any
 
 import duckdb
 
-from local_athena.data.catalog import Table
 from local_athena.data.s3_uri import InvalidUri, S3Uri
+from local_athena.data.tables import Table
 from local_athena.data.types import DataType
 from local_athena.duck.scans.pruning import Place, quoted, surviving, typed_values
 from local_athena.errors import QueryFailed
