@@ -50,6 +50,17 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_serve(commands.add_parser("serve", help="serve until interrupted (the default)", description=_SERVE))
+    _add_conformance(
+        commands.add_parser(
+            "conformance",
+            help="compare an endpoint's answers with the real Trino's",
+            description=(
+                "Run the conformance table, about 1,500 statements, on an endpoint that speaks Athena, S3 "
+                "and Glue, and print by topic how its answers compare with those of the real Trino. Makes a "
+                "bucket and a database, and removes them."
+            ),
+        )
+    )
     return parser
 
 
@@ -67,6 +78,35 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trino-url", help="a Trino server to use instead of one of our own (engine: trino)")
     parser.add_argument("--iam", action="store_true", help="let IAM policies count, but for the root user")
     parser.set_defaults(run=_serve, program=PROGRAM)
+
+
+def _add_conformance(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--endpoint", help="URL of an emulator; without it, the environment's AWS account")
+    parser.add_argument("--bucket", help="an empty bucket to use; it is emptied afterwards")
+    parser.add_argument("--database", help="a name for the database that is made (default: one of its own)")
+    parser.add_argument("--workgroup", default="primary", help="default: %(default)s")
+    parser.add_argument("--region", help="the AWS region (default: the environment's, or us-east-1)")
+    parser.add_argument(
+        "--topic", action="append", default=[], help="run only this topic, after the tables; may be repeated"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=120.0, help="seconds for one statement (default: %(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="print all as one JSON document")
+    parser.add_argument(
+        "--disagreements", action="store_true", help="print what does not agree, one JSON object a line"
+    )
+    parser.set_defaults(run=_conformance, program=PROGRAM)
+
+
+def _conformance(options: argparse.Namespace) -> int:
+    from local_athena.conformance.command import run
+
+    try:
+        return run(options)
+    except LocalAthenaError as error:
+        print(f"{options.program}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -104,7 +104,7 @@ def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"local-athena {version('local-athena')}\n"
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["conformance", "--help"]])
 def test_asking_for_help_loads_no_heavy_module(arguments: list[str]) -> None:
     script = (
         "import sys\n"
