@@ -15,7 +15,7 @@ from local_athena.conformance.lake import Lake
 from tests.conformance import objects_view
 from tests.conformance.emitted import emitted_statements
 
-PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[2] / "local_athena" / "docs" / "conformance.md"
 
 _VERDICTS = ("agreed", "refused", "as Athena", "differing")
 _LONGEST = 160  # characters of a statement that are shown
