@@ -36,6 +36,10 @@ demo-ui: $(INSTALLED) ## The same, and leave the Airflow UI running on it until 
 test: $(INSTALLED) ## Run the tests, a file at a time on each core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
+.PHONY: coverage
+coverage: $(INSTALLED) ## The same tests, and which branches of core and flows they take
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-branch --cov-report term-missing:skip-covered
+
 .PHONY: test-e2e
 test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried, beside the local Athena
 	$(BIN)/python -m pytest -m e2e tests/e2e
