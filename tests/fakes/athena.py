@@ -172,6 +172,7 @@ class FakeAthena:
         """Return the columns and rows of a query: literal ones, or some of those staged."""
         if match := _FROM_STAGED.search(query):
             database, name, condition = match.groups()
+            staged = self._staged(database, name)
             selected = re.findall(r'^  (?:CAST\()?"(\w+)"', query, re.MULTILINE)
             types = {
                 column["Name"]: column["Type"]
@@ -183,7 +184,7 @@ class FakeAthena:
             ]
             rows = [
                 {key: row[key] for key in selected}
-                for row in self._staged(database, name)
+                for row in staged
                 if any(terms and all(row[key] == value for key, value in terms) for terms in wanted)
             ]
             return [(key, types[key]) for key in selected], rows

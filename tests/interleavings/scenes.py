@@ -123,9 +123,11 @@ def _recreation(keys: Sequence[str]) -> Act:
             lake.world.glue.delete_table(DatabaseName=lake.database, Name=TABLE)
             make_table(lake, keys)
             if not keys:
-                put_rows(lake, lake.base, "recreated", ())
+                put_rows(
+                    lake, lake.base, "natural", ()
+                )  # as they are already, where there was a table before
 
-    whole = stranger("recreated", ())
+    whole = stranger("natural", ())
     return Act("drop and re-creation", work, recreation if keys else whole, is_ours=False)
 
 
@@ -235,7 +237,7 @@ _ONE = write(HELD, ["dt"], {"dt": DAY}, [(DAY,)])
 _SET = write(HELD, _TWO, {"dt": DAY}, [(DAY, "ch"), (DAY, "de"), (DAY, "it")])
 _TABLE = write(HELD, (), {}, [()], all_of=Replace.TABLE)
 _UNDO = Act(HELD, lambda lake, clients: lake.rollback(HELD, clients), rollback)
-_SWEEPS_LATER = Act(HELD, lambda lake, clients: lake.sweep_now(clients), pause=2 * 86_400)
+_SWEEPS_LATER = Act("held sweep", lambda lake, clients: lake.sweep_now(clients), pause=2 * 86_400)
 _DEAD_ONE = write("dead", ["dt"], {"dt": DAY}, [(DAY,)])
 _DEAD_SET = write("dead", _TWO, {"dt": DAY}, [(DAY, "ch"), (DAY, "de"), (DAY, "it")])
 _FLIP, _FLIPS = "glue:UpdatePartition", "glue:BatchUpdatePartition"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -36,6 +37,8 @@ from tests.interleavings.checks import see, sweep_all
 from tests.interleavings.model import Operation, Ran, State, outcomes, rollback
 from tests.interleavings.scenes import Act, make_table, put_rows, write
 from tests.interleavings.watch import Watch
+
+pytestmark = pytest.mark.interleavings
 
 _KEYS = ("k",)
 _HALF_PUBLISHED_AFTER = 3600.0  # then a sweep ends what a dead run left

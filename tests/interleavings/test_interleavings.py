@@ -23,6 +23,8 @@ from tests.fakes.world import (
 from tests.interleavings.play import Play
 from tests.interleavings.scenes import SCENES, Act, Scene, calls_of
 
+pytestmark = pytest.mark.interleavings
+
 LEASE_SECONDS = 60.0  # of the flows; time enough for the next one to take it is a little more
 _TAKEN_OVER = LEASE_SECONDS + 10
 _LANDED = 2 * LEASE_SECONDS + 30
