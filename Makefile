@@ -58,6 +58,16 @@ test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/faults
 
+.PHONY: test-interleavings
+test-interleavings: $(INSTALLED) ## At every AWS call of a run another one comes in between, fails or dies; minutes
+	$(BIN)/python -m pytest -m "" --numprocesses auto tests/interleavings
+
+SECONDS ?= 600
+
+.PHONY: test-chaos
+test-chaos: $(INSTALLED) ## Workers killed at random, failing AWS, readers beside them: SECONDS=600 SEED=…
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: test-clients
 test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Other people's clients against the local Athena
 	$(BIN)/python -m pytest -m clients tests/clients
