@@ -23,6 +23,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": _modules(
             "operators.create_bucket_views",
+            "operators.create_quilt_package",
             "operators.ctas_insert_overwrite",
             "operators.deprovision_quilt_athena",
             "operators.drop_bucket_views",
@@ -34,7 +35,11 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("sensors.athena_completion"),
         "hooks": _modules("hooks.quilt_athena"),
         "triggers": _modules("triggers.athena_completion"),
-        "extra-links": [f"{_PACKAGE}.links.AthenaQueryLink", f"{_PACKAGE}.links.S3DataLink"],
+        "extra-links": [
+            f"{_PACKAGE}.links.AthenaQueryLink",
+            f"{_PACKAGE}.links.QuiltPackageLink",
+            f"{_PACKAGE}.links.S3DataLink",
+        ],
     }
 
 
