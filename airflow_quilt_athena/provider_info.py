@@ -32,9 +32,11 @@ def get_provider_info() -> dict[str, Any]:
             "operators.rollback_partitions",
             "operators.sweep_generations",
         ),
-        "sensors": _modules("sensors.athena_completion"),
+        "sensors": _modules("sensors.athena_completion", "sensors.quilt_package"),
         "hooks": _modules("hooks.quilt_athena"),
-        "triggers": _modules("triggers.athena_completion"),
+        "triggers": _modules(
+            "triggers.athena_completion", "triggers.quilt_package", "triggers.quilt_revision"
+        ),
         "extra-links": [
             f"{_PACKAGE}.links.AthenaQueryLink",
             f"{_PACKAGE}.links.QuiltPackageLink",
