@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 
 from airflow_quilt_athena.core.quilt.watch import Snapshot
-from airflow_quilt_athena.exceptions import RetryableError
+from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.aws.objects import clock_of
 from airflow_quilt_athena.flows.quilt.package_events import Hints, delete_messages, receive_hints
 from airflow_quilt_athena.flows.quilt.pointers import look_at_all, look_at_packages, look_for_changes
@@ -37,6 +37,7 @@ Result = TypeVar("Result")
 SETTLED_SECONDS = 15.0
 _TICK_SECONDS = 1.0
 _RECEIVE_SECONDS = 5  # a thread waits so long, also when the triggerer wants to stop
+_QUEUE_PAUSE_SECONDS = 60.0
 _CHANGED_OVERLAP = timedelta(minutes=1)
 
 
@@ -102,6 +103,7 @@ class RegistryLooks:
         self._since: datetime | None = None  # of S3's clock: what changed before it was seen
         self._whole_at = float("-inf")
         self._unsettled: list[Look] = []
+        self._queue_again_at = float("-inf")
 
     async def stream(self) -> AsyncIterator[Look]:
         """Yield looks for ever; and the passing of time while events are not known to be stored."""
@@ -148,7 +150,7 @@ class RegistryLooks:
         """Wait for a hint, or for a moment."""
         longest = min(seconds, _TICK_SECONDS if self._unsettled else _RECEIVE_SECONDS)
         arguments = self._arguments
-        if arguments.queue_url is None:
+        if arguments.queue_url is None or time.monotonic() < self._queue_again_at:
             await asyncio.sleep(longest)
             return Hints()
         wait = partial(
@@ -156,9 +158,10 @@ class RegistryLooks:
         )
         try:
             return await in_thread(wait)
-        except RetryableError as error:
+        except QuiltAthenaError as error:
+            # It makes quick what the looks find without it.
             log.warning("%s Going on by looking every %g s.", error, arguments.poll_interval)
-            await asyncio.sleep(longest)
+            self._queue_again_at = time.monotonic() + _QUEUE_PAUSE_SECONDS
             return Hints()
 
     async def _settle(self) -> bool:
@@ -176,7 +179,7 @@ class RegistryLooks:
             return
         try:
             await in_thread(partial(delete_messages, self._client("sqs"), url, receipts))
-        except RetryableError as error:
+        except QuiltAthenaError as error:
             log.warning("%s They come again, and are told no second time.", error)
 
     def _client(self, service: str) -> Any:

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.local import Fault, LocalAthena
 from airflow_quilt_athena.operators.create_quilt_package import CreateQuiltPackageOperator
+from local_athena import Fault, LocalAthena
 from tests.integration.lab import Lab, Ran, connection
 from tests.integration.quilt_registry import AWKWARD, BASE, Registry, push, reached_by_quilt3
 

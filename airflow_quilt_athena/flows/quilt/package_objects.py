@@ -73,7 +73,9 @@ class ObjectLook:
         answers = pool.map(lambda item: self._head(item[1]), wanted)
         heads = dict(zip((number for number, _ in wanted), answers, strict=True))
         judged = [self._judge(number, entry, heads.get(number)) for number, entry in batch]
-        yield from pool.map(self._with_hash, judged)
+        bare = [item for item in judged if not isinstance(item, Unusable) and item[1].hash_type is None]
+        yield from (item for item in judged if isinstance(item, Unusable) or item[1].hash_type is not None)
+        yield from pool.map(self._with_hash, bare)
 
     def _has_to_be_asked(self, entry: Entry) -> bool:
         unversioned = self._request.on_unversioned is OnUnversioned.RESOLVE and not entry.has_version
@@ -140,10 +142,8 @@ class ObjectLook:
                 entry = entry.with_version(head.version_id)
         return (number, entry) if fault is None else Unusable(number, entry.logical_key, fault)
 
-    def _with_hash(self, judged: Numbered | Unusable) -> Numbered | Unusable:
-        if isinstance(judged, Unusable) or judged[1].hash_type is not None:
-            return judged
-        number, entry = judged
+    def _with_hash(self, bare: Numbered) -> Numbered | Unusable:
+        number, entry = bare
         try:
             hash_type, hash_value = self._hash(entry)
         except _UnreadableError as error:
