@@ -34,6 +34,7 @@ _MANIFEST_META = frozenset({"user_meta", "format", "target"})
 
 _S3_URL = re.compile(r"s3://(?P<bucket>[^/?#]+)/(?P<key>[^?#]+)(?:\?(?P<query>[^#]*))?")
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.~/-]*")  # which percent-encoding leaves as it is
+_PLAIN_VERSION = re.compile(r"[A-Za-z0-9_.~-]*")
 _STRUCT_FIELD = re.compile(r"(\w+)=(.*?)(?=, \w+=|$)", re.DOTALL)
 _EMPTY = frozenset({"", "null", "None"})
 
@@ -132,8 +133,10 @@ def join_physical_key(bucket: str, key: str, version_id: str | None) -> str:
     's3://acme/a%3D1/b%20c.csv?versionId=v1'
     """
     path = key if _PLAIN_KEY.fullmatch(key) else quote(key)
-    version = "" if version_id is None else f"?versionId={quote_plus(version_id)}"
-    return f"s3://{bucket}/{path}{version}"
+    if version_id is None:
+        return f"s3://{bucket}/{path}"
+    version = version_id if _PLAIN_VERSION.fullmatch(version_id) else quote_plus(version_id)
+    return f"s3://{bucket}/{path}?versionId={version}"
 
 
 def _logical_key(value: Any) -> str:
@@ -154,7 +157,8 @@ def _logical_key(value: Any) -> str:
 
 
 def _physical_key(row: Mapping[str, Any]) -> str:
-    given = [value for name in KEY_COLUMNS for value in _listed(row.get(name))]
+    one, several = row.get("physical_key"), row.get("physical_keys")
+    given = [*_listed(one), *_listed(several)]
     keys = {_parse_physical_key(value) for value in given}
     if not keys:
         raise _UnusableError("it has no physical key")
@@ -218,6 +222,8 @@ def _check_encodable(name: str, text: str) -> None:
 def _size(value: Any) -> int:
     if type(value) is int:
         size = value
+    elif isinstance(value, str) and value.isdecimal() and len(value) < 20:
+        size = int(value)
     elif value is None or value == "":
         raise _UnusableError("it has no size")
     else:
@@ -287,16 +293,15 @@ def _meta(value: Any) -> str:
     """
     if value is None or value == "" or value == "{}":
         return "{}"
-    if isinstance(value, str):
-        value = _json("meta", value)
-        if value is None:
-            return "{}"
-    if not isinstance(value, Mapping):
+    parsed = _json("meta", value) if isinstance(value, str) else value
+    if parsed is None:
+        return "{}"
+    if not isinstance(parsed, Mapping):
         raise _UnusableError(f"its metadata is {value!r}. Expected a JSON object")
-    if "user_meta" not in value and not value.keys() <= _MANIFEST_META:
-        value = {"user_meta": value}
+    if "user_meta" not in parsed and not parsed.keys() <= _MANIFEST_META:
+        parsed = {"user_meta": parsed}
     try:
-        return to_json(value)
+        return to_json(parsed, parsed=isinstance(value, str))
     except ValueError as error:
         raise _UnusableError(f"its metadata {error}") from error
 
@@ -322,17 +327,27 @@ def _refuse_long(entry: Entry) -> None:
 def parse_json(text: str) -> Any:
     """Return the value of JSON. Raises ValueError for what other readers would refuse, or take otherwise."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_doubled)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"is no JSON ({error}); cast it in the query: CAST(… AS JSON)") from error
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
 
 
-def to_json(value: Any) -> str:
-    """Return a value as JSON. Raises ValueError, saying what of it has no JSON."""
-    _check_json(value, "")
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+def to_json(value: Any, *, parsed: bool = False) -> str:
+    """Return a value as JSON. Raises ValueError, saying what of it has no JSON.
+
+    :param parsed: whether it was JSON before: then only a number beyond all numbers is to be feared.
+    """
+    if not parsed:
+        _check_json(value, "")
+    try:
+        text = _ENCODER.encode(value)
+    except ValueError:
+        _check_json(value, "")  # which says where
+        raise
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -351,6 +366,10 @@ def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         doubled = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"has the key {doubled!r} twice")
     return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_refuse_doubled)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 def _check_json(value: Any, where: str) -> None:
