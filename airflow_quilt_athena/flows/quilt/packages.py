@@ -204,7 +204,9 @@ def _put_manifest(s3: PackagesClient, request: PackageRequest, manifest: IO[byte
 
     def put() -> dict[str, Any]:
         manifest.seek(0)
-        return s3.put_object(Bucket=place.bucket, Key=place.key, Body=manifest, IfNoneMatch="*")
+        answer = s3.put_object(Bucket=place.bucket, Key=place.key, Body=manifest, IfNoneMatch="*")
+        clock_of(s3).learn(answer)  # by which the revision gets its time
+        return answer
 
     if not _is_there(s3, place) and ask_unless(_TAKEN, put, f"write {place} to S3") is not None:
         log.info("Manifest %s written.", place)
@@ -244,8 +246,9 @@ def _download(s3: PackagesClient, place: S3Uri, target: IO[bytes]) -> None:
     def read() -> None:
         target.seek(0)
         target.truncate()
-        body = s3.get_object(Bucket=place.bucket, Key=place.key)["Body"]
-        while data := body.read(1 << 20):
+        answer = s3.get_object(Bucket=place.bucket, Key=place.key)
+        clock_of(s3).learn(answer)
+        while data := answer["Body"].read(1 << 20):
             target.write(data)
         target.seek(0)
 
