@@ -6,7 +6,15 @@ from functools import cached_property
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
+from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, NoCredentialsError
+
+from airflow_quilt_athena.exceptions import InvalidCallError
+from airflow_quilt_athena.flows.aws.deadline import ask
+
+# What boto3 raises in its own words when a setting is of the wrong kind.
+_WRONG_SETTING = (TypeError, ValueError, AttributeError, LookupError, NotImplementedError)
 
 # A flow tries again by itself, and knows until when it may: a call under a lease must not land after it.
 _GIVE_UP_SOON = frozenset({"glue", "s3"})
@@ -25,23 +33,39 @@ class QuiltAthenaHook(AthenaHook):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except (*_WRONG_SETTING, BotoCoreError) as error:
+            raise InvalidCallError(f"The AWS settings do not fit: {error}. Mend botocore_config.") from error
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of ``service``, with this hook's region, verification and configuration.
 
         :param service: boto3's name of it: ``athena``, ``glue``, ``s3``, ``iam`` or ``sts``.
+        :raises QuiltAthenaError: naming the connection, when no region, no credentials or a wrong setting
+            come of it, or its role is refused: here, and not in the midst of the work.
         """
         if service not in self._clients:
-            self._clients[service] = self._session.client(
-                service,
-                # A connection may give each service an endpoint of its own.
-                endpoint_url=self.conn_config.get_service_endpoint_url(service_name=service),
-                config=self._config_of(service),
-                verify=self.verify,
-            )
+            named = f"the AWS connection {self.aws_conn_id!r}" if self.aws_conn_id else "no AWS connection"
+            doing = f"speak to {service} by {named}"
+            try:
+                self._clients[service] = ask(lambda: self._make_client(service), doing)
+            except _WRONG_SETTING as error:
+                if isinstance(error, InvalidCallError):
+                    raise
+                said = f"Cannot {doing}: {type(error).__name__}: {error}"
+                raise InvalidCallError(f"{said}. Mend the connection or botocore_config.") from error
         return self._clients[service]
+
+    def _make_client(self, service: str) -> Any:
+        return self._session.client(
+            service,
+            # A connection may give each service an endpoint of its own.
+            endpoint_url=self.conn_config.get_service_endpoint_url(service_name=service),
+            config=self._config_of(service),
+            verify=self.verify,
+        )
 
     def _config_of(self, service: str) -> Any:
         if service not in _GIVE_UP_SOON:
@@ -52,4 +76,10 @@ class QuiltAthenaHook(AthenaHook):
     @cached_property
     def _session(self) -> Any:
         # One session for all clients: a role is assumed once, and boto3 reads its endpoints once.
-        return self.get_session()
+        session = self.get_session()
+        if self.config.signature_version is not UNSIGNED:
+            credentials = session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            credentials.get_frozen_credentials()  # fetches what is fetched late, a web identity's role
+        return session

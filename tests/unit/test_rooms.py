@@ -18,7 +18,7 @@ ARROWS = {
     "operators": {"operators", "hooks", "triggers", "flows", "core", "links"},
     "sensors": {"sensors", "hooks", "triggers", "flows", "core", "links"},
     "triggers": {"triggers", "hooks", "flows", "core"},
-    "hooks": {"hooks", "core"},
+    "hooks": {"hooks", "flows", "core"},  # what botocore raises is told in one place
     "flows": {"flows", "core"},
     "local": set(),
     "core": {"core"},

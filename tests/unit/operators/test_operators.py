@@ -80,7 +80,7 @@ def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     read = {name.split(".", 2)[2] for name in told.stdout.splitlines()[-1].split()}
-    aws, athena = ("errors", "batches", "clients", "deadline"), ("queries", "results")
+    aws, athena = ("errors", "refusals", "batches", "clients", "deadline"), ("queries", "results")
     assert read == {"aws", "athena", *(f"aws.{name}" for name in aws), *(f"athena.{name}" for name in athena)}
 
 
