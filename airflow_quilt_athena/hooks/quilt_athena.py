@@ -6,6 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
+from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_quilt_athena.exceptions import InvalidCallError
 
 # What of the connection an operator or sensor takes as templates.
 AWS_TEMPLATE_FIELDS = ("aws_conn_id", "region_name", "verify")
@@ -23,6 +27,26 @@ class QuiltAthenaHook(AthenaHook):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._clients: dict[str, Any] = {}
+
+    @cached_property
+    def conn_config(self) -> AwsConnectionWrapper:
+        """The connection. One that is named and does not exist is refused, not replaced by another identity.
+
+        Amazon's hook goes on with the worker's own credentials; only the default, or None, may do so here.
+        """
+        if self.aws_conn_id and self.aws_conn_id != self.default_conn_name:
+            try:
+                self.get_connection(self.aws_conn_id)
+            except AirflowNotFoundException as error:
+                raise InvalidCallError(
+                    f"aws_conn_id names the connection {self.aws_conn_id!r}, and there is none. Make it: "
+                    f"airflow connections add {self.aws_conn_id} --conn-type aws …; or leave it out, "
+                    f"for {self.default_conn_name}, or else the worker's own credentials."
+                ) from error
+        found = super().conn_config
+        if not found:
+            self.log.info("No Airflow connection is used: AWS by boto3's own way to find credentials.")
+        return found
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of ``service``, with this hook's region, verification and configuration.

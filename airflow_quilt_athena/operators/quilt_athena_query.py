@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any, ClassVar
 
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, count, flag, optional, several, text, whole
+from airflow_quilt_athena.core.athena.parameters import to_literal
 from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
 from airflow_quilt_athena.core.athena.sql import SILENT, Dialect, SqlTextError, split_statements, tokenize
@@ -20,10 +22,12 @@ from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import task_key_of
 from airflow_quilt_athena.operators.query_memory import QueryMemory
-from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
 
 # What a statement with rows of its own begins with; Athena writes them as CSV.
 _WORDS_OF_ROWS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "(", "EXECUTE"})
+# Athena API reference, "ResultReuseByAgeConfiguration", read 2026-11: up to seven days.
+MOST_REUSE_MINUTES = 10_080
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class _Work:
     statements: tuple[str, ...]
     parameters: tuple[str, ...]
     result_file: S3Uri | None
+    reuse_results_minutes: int | None
     memory: QueryMemory
 
 
@@ -76,6 +81,18 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         *AWS_TEMPLATE_FIELDS,
     )
     template_ext: Sequence[str] = (".sql",)
+    file_field: ClassVar[str | None] = "query"
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **WAITING_ARGUMENTS,
+        "query": several(text, least=1),
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "parameters": several(lambda name, value: to_literal(value, name), lone=False),
+        "max_rows": optional(count()),
+        "result_file": optional(names.file),
+        "wait_for_completion": flag,
+        "reuse_results_minutes": optional(whole(timedelta(minutes=1), "minutes", 1, MOST_REUSE_MINUTES)),
+    }
     template_fields_renderers: ClassVar[dict[str, str]] = {"query": "sql", "parameters": "json"}
     operator_extra_links = (AthenaQueryLink(),)
     ui_color = "#e8eef3"
@@ -90,7 +107,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         max_rows: int | None = None,
         result_file: str | None = None,
         wait_for_completion: bool = True,
-        reuse_results_minutes: int | None = None,
+        reuse_results_minutes: int | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -102,6 +119,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         self.result_file = result_file
         self.wait_for_completion = wait_for_completion
         self.reuse_results_minutes = reuse_results_minutes
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the statements, or go on with those that an earlier try started."""
@@ -120,17 +138,18 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
 
     def _read(self, context: Any) -> _Work:
         """Read what was asked for. Raises InvalidCallError before anything is started."""
-        statements = self._statements()
-        parameters = tuple(to_literal(value) for value in self.parameters)
+        asked = self.judge_arguments()
+        statements = tuple(statement for sql in asked["query"] for statement in _split(sql))
+        if not statements:
+            raise InvalidCallError("The query is empty.")
+        parameters, result_file = asked["parameters"], asked["result_file"]
         if parameters and len(statements) > 1:
             raise InvalidCallError("parameters go with one statement; the query holds several.")
-        result_file = None if self.result_file is None else S3Uri.parse(self.result_file)
         if result_file is not None:
-            _refuse_result_file(result_file, statements[-1], waits=self.wait_for_completion)
+            _refuse_result_file(statements[-1], waits=self.wait_for_completion)
         task = [statements, parameters, self.database, self.workgroup]
-        return _Work(
-            statements, parameters, result_file, QueryMemory(context, task_key_of(context["ti"]), task)
-        )
+        memory = QueryMemory(context, task_key_of(context["ti"]), task)
+        return _Work(statements, parameters, result_file, asked["reuse_results_minutes"], memory)
 
     def _run(
         self,
@@ -153,15 +172,8 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             )
             done = [*done, query_execution_id]
             scanned = [*scanned, status.bytes_scanned]
-        assert status is not None  # _statements returns one at least
+        assert status is not None  # there is one statement at least
         return self._report(status, work, done, scanned)
-
-    def _statements(self) -> tuple[str, ...]:
-        texts = (self.query,) if isinstance(self.query, str) else tuple(self.query)
-        statements = tuple(statement for text in texts for statement in _split(text))
-        if not statements:
-            raise InvalidCallError("The query is empty.")
-        return statements
 
     def _start(self, context: Any, statement: str, work: _Work, done: list[str]) -> str:
         self.log.info("::group::SQL\n%s", statement)
@@ -175,7 +187,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             workgroup=self.workgroup,
             token=work.memory.find_token(number),
             parameters=work.parameters,
-            reuse_results_minutes=self.reuse_results_minutes,
+            reuse_results_minutes=work.reuse_results_minutes,
         )
         self._running = [query_execution_id]  # from here on, being killed stops it
         if found:
@@ -208,11 +220,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         return facts
 
 
-def _refuse_result_file(result_file: S3Uri, statement: str, *, waits: bool) -> None:
-    if not result_file.key or result_file.key.endswith("/"):
-        raise InvalidCallError(
-            f"result_file is {result_file}, which names no file. Expected s3://bucket/key.csv."
-        )
+def _refuse_result_file(statement: str, *, waits: bool) -> None:
     if not waits:
         raise InvalidCallError("result_file wants the rows: it does not go with wait_for_completion=False.")
     word = next(token.text.upper() for token in tokenize(statement) if token.kind not in SILENT)
@@ -227,28 +235,3 @@ def _split(text: str) -> tuple[str, ...]:
         return split_statements(text)
     except SqlTextError:
         return split_statements(text, Dialect.HIVE)  # DDL, where a backslash escapes a quote
-
-
-def to_literal(value: object) -> str:
-    """Return an execution parameter; text is taken to be a literal already.
-
-    >>> from datetime import date
-    >>> [to_literal(value) for value in ("'x'", 3, True, None, date(2026, 1, 31))]
-    ["'x'", '3', 'true', 'NULL', "DATE '2026-01-31'"]
-    """
-    match value:
-        case str():
-            return value
-        case None:
-            return "NULL"
-        case bool():
-            return str(value).lower()
-        case int() | float() | Decimal():
-            return repr(value) if isinstance(value, float) else str(value)
-        case datetime():
-            return f"TIMESTAMP '{value.isoformat(' ')}'"
-        case date():
-            return f"DATE '{value.isoformat()}'"
-    raise InvalidCallError(
-        f"No execution parameter can be made of {value!r}. Expected an SQL literal as text."
-    )

@@ -36,12 +36,13 @@ class SweepGenerationsOperator(GenerationsOperator):
         from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 
         with errors_as_airflow_sees_them():
+            asked = self.judge_arguments()
             result = sweep_generations(
                 lake_clients(self.hook),
-                self.table_name,
-                partitions=self.partitions,
-                dry_run=self.tell_only,
-                kms_key_arn=self.kms_key_arn,
+                asked["table"],
+                partitions=asked["partitions"],
+                dry_run=self.plan_only,
+                kms_key_arn=asked["kms_key_arn"],
             )
         would = "would go" if result.dry_run else "went"
         self.log.info("%d objects, %d bytes %s.", sum(result.folders.values()), result.bytes_deleted, would)

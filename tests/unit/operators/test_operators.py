@@ -289,10 +289,22 @@ def overwrite(**arguments: Any) -> CtasInsertOverwriteOperator:
         ({"replace": "rows"}, "replace is 'rows'"),
         ({"writer": "copy"}, "writer is 'copy'"),
         ({"file_format": "AVRO"}, "file_format"),
+        ({"max_parallel_queries": 0}, "max_parallel_queries"),
+    ],
+)
+def test_what_is_not_templated_is_refused_while_the_dag_is_parsed(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidCallError, match=message):
+        overwrite(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         ({"location": "/tmp/x"}, "S3 URI"),
         ({"generations_location": "/tmp/x"}, "S3 URI"),
         ({"table": "a.b.c"}, "catalog"),
-        ({"max_parallel_queries": 0}, "max_parallel_queries"),
         ({"bucket_count": 3}, "go together"),
         ({"compression_level": 3}, "only ZSTD"),
     ],
@@ -447,7 +459,7 @@ def test_parameters_go_with_one_statement(athena: FakeAthena) -> None:
     [
         ("'it''s'", "'it''s'"),
         (3, "3"),
-        (2.5, "2.5"),
+        (2.5, "2.5E0"),  # a double; 2.5 would be a decimal
         (False, "false"),
         (None, "NULL"),
         (date(2026, 1, 31), "DATE '2026-01-31'"),
