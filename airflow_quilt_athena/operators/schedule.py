@@ -6,11 +6,13 @@ What is not understood (a timetable of somebody's own) says nothing, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
+
+_FEW_HOURS = timedelta(hours=3)
 
 
 def time_zone(context: Mapping[str, Any]) -> tzinfo | None:
@@ -36,28 +38,38 @@ def neighbours(context: Mapping[str, Any]) -> Iterator[tuple[datetime, datetime]
     timetable = getattr(context.get("dag"), "timetable", None)
     if not isinstance(moment, datetime) or timetable is None:
         return iter(())
-    return pairwise(_starts_around(timetable, moment, time_zone(context)))
+    return pairwise(_starts_around(timetable, moment, time_zone(context) or UTC))
 
 
-def _starts_around(timetable: Any, moment: datetime, zone: tzinfo | None) -> list[datetime]:
+def _starts_around(timetable: Any, moment: datetime, zone: tzinfo) -> list[datetime]:
     """Return the schedule's two moments up to ``moment``, and the one after it."""
     crons = [cron for part in _parts(timetable) if (cron := _expression(part)) is not None]
     if crons:
-        from croniter import croniter
-
-        local = moment if zone is None else moment.astimezone(zone)
-        just_after = local + timedelta(microseconds=1)
-        found: set[datetime] = set()
-        for cron in crons:
-            iterator = croniter(cron, just_after)
-            found |= {iterator.get_prev(datetime), iterator.get_prev(datetime)}
-            found.add(croniter(cron, local).get_next(datetime))
-        before = sorted(at for at in found if at <= local)[-2:]
-        return [*before, min(at for at in found if at > local)]
+        local = moment.astimezone(zone)
+        naive = _clock_around(crons, local.replace(tzinfo=None))
+        # Few hours apart, the clock's change is no part of the schedule: hours follow one another. Days and
+        # more apart it is: every day begins at its own midnight.
+        few = naive[-1] - naive[-2] <= _FEW_HOURS
+        return [
+            at.replace(tzinfo=timezone(local.utcoffset() or timedelta(0)) if few else zone) for at in naive
+        ]
     delta = getattr(timetable, "delta", getattr(timetable, "_delta", None))
     if isinstance(delta, timedelta) and delta > timedelta(0):
         return [moment - delta, moment, moment + delta]
     return []
+
+
+def _clock_around(crons: Sequence[str], naive: datetime) -> list[datetime]:
+    """Return the last two times of some cron expressions up to ``naive``, and the next, on a clock's face."""
+    from croniter import croniter
+
+    before: set[datetime] = set()
+    after: set[datetime] = set()
+    for cron in crons:
+        backwards = croniter(cron, naive + timedelta(microseconds=1))
+        before |= {backwards.get_prev(datetime), backwards.get_prev(datetime)}
+        after.add(croniter(cron, naive).get_next(datetime))
+    return [*sorted(before)[-2:], min(after)]
 
 
 def _parts(timetable: Any) -> list[Any]:
