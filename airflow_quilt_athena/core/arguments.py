@@ -33,7 +33,10 @@ _SHOWN.maxlong = 45
 
 def show(value: object) -> str:
     """Return a value as an error shows it, shortened."""
-    return _SHOWN.repr(value)
+    try:
+        return _SHOWN.repr(value)
+    except Exception:  # a number of too many digits, an object that cannot show itself
+        return f"a value of type {type(value).__name__}"
 
 
 def refusal(name: str, value: object, expected: str) -> InvalidCallError:
@@ -62,6 +65,13 @@ def text(name: str, value: object, expected: str = "text") -> str:
     """Judge text that says something, and that can be sent."""
     if not isinstance(value, str) or value.strip() in NO_VALUE:
         raise refusal(name, value, expected)
+    return sendable(name, value)
+
+
+def any_text(name: str, value: object) -> str:
+    """Judge text that may be empty: what it says is for others to judge."""
+    if not isinstance(value, str):
+        raise refusal(name, value, "text")
     return sendable(name, value)
 
 
@@ -206,11 +216,8 @@ def is_list(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview | range)
 
 
-def several(judge: Judge[Result], *, least: int = 0, lone: bool = True) -> Judge[tuple[Result, ...]]:
-    """Return the judge of a list, or of one thing alone where ``lone`` says so.
-
-    :param least: how many there have to be.
-    """
+def several(judge: Judge[Result], *, lone: bool = True) -> Judge[tuple[Result, ...]]:
+    """Return the judge of a list, or of one thing alone where ``lone`` says so."""
 
     def judge_all(name: str, value: object) -> tuple[Result, ...]:
         found = read_printed(value) if isinstance(value, str) else value
@@ -218,8 +225,6 @@ def several(judge: Judge[Result], *, least: int = 0, lone: bool = True) -> Judge
             return (judge(name, found),)
         if not is_list(found):
             raise refusal(name, value, "text, or a list of texts" if lone else "a list")
-        if len(found) < least:  # type: ignore[arg-type]
-            raise refusal(name, value, f"{least} or more")
         return tuple(judge(f"{name}[{number}]", item) for number, item in enumerate(found))  # type: ignore[arg-type, var-annotated]
 
     return judge_all

@@ -30,6 +30,7 @@ MAX_KEY_BYTES = 1024  # of an S3 key: Amazon S3 user guide, read 2026-11
 # Glue takes any character; Athena's own rule is letters, digits and underscores, and quoted names with the
 # others here are in use.
 _NAME = re.compile(r"[\w$@#+-]+")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LISTED = "letters, digits and underscores"
 
@@ -66,8 +67,10 @@ def database(name: str, value: object) -> str:
 def table(name: str, value: object) -> str:
     """Judge ``table`` or ``database.table``, which is none of the temporary ones."""
     expected = f"table or database.table, each of up to {MAX_NAME_LENGTH} {_LISTED}"
+    if not isinstance(value, str):
+        raise refusal(name, value, expected)
+    parsed = TableName.parse(value, "default")  # says more of a name with three parts, or with none
     found = text(name, value, expected)
-    parsed = TableName.parse(found, "default")  # says more of a name with three parts
     if not (_is_name(parsed.database) and _is_name(parsed.table)):
         raise refusal(name, value, expected)
     if parsed.table.startswith(TEMPORARY_PREFIX):
@@ -103,9 +106,10 @@ def place(name: str, value: object) -> S3Uri:
     found = text(name, value, expected)
     try:
         uri = S3Uri.parse(found)
-        check_bucket_name(uri.bucket)
     except InvalidCallError as error:
-        raise InvalidCallError(f"{name} is {found!r}. {error}") from error
+        raise InvalidCallError(f"{name}: {error}") from error
+    if not _BUCKET.fullmatch(uri.bucket):
+        raise refusal(name, value, f"{expected}, with a bucket's name of letters, digits and . _ -")
     if _CONTROL.search(uri.key) or len(uri.key.encode()) > MAX_KEY_BYTES:
         raise refusal(name, value, f"{expected}, of up to {MAX_KEY_BYTES:,} printable bytes")
     return uri
@@ -117,7 +121,9 @@ def folder(name: str, value: object) -> S3Uri:
     if re.search(r"[*?$]", uri.key):
         raise refusal(name, value, "one folder: s3://bucket/folder/, without *, ? or $")
     if not uri.key.strip("/"):
-        raise refusal(name, value, "a folder of its own in the bucket: s3://bucket/folder/")
+        raise InvalidCallError(
+            f"{name} is the root of a bucket ({uri}). Expected a folder: s3://bucket/folder/."
+        )
     return uri
 
 

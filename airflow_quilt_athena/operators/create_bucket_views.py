@@ -60,7 +60,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
     )
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
         **WAITING_ARGUMENTS,
-        "bucket": several(names.bucket, least=1),
+        "bucket": several(names.bucket),
         "database": names.database,
         "workgroup": names.workgroup,
         "source": one_of("auto", "manifests", "quilt_tables", "iceberg"),
@@ -91,11 +91,16 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out."""
+        from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup
         from airflow_quilt_athena.flows.quilt.bucket_views import plan_refresh
+        from airflow_quilt_athena.flows.quilt.registries import refuse_missing_registries
 
         with errors_as_airflow_sees_them():
-            self.judge_arguments()
-            refresh = plan_refresh(self.hook.client("glue"), self._request)
+            request = self._request
+            refresh = plan_refresh(self.hook.client("glue"), request)
+            if refresh.plan.changed:
+                refuse_missing_registries(self.hook.client("s3"), request.buckets)
+                look_at_workgroup(self.hook.client("athena"), request.workgroup)
             self._show(refresh)
             report = {**refresh.plan.to_xcom(), "hidden_packages": self._find_hidden()}
             return self._apply(refresh, report, self.find_deadline(context))

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import (
     Judge,
+    any_text,
     choice,
     count,
     mapping,
@@ -147,7 +148,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
     file_field: ClassVar[str | None] = "query"
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
         **WAITING_ARGUMENTS,
-        "query": text,
+        "query": any_text,
         "table": names.table,
         "partition": optional(names.partition),
         "replace": choice(Replace),

@@ -32,7 +32,7 @@ class DropBucketViewsOperator(QuiltAthenaBaseOperator):
     template_fields: Sequence[str] = ("bucket", "database", *AWS_TEMPLATE_FIELDS)
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
         **AWS_ARGUMENTS,
-        "bucket": several(names.bucket, least=1),
+        "bucket": several(names.bucket),
         "database": names.database,
         "dry_run": flag,
     }

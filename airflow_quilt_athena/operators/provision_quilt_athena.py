@@ -75,7 +75,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
         **AWS_ARGUMENTS,
         "results_bucket": names.bucket,
-        "quilt_buckets": several(names.bucket, least=1),
+        "quilt_buckets": several(names.bucket),
         "database": names.database,
         "workgroup": names.workgroup,
         "warehouse": optional(names.folder),

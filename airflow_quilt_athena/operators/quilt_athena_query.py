@@ -8,15 +8,16 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from airflow_quilt_athena.core import names
-from airflow_quilt_athena.core.arguments import Judge, count, flag, optional, several, text, whole
+from airflow_quilt_athena.core.arguments import Judge, any_text, count, flag, optional, several, whole
 from airflow_quilt_athena.core.athena.parameters import to_literal
 from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
-from airflow_quilt_athena.core.athena.sql import SILENT, Dialect, SqlTextError, split_statements, tokenize
+from airflow_quilt_athena.core.athena.sql import SILENT, language_at, split_statements, tokenize
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.athena.queries import start_query
 from airflow_quilt_athena.flows.athena.results import copy_result, read_rows
+from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup, refuse_managed_results
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
@@ -26,6 +27,7 @@ from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthen
 
 # What a statement with rows of its own begins with; Athena writes them as CSV.
 _WORDS_OF_ROWS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "(", "EXECUTE"})
+_WORDS_OF_HEADERS = _WORDS_OF_ROWS | {"EXPLAIN"}
 # Athena API reference, "ResultReuseByAgeConfiguration", read 2026-11: up to seven days.
 MOST_REUSE_MINUTES = 10_080
 
@@ -84,7 +86,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
     file_field: ClassVar[str | None] = "query"
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
         **WAITING_ARGUMENTS,
-        "query": several(text, least=1),
+        "query": several(any_text),
         "database": names.database,
         "workgroup": names.workgroup,
         "parameters": several(lambda name, value: to_literal(value, name), lone=False),
@@ -125,6 +127,9 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         """Run the statements, or go on with those that an earlier try started."""
         with errors_as_airflow_sees_them():
             work = self._read(context)
+            if work.result_file is not None:
+                workgroup = look_at_workgroup(self.hook.client("athena"), self.workgroup)
+                refuse_managed_results(workgroup, "result_file has no file to copy")
             work.memory.forget_failures(self.hook.client("athena"))
             return self._run(context, work, [], [], self.find_deadline(context))
 
@@ -139,7 +144,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
     def _read(self, context: Any) -> _Work:
         """Read what was asked for. Raises InvalidCallError before anything is started."""
         asked = self.judge_arguments()
-        statements = tuple(statement for sql in asked["query"] for statement in _split(sql))
+        statements = tuple(statement for sql in asked["query"] for statement in split_statements(sql))
         if not statements:
             raise InvalidCallError("The query is empty.")
         parameters, result_file = asked["parameters"], asked["result_file"]
@@ -211,7 +216,10 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         }
         if self.max_rows is not None:
             columns, rows = read_rows(
-                self.hook.client("athena"), status.query_execution_id, max_rows=self.max_rows
+                self.hook.client("athena"),
+                status.query_execution_id,
+                max_rows=self.max_rows,
+                has_header=_first_word(work.statements[-1]) in _WORDS_OF_HEADERS,
             )
             facts |= {"columns": list(columns), "rows": [list(row) for row in rows]}
         if work.result_file is not None:
@@ -223,15 +231,13 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
 def _refuse_result_file(statement: str, *, waits: bool) -> None:
     if not waits:
         raise InvalidCallError("result_file wants the rows: it does not go with wait_for_completion=False.")
-    word = next(token.text.upper() for token in tokenize(statement) if token.kind not in SILENT)
+    word = _first_word(statement)
     if word not in _WORDS_OF_ROWS:
         raise InvalidCallError(
             f"result_file wants rows, and the last statement, {word} …, has none. Let a SELECT be the last."
         )
 
 
-def _split(text: str) -> tuple[str, ...]:
-    try:
-        return split_statements(text)
-    except SqlTextError:
-        return split_statements(text, Dialect.HIVE)  # DDL, where a backslash escapes a quote
+def _first_word(statement: str) -> str:
+    tokens = tokenize(statement, language_at(statement))
+    return next(token.text.upper() for token in tokens if token.kind not in SILENT)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import Enum
 
-from airflow_quilt_athena.core.arguments import mapping, refusal, sendable, text
+from airflow_quilt_athena.core.arguments import any_text, mapping, refusal, text
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Partition
 from airflow_quilt_athena.core.glue.tables import Columns, FileFormat, Table, TableName
@@ -162,7 +162,7 @@ def _parse_duration(name: str, given: object) -> timedelta:
 
 def table_properties(name: str, value: object) -> dict[str, str]:
     """Judge the properties of a table to be made: text to text, and none that is not the caller's to set."""
-    found = mapping(text, sendable_text, "a mapping from a property's name to its text")(name, value)
+    found = mapping(text, any_text, "a mapping from a property's name to its text")(name, value)
     for key in found:
         if key.startswith("quilt_athena.") or key.lower() in _OWN_PROPERTIES:
             raise InvalidCallError(
@@ -170,13 +170,6 @@ def table_properties(name: str, value: object) -> dict[str, str]:
                 "your own; format, compression and partitions have parameters."
             )
     return found
-
-
-def sendable_text(name: str, value: object) -> str:
-    """Judge text that may be empty."""
-    if not isinstance(value, str):
-        raise refusal(name, value, "text")
-    return sendable(name, value)
 
 
 def parse_partitioned_by(given: Mapping[str, str] | Sequence[str]) -> Columns:
@@ -218,4 +211,15 @@ def refuse_other_location(table: Table, asked: S3Uri | None) -> None:
         raise InvalidCallError(
             f"location is {asked.folder}, but table {table.name} is at {table.base}. An overwrite does not "
             "move a table; leave location out, or name the place it has."
+        )
+
+
+def refuse_unknown_columns(table: Table, request: OverwriteRequest) -> None:
+    """Raise InvalidCallError when the call comments on columns that the table does not have."""
+    known = {name for name, _ in (*table.columns, *table.partition_keys)}
+    unknown = sorted({name.lower() for name in request.column_comments} - known)
+    if unknown:
+        raise InvalidCallError(
+            f"column_comments names {', '.join(unknown)}; table {table.name} has the columns "
+            f"{', '.join(sorted(known))}."
         )

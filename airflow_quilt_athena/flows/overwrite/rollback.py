@@ -93,7 +93,11 @@ def rollback_partitions(
     rollback = _Rollback(clients, journal, table)
     if done is not None and done.state is State.PUBLISHING:
         return RollbackResult(False, str(name), keys, rollback.finish(done).changes)
-    plan = rollback.plan(choose(table, partitions))
+    try:
+        plan = rollback.plan(choose(table, partitions))
+    except ManualActionError as error:
+        what = f"table {name}" if partitions is None else f"{partitions!r} of table {name}"
+        raise ManualActionError(f"Cannot roll back {what}: {error}") from error
     if dry_run:
         return RollbackResult(True, str(name), keys, plan.changes)
     number = 1 if done is None else done.attempt.number + 1

@@ -80,7 +80,7 @@ def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     read = {name.split(".", 2)[2] for name in told.stdout.splitlines()[-1].split()}
-    aws, athena = ("errors", "batches", "clients", "deadline"), ("queries", "results")
+    aws, athena = ("errors", "batches", "clients", "deadline"), ("queries", "results", "workgroups")
     assert read == {"aws", "athena", *(f"aws.{name}" for name in aws), *(f"athena.{name}" for name in athena)}
 
 
@@ -267,6 +267,10 @@ class LookedAt(FakeAthena):
         self.calls.append("get_table")
         raise client_error("EntityNotFoundException")
 
+    def get_database(self, **_: Any) -> dict[str, Any]:
+        self.calls.append("get_database")
+        return {"Database": {}}
+
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> LookedAt:
@@ -334,7 +338,7 @@ def test_what_cannot_work_is_refused_after_no_more_than_a_look(
 ) -> None:
     with pytest.raises(AirflowFailException, match=message):
         overwrite(location="s3://lake/t/", **arguments).execute(context())
-    assert set(aws.calls) <= {"get_work_group", "get_table"}
+    assert set(aws.calls) <= {"get_work_group", "get_table", "get_database"}
     assert aws.started == []
 
 
