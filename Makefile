@@ -10,11 +10,15 @@ INSTALLED := $(VENV)/.installed
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml constraints.txt
+# Both distributions of this repository, as they stand here: the provider asks for the other by its name.
+OURS = --editable ./local_athena --editable ".[test]"
+PROJECTS = pyproject.toml local_athena/pyproject.toml
+
+$(INSTALLED): $(PROJECTS) constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	  "Python 3.11 to 3.13 is needed, and $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 …" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(OURS)
 	@touch $@
 
 .PHONY: install
@@ -38,12 +42,12 @@ test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried
 
 .PHONY: test-lowest
 test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the lowest supported versions
-	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadfile tests/unit tests/integration tests/local
+	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadfile tests/unit tests/integration local_athena/tests
 
-.venv-lowest/.installed: pyproject.toml constraints-lowest.txt
+.venv-lowest/.installed: $(PROJECTS) constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints-lowest.txt --editable ".[test]"
+	  --constraint constraints-lowest.txt $(OURS)
 	@touch $@
 
 .PHONY: test-faults
@@ -65,13 +69,13 @@ test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Othe
 	@touch $@
 
 # The real engine: Trino from Maven Central, about 450 MB, kept in .trino.
-TRINO_RELEASE = $(BIN)/python -m airflow_quilt_athena.local.trino.release
+TRINO_RELEASE = $(BIN)/python -m local_athena.trino.release
 # Runs a command on it; where it cannot be had, says so in one line, which is no failure.
 on_trino = @missing="$$($(TRINO_RELEASE) --missing)"; if [ -n "$$missing" ]; then echo "skipped: $$missing"; \
   else set -x; $(1); fi
 
 TRINO_SUITES = $(wildcard tests/integration/test_overwrite*.py tests/integration/test_*bucket_views*.py) \
-  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py tests/conformance
+  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py tests/conformance local_athena/tests/conformance
 
 .PHONY: trino
 trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs
@@ -80,7 +84,7 @@ trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") r
 .PHONY: test-trino
 test-trino: trino ## The same SQL on the real Trino: its own tests, the overwrite and the view suites
 	$(call on_trino,$(BIN)/python -m pytest -m trino tests/trino && \
-	  $(BIN)/python -m pytest --engine trino $(TRINO_SUITES))
+	  $(BIN)/python -m pytest --local-athena-engine trino $(TRINO_SUITES))
 
 # Of the fault suite: its sample of all that is done to a table; two writers at once; and every call that
 # changes something, in an overwrite of one partition by CTAS, of one by UNLOAD, and of a set: its answer lost
@@ -89,7 +93,7 @@ TRINO_FAULTS = most_telling or writers or (writes and (lost or killed) and (stat
 
 .PHONY: test-trino-all
 test-trino-all: test-trino ## The same, and then the main cases of the fault suite and the demo on it
-	$(call on_trino,$(BIN)/python -m pytest -m "" --engine trino -k "$(TRINO_FAULTS)" tests/faults && \
+	$(call on_trino,$(BIN)/python -m pytest -m "" --local-athena-engine trino -k "$(TRINO_FAULTS)" tests/faults && \
 	  $(BIN)/python -m demo --engine trino)
 
 .PHONY: conformance
@@ -118,8 +122,8 @@ bench: $(INSTALLED) .venv-amazon/.installed ## Print what the local Athena, an o
 .PHONY: lock
 lock: ## Write constraints.txt anew from the newest versions that fit
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check ".[test]"
-	.venv-lock/bin/python -m pip freeze --exclude airflow-quilt-athena > constraints.txt
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check $(OURS)
+	.venv-lock/bin/python -m pip freeze --exclude airflow-quilt-athena --exclude local-athena > constraints.txt
 	rm -rf .venv-lock
 
 # What pyproject.toml names goes to its lower bound. Everything else is taken as of a week after Airflow 3.1.0: it

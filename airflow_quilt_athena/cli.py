@@ -49,7 +49,7 @@ def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _run_local(options: argparse.Namespace) -> int:
     try:
-        from airflow_quilt_athena.local.foreground import serve_in_foreground
+        from local_athena.foreground import serve_in_foreground
     except ModuleNotFoundError as error:
         missing = f"The local Athena needs {error.name}: pip install 'airflow-quilt-athena[local]'."
         print(missing, file=sys.stderr)

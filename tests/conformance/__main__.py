@@ -9,8 +9,10 @@ import json
 import sys
 from pathlib import Path
 
-from airflow_quilt_athena.local import LocalAthena
-from tests.conformance import objects_view, table
+from local_athena import LocalAthena
+from local_athena.conformance import table
+from tests.conformance import objects_view
+from tests.conformance.emitted import emitted_statements
 
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 
@@ -19,10 +21,10 @@ _LONGEST = 160  # characters of a statement that are shown
 
 _HEAD = """# Conformance: the local Athena's DuckDB against the real Trino
 
-Written by `make conformance`. {statements} statements of `tests/conformance/statements`, with the
-answers that Trino 476 gave behind the same local Athena (`LocalAthena(engine="trino")`). Compared are
-column names, types, rows, their order where the statement orders, the count of rows written, and of a
-failure its class. *Refused* is a clear failure of the DuckDB engine (`NOT_SUPPORTED`,
+Written by `make conformance`. {statements} statements of `local_athena/local_athena/conformance/statements`,
+with the answers that Trino 476 gave behind the same local Athena (`LocalAthena(engine="trino")`).
+Compared are column names, types, rows, their order where the statement orders, the count of rows written, and
+of a failure its class. *Refused* is a clear failure of the DuckDB engine (`NOT_SUPPORTED`,
 `FUNCTION_NOT_FOUND`) where Trino answers otherwise. *As Athena* is where Athena is known to answer otherwise
 than Trino, and DuckDB follows Athena. {front} further statements are Hive DDL, which is
 answered in front of both engines; they run too, and are not counted.
@@ -36,7 +38,7 @@ _DISAGREEMENTS = """
 ## What does not agree
 
 What is refused, or as Athena's, and why. Each entry is a test that must fail until it is mended. Long
-statements are cut; they stand in full in `tests/conformance/differences.json`.
+statements are cut; they stand in full in `local_athena/local_athena/conformance/differences.json`.
 
 | topic | | statement | why |
 |---|---|---|---|
@@ -45,6 +47,8 @@ statements are cut; they stand in full in `tests/conformance/differences.json`.
 
 def record(*topics: str) -> None:
     """Run the table, or some of its topics, on the real Trino and write the answers."""
+    text = json.dumps(emitted_statements(), ensure_ascii=False, indent=1)
+    (table.HERE / "statements" / "emitted.json").write_text(text + "\n")
     with LocalAthena(engine="trino") as aws:
         lake = table.Lake(aws, "recorded")
         for topic in topics or table.topics():

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_quilt_athena.core.quilt.identifiers import bucket_identifier
-from airflow_quilt_athena.local import LocalAthena
 from demo.stack import StackError
+from local_athena import LocalAthena
 from tests.e2e.driver import Airflow
 from tests.e2e.history import REGISTRY_BUCKET
 from tests.e2e.lake import WAREHOUSE, Lake

@@ -20,9 +20,9 @@ from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
-from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
+from local_athena import LocalAthena
 from tests.integration.lab import Lab, connection, run_task
 from tests.integration.quilt_registry import push, reached_by_quilt3
 

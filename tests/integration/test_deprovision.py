@@ -18,9 +18,9 @@ from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, Manua
 from airflow_quilt_athena.flows.provisioning.deprovision import DeprovisionRequest, deprovision
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.knobs import Fault
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
+from local_athena import LocalAthena
+from local_athena.wire.faults import Fault
 from tests.integration.lab import connection, run_task
 
 pytestmark = pytest.mark.integration

@@ -11,10 +11,10 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.knobs import Fault
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
+from local_athena import LocalAthena
+from local_athena.wire.faults import Fault
 from tests.integration.lab import Lab, connection
 
 pytestmark = pytest.mark.integration

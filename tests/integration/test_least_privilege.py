@@ -27,7 +27,6 @@ from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
-from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
@@ -38,6 +37,7 @@ from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOp
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
 from airflow_quilt_athena.operators.sweep_generations import SweepGenerationsOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
+from local_athena import LocalAthena
 from tests.integration.lab import Ran, run_task
 
 pytestmark = pytest.mark.integration

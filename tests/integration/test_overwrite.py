@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 
-from airflow_quilt_athena.local import Fault
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
+from local_athena import Fault
 from tests.integration.lab import Lab, run_task
 from tests.integration.overwriting import (
     BASE,

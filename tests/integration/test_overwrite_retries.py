@@ -13,7 +13,7 @@ from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.flows.athena.queries import wait_for_queries
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
-from airflow_quilt_athena.local import Fault
+from local_athena import Fault
 from tests.integration.lab import Lab
 from tests.integration.overwriting import (
     BASE,

@@ -16,8 +16,8 @@ from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.knobs import Fault
+from local_athena import LocalAthena
+from local_athena.wire.faults import Fault
 
 pytestmark = pytest.mark.integration
 

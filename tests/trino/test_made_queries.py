@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from airflow_quilt_athena.local import LocalAthena
-from tests.conformance import table
+from local_athena import LocalAthena
+from local_athena.conformance import table
 
 pytestmark = pytest.mark.trino
 

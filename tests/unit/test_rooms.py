@@ -21,7 +21,7 @@ ARROWS = {
     "triggers": {"triggers", "hooks", "flows", "core"},
     "hooks": {"hooks", "core"},
     "flows": {"flows", "core"},
-    "local": {"local", "core"},
+    "local": set(),
     "core": {"core"},
     "links": {"core"},
     "provider_info": set(),
@@ -88,7 +88,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
             assert other == room or other in EVERYWHERE or other in ARROWS[room], f"{path} imports {name}"
         elif room in {"core", "exceptions"}:
             assert top in sys.stdlib_module_names, f"{path}: {room} is pure, but imports {name}"
-        elif room in {"flows", "local"}:
+        elif room == "flows":
             assert top != "airflow", f"{path}: {room} knows no Airflow, but imports {name}"
 
 
