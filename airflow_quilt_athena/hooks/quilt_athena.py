@@ -6,6 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
+from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoCredentialsError
@@ -39,6 +41,26 @@ class QuiltAthenaHook(AthenaHook):
             raise InvalidCallError(f"The AWS settings do not fit: {error}. Mend botocore_config.") from error
         self._clients: dict[str, Any] = {}
 
+    @cached_property
+    def conn_config(self) -> AwsConnectionWrapper:
+        """The connection. One that is named and does not exist is refused, not replaced by another identity.
+
+        Amazon's hook goes on with the worker's own credentials; only the default, or None, may do so here.
+        """
+        if self.aws_conn_id and self.aws_conn_id != self.default_conn_name:
+            try:
+                self.get_connection(self.aws_conn_id)
+            except AirflowNotFoundException as error:
+                raise InvalidCallError(
+                    f"aws_conn_id names the connection {self.aws_conn_id!r}, and there is none. Make it: "
+                    f"airflow connections add {self.aws_conn_id} --conn-type aws …; or leave it out, "
+                    f"for {self.default_conn_name}, or else the worker's own credentials."
+                ) from error
+        found = super().conn_config
+        if not found:
+            self.log.info("No Airflow connection is used: AWS by boto3's own way to find credentials.")
+        return found
+
     def client(self, service: str) -> Any:
         """Return the boto3 client of ``service``, with this hook's region, verification and configuration.
 
@@ -71,7 +93,13 @@ class QuiltAthenaHook(AthenaHook):
         if service not in _GIVE_UP_SOON:
             return self.config
         given = self.config if self.config is not None else Config()
-        return given.merge(Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1}))
+        return given.merge(
+            Config(
+                connect_timeout=_at_most(given.connect_timeout, 5),
+                read_timeout=_at_most(given.read_timeout, 15),
+                retries={"total_max_attempts": 1},
+            )
+        )
 
     @cached_property
     def _session(self) -> Any:
@@ -83,3 +111,8 @@ class QuiltAthenaHook(AthenaHook):
                 raise NoCredentialsError
             credentials.get_frozen_credentials()  # fetches what is fetched late, a web identity's role
         return session
+
+
+def _at_most(seconds: Any, limit: float) -> Any:
+    # What is no number is refused by boto3, in the connection's name.
+    return min(seconds, limit) if isinstance(seconds, int | float) else seconds
