@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_athena.athena import metadata
-from local_athena.athena.executions import Execution, Executions, Identity
+from local_athena.athena.execution_store import Executions
+from local_athena.athena.executions import Execution, Identity
 from local_athena.athena.named_queries import NamedQueries
 from local_athena.athena.prepared import PreparedStatements
-from local_athena.athena.query_runs import QueryKnobs, QueryRuns, WriteRefusal
+from local_athena.athena.query_faults import QueryKnobs
+from local_athena.athena.query_runs import QueryRuns, WriteRefusal
 from local_athena.athena.request_shapes import check_request, is_athena_operation
 from local_athena.athena.result_pages import ResultPages
 from local_athena.athena.submissions import StatementRunner, plan_submission

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from local_athena.data.types import TIMESTAMP_TZ, DataType
+from local_athena.data.types import TIMESTAMP_TZ
 from local_athena.duck.errors import failed, unsupported
+from local_athena.duck.functions.iso_time import from_iso_date, from_iso_timestamp, to_iso
 from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
 from local_athena.duck.functions.time_formats import FormatRefusedError, for_parsing, from_joda, from_mysql
-from local_athena.duck.values.casts import moment_text, rounded
 from local_athena.duck.values.snippets import ensure, fill, let, local, text, zoned
+from local_athena.duck.values.text_casts import rounded
 
 _FIELDS = {
     "year": "CAST(year({0}) AS BIGINT)",
@@ -209,80 +210,6 @@ def _parse_datetime(call: Call) -> str:
     return fill("CASE WHEN {0} IS NOT NULL THEN struct_pack(t := {0}, z := 'UTC') END", [value])
 
 
-_ISO_DATES = (
-    ("\\d{4}", "%Y"),
-    ("\\d{4}-\\d\\d", "%Y-%m"),
-    ("\\d{4}-\\d\\d-\\d\\d", "%Y-%m-%d"),
-    ("\\d{4}-\\d{3}", "%Y-%j"),
-)
-
-
-def _from_iso_date(call: Call) -> str:
-    """Return a calendar date, a year and a day of it, or a week and a day of it (``2020-W10-1``)."""
-
-    def parsed(it: str) -> str:
-        cases = "".join(
-            f" WHEN regexp_full_match({it}, {text(pattern)}) THEN try_strptime({it}, '{form}')"
-            for pattern, form in _ISO_DATES
-        )
-        week = text(r"\d{4}-W\d\d(-[1-7])?")
-        cases += f" WHEN regexp_full_match({it}, {week}) THEN try_strptime(({it} || '-1')[1:10], '%G-W%V-%u')"
-        value = f"CASE{cases} END"
-        message = f"concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {it}, '\"')"
-        return ensure(f"{it} IS NOT NULL AND {value} IS NULL", message, f"CAST({value} AS DATE)")
-
-    return let(call.arguments[0], parsed)
-
-
-_ISO_TIMESTAMP = (
-    r"([0-9]{4,6}-[0-9][0-9]-[0-9][0-9])"
-    r"(?:[T ]([0-9][0-9](?::?[0-9][0-9](?::?[0-9][0-9](?:[.,][0-9]{1,9})?)?)?))?"
-    r"(Z|[+-][0-9][0-9](?::?[0-9][0-9])?)?"
-)
-
-
-def _from_iso_timestamp(call: Call) -> str:
-    pattern = text(_ISO_TIMESTAMP)
-
-    def parsed(it: str) -> str:
-        day, clock, zone = (f"regexp_extract({it}, {pattern}, {group})" for group in (1, 2, 3))
-        full = f"({clock} || '00:00:00'[length({clock}) + 1:])"
-        value = f"TRY_CAST({day} || ' ' || {full} AS TIMESTAMP)"
-        hours = f"({zone} || ':00'[1 : 6 - length({zone})])"
-        place = (
-            f"CASE WHEN {zone} IN ('', 'Z') THEN 'UTC' WHEN length({zone}) = 3 THEN {hours} ELSE {zone} END"
-        )
-        bad = f"{it} IS NOT NULL AND (NOT regexp_full_match({it}, {pattern}) OR {value} IS NULL)"
-        message = f"concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {it}, '\"')"
-        return ensure(bad, message, zoned(rounded(value, 6, 3), place))
-
-    return let(call.arguments[0], parsed)
-
-
-def _iso_moment(sql: str, kind: DataType) -> str:
-    return f"replace({moment_text(sql, kind.parameters[0])}, ' ', 'T')"
-
-
-def _to_iso(call: Call) -> str:
-    value, kind = call.arguments[0], call.types[0]
-    if kind.name == "date":
-        return f"strftime({value}, '%Y-%m-%d')"
-    if kind.name == "timestamp":
-        return _iso_moment(value, kind)
-    zone = "CASE WHEN {0}.z = 'UTC' THEN 'Z' WHEN {0}.z[1] IN ('+', '-') THEN {0}.z ELSE {1} END"
-
-    def printed(it: str) -> str:
-        minutes = f"date_diff('minute', {it}.t, {local(it)})"
-        offset = fill(
-            "CASE WHEN {0} < 0 THEN '-' ELSE '+' END || lpad(CAST(abs({0}) // 60 AS VARCHAR), 2, '0') "
-            "|| ':' || lpad(CAST(abs({0}) % 60 AS VARCHAR), 2, '0')",
-            [minutes],
-        )
-        return f"{_iso_moment(local(it), kind)} || {fill(zone, [it, offset])}"
-
-    return let(value, printed)
-
-
 def _with_timezone(call: Call) -> str:
     return zoned(call.arguments[0], call.arguments[1])
 
@@ -342,14 +269,14 @@ def signatures() -> list[Signature]:
             )
         )
     found += [
-        parse_signature(f"to_iso8601({kind}) -> varchar", _to_iso)
+        parse_signature(f"to_iso8601({kind}) -> varchar", to_iso)
         for kind in ("date", "timestamp", "timestamptz")
     ]
     more: list[tuple[str, Any]] = [
         ("date_parse(varchar, varchar) -> timestamp", _date_parse),
         ("parse_datetime(varchar, varchar) -> timestamptz", _parse_datetime),
-        ("from_iso8601_date(varchar) -> date", _from_iso_date),
-        ("from_iso8601_timestamp(varchar) -> timestamptz", _from_iso_timestamp),
+        ("from_iso8601_date(varchar) -> date", from_iso_date),
+        ("from_iso8601_timestamp(varchar) -> timestamptz", from_iso_timestamp),
         ("with_timezone(timestamp, varchar) -> timestamptz", _with_timezone),
         ("timezone_hour(timestamptz) -> bigint", _zone_part("({0} // 60)")),
         ("timezone_minute(timestamptz) -> bigint", _zone_part("({0} % 60)")),
