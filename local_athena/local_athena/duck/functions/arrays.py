@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from local_athena.data.types import YEAR_TO_MONTH
 from local_athena.duck.functions.lambdas import inlined
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature, parse_table
 from local_athena.duck.values.casts import text_of
 from local_athena.duck.values.comparisons import equal
 from local_athena.duck.values.snippets import ensure, fill, let, name, variable
@@ -73,8 +73,8 @@ filter(array(T), function(T,boolean)) -> array(T) := list_filter({{0}}, {{1}})
 """
 
 
-def _match(template: str) -> Callable[[Call], str]:
-    def body(call: Call) -> str:
+def _match(template: str) -> Callable[[FunctionCall], str]:
+    def body(call: FunctionCall) -> str:
         return fill(template, [f"list_transform({call.arguments[0]}, {call.arguments[1]})"])
 
     return body
@@ -92,7 +92,7 @@ _ALL = (
 )
 
 
-def _searched(function: str, among_scalars: str, found: str) -> Callable[[Call], str]:
+def _searched(function: str, among_scalars: str, found: str) -> Callable[[FunctionCall], str]:
     """Look for a value in an array. ``found`` is for arrays, maps and rows, on what was said of each element.
 
     Trino refuses where a NULL inside keeps it from saying whether an element that it comes to is the one.
@@ -103,7 +103,7 @@ def _searched(function: str, among_scalars: str, found: str) -> Callable[[Call],
     first_said = "coalesce(list_position({0}, 'true'), len({0}) + 1)"
     checked = ensure(f"list_position({{0}}, 'unsaid') < {first_said}", message, found)
 
-    def body(call: Call) -> str:
+    def body(call: FunctionCall) -> str:
         items, wanted = call.arguments
         kind = call.types[1]
         if not kind.children:
@@ -135,7 +135,7 @@ _POSITION = _searched(
 )
 
 
-def _array_join(call: Call) -> str:
+def _array_join(call: FunctionCall) -> str:
     kind = call.types[0].children[0]
     items = f'list_transform({call.arguments[0]}, lambda "e": {text_of(chr(34) + "e" + chr(34), kind)})'
     if len(call.arguments) == 3:
@@ -148,13 +148,13 @@ def distinct(sql: str) -> str:
     return fill(_DISTINCT, [sql])
 
 
-def _array_union(call: Call) -> str:
+def _array_union(call: FunctionCall) -> str:
     both = "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN list_concat({0}, {1}) END"
     return distinct(fill(both, list(call.arguments)))
 
 
-def _among(keep: str) -> Callable[[Call], str]:
-    def body(call: Call) -> str:
+def _among(keep: str) -> Callable[[FunctionCall], str]:
+    def body(call: FunctionCall) -> str:
         found = (
             "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN "
             f"list_filter({{0}}, lambda e: {keep}(coalesce(list_position({{1}}, e), 0) > 0)) END"
@@ -164,7 +164,7 @@ def _among(keep: str) -> Callable[[Call], str]:
     return body
 
 
-def _overlap(call: Call) -> str:
+def _overlap(call: FunctionCall) -> str:
     template = (
         "CASE WHEN {0} IS NULL OR {1} IS NULL THEN NULL WHEN list_has_any({0}, {1}) THEN TRUE "
         "WHEN len({0}) = 0 OR len({1}) = 0 THEN FALSE WHEN "
@@ -176,11 +176,11 @@ def _overlap(call: Call) -> str:
     return fill(template, list(call.arguments))
 
 
-def _repeat(call: Call) -> str:
+def _repeat(call: FunctionCall) -> str:
     return let(call.arguments[0], lambda it: f"list_transform(range({call.arguments[1]}), lambda i: {it})")
 
 
-def _zip(call: Call) -> str:
+def _zip(call: FunctionCall) -> str:
     def packed(at: int, names: list[str]) -> str:
         if at < len(call.arguments):
             return let(call.arguments[at], lambda it: packed(at + 1, [*names, it]))
@@ -193,7 +193,7 @@ def _zip(call: Call) -> str:
     return packed(0, [])
 
 
-def _zip_with(call: Call) -> str:
+def _zip_with(call: FunctionCall) -> str:
     at = variable(call.arguments[2])
 
     def zipped(one: str, other: str) -> str:
@@ -207,17 +207,17 @@ def _zip_with(call: Call) -> str:
     return let(call.arguments[0], lambda one: let(call.arguments[1], lambda other: zipped(one, other)))
 
 
-def _reduce(call: Call) -> str:
+def _reduce(call: FunctionCall) -> str:
     items, start, step, finish = call.arguments
     return let(f"list_reduce({items}, {step}, {start})", lambda it: inlined(finish, [it]))
 
 
-def _ngrams(call: Call) -> str:
+def _ngrams(call: FunctionCall) -> str:
     template = "list_transform(range(1, greatest(len({0}) - {1} + 2, 2)), lambda i: {0}[i : i + {1} - 1])"
     return fill(template, list(call.arguments))
 
 
-def _sequence_moments(call: Call) -> str:
+def _sequence_moments(call: FunctionCall) -> str:
     """Dates or timestamps: the first with whole numbers of steps added."""
     start, stop = (f"CAST({one} AS TIMESTAMP)" for one in call.arguments[:2])
     if len(call.types) == 3 and call.types[2].name == YEAR_TO_MONTH:
@@ -238,7 +238,7 @@ def _sequence_moments(call: Call) -> str:
     return fill(checked, [start, stop, step])
 
 
-def _sort_by(call: Call) -> str:
+def _sort_by(call: FunctionCall) -> str:
     """Sort by a comparator: each element goes behind those that do not come after it."""
     sorted_so_far, single, other = (variable(part + call.arguments[1]) for part in ("a", "b", "c"))
     before = inlined(call.arguments[1], [other, f"{single}[1]"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from local_athena.data.types import DataType
-from local_athena.duck.functions.signatures import Call
+from local_athena.duck.functions.signatures import FunctionCall
 from local_athena.duck.values.casts import moment_text
 from local_athena.duck.values.snippets import ensure, fill, let, local, text, zoned
 from local_athena.duck.values.text_casts import rounded
@@ -16,7 +16,7 @@ _ISO_DATES = (
 )
 
 
-def from_iso_date(call: Call) -> str:
+def from_iso_date(call: FunctionCall) -> str:
     """Return a calendar date, a year and a day of it, or a week and a day of it (``2020-W10-1``)."""
 
     def parsed(it: str) -> str:
@@ -40,7 +40,7 @@ _ISO_TIMESTAMP = (
 )
 
 
-def from_iso_timestamp(call: Call) -> str:
+def from_iso_timestamp(call: FunctionCall) -> str:
     """Return a timestamp with time zone; what is not written of it is zero, or UTC."""
     pattern = text(_ISO_TIMESTAMP)
 
@@ -63,7 +63,7 @@ def _iso_moment(sql: str, kind: DataType) -> str:
     return f"replace({moment_text(sql, kind.parameters[0])}, ' ', 'T')"
 
 
-def to_iso(call: Call) -> str:
+def to_iso(call: FunctionCall) -> str:
     """Write a date or timestamp, with its offset where it has a zone."""
     value, kind = call.arguments[0], call.types[0]
     if kind.name == "date":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from local_athena.duck.functions.arrays import HAS_NULL, distinct
 from local_athena.duck.functions.lambdas import inlined
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature, parse_table
 from local_athena.duck.values.snippets import ensure, let, name, variable
 
 _DUPLICATE_KEYS = (
@@ -29,25 +29,25 @@ def _over_entries(function: str) -> tuple[str, str]:
     return entry, inlined(function, [f'{entry}."key"', f'{entry}."value"'])
 
 
-def _map_filter(call: Call) -> str:
+def _map_filter(call: FunctionCall) -> str:
     entry, condition = _over_entries(call.arguments[1])
     kept = f"list_filter(map_entries({call.arguments[0]}), lambda {entry}: {condition})"
     return f"map_from_entries({kept})"
 
 
-def _transform_values(call: Call) -> str:
+def _transform_values(call: FunctionCall) -> str:
     entry, value = _over_entries(call.arguments[1])
     made = f'struct_pack("key" := {entry}."key", "value" := {value})'
     return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {entry}: {made}))"
 
 
-def _transform_keys(call: Call) -> str:
+def _transform_keys(call: FunctionCall) -> str:
     entry, key = _over_entries(call.arguments[1])
     made = f'struct_pack("key" := {key}, "value" := {entry}."value")'
     return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {entry}: {made}))"
 
 
-def _map_zip_with(call: Call) -> str:
+def _map_zip_with(call: FunctionCall) -> str:
     key = variable(call.arguments[2])
 
     def zipped(one: str, other: str) -> str:
@@ -62,7 +62,7 @@ def _map_zip_with(call: Call) -> str:
     return let(call.arguments[0], lambda one: let(call.arguments[1], lambda other: zipped(one, other)))
 
 
-def _map_from_entries(call: Call) -> str:
+def _map_from_entries(call: FunctionCall) -> str:
     key, value = (name(label) for label, _ in call.types[0].children[0].fields)
 
     def made(it: str) -> str:
@@ -77,7 +77,7 @@ def _map_from_entries(call: Call) -> str:
     return let(call.arguments[0], made)
 
 
-def _multimap_from_entries(call: Call) -> str:
+def _multimap_from_entries(call: FunctionCall) -> str:
     key, value = (name(label) for label, _ in call.types[0].children[0].fields)
 
     def made(it: str) -> str:
@@ -89,16 +89,16 @@ def _multimap_from_entries(call: Call) -> str:
     return let(call.arguments[0], made)
 
 
-def _map_entries(call: Call) -> str:
+def _map_entries(call: FunctionCall) -> str:
     entry = 'struct_pack(field0 := e."key", field1 := e."value")'
     return f"list_transform(map_entries({call.arguments[0]}), lambda e: {entry})"
 
 
-def _map_concat(call: Call) -> str:
+def _map_concat(call: FunctionCall) -> str:
     return f"map_concat({', '.join(call.arguments)})"
 
 
-def _histogram(call: Call) -> str:
+def _histogram(call: FunctionCall) -> str:
     def made(it: str) -> str:
         keys = distinct(f"list_filter({it}, lambda e: e IS NOT NULL)")
         entry = f'struct_pack("key" := k, "value" := len(list_filter({it}, lambda e: e = k)))'

@@ -8,7 +8,7 @@ from typing import Any
 from local_athena.data.types import TIMESTAMP_TZ
 from local_athena.duck.errors import failed, unsupported
 from local_athena.duck.functions.iso_time import from_iso_date, from_iso_timestamp, to_iso
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature, parse_table
 from local_athena.duck.functions.time_formats import FormatRefusedError, for_parsing, from_joda, from_mysql
 from local_athena.duck.values.snippets import ensure, fill, let, local, text, zoned
 from local_athena.duck.values.text_casts import rounded
@@ -58,10 +58,10 @@ current_timezone() -> varchar := 'UTC'
 """
 
 
-def _on_moments(template: str) -> list[tuple[str, Callable[[Call], str]]]:
+def _on_moments(template: str) -> list[tuple[str, Callable[[FunctionCall], str]]]:
     """Spread a template over date, timestamp and timestamp with time zone (whose own clock it reads)."""
 
-    def body(call: Call) -> str:
+    def body(call: FunctionCall) -> str:
         zone = call.types[0].name == TIMESTAMP_TZ
         return fill(template, [local(call.arguments[0]) if zone else call.arguments[0]])
 
@@ -86,7 +86,7 @@ def _fields() -> list[Signature]:
     return found
 
 
-def _unit(call: Call, *, clock: bool, day: bool = True) -> str:
+def _unit(call: FunctionCall, *, clock: bool, day: bool = True) -> str:
     literal = call.literals[0]
     if not isinstance(literal, str):
         raise unsupported(call.node, "A unit of time that is not a literal")
@@ -99,7 +99,7 @@ def _unit(call: Call, *, clock: bool, day: bool = True) -> str:
     return unit
 
 
-def _date_trunc(call: Call) -> str:
+def _date_trunc(call: FunctionCall) -> str:
     kind, value = call.result.name, call.arguments[1]
     unit = _unit(call, clock=kind != "date", day=kind != "time")
     if kind == "date":
@@ -130,7 +130,7 @@ _OF_A_DAY = {"millisecond": 86_400_000, "second": 86_400, "minute": 1440, "hour"
 _DAYS_OR_MONTHS = {"week": 7, "quarter": 3, "year": 12}
 
 
-def _count(call: Call, unit: str) -> str:
+def _count(call: FunctionCall, unit: str) -> str:
     """Return date_add's count, which Trino takes as 32 bits; of a time it takes what is left of a day."""
     kind, (_, count, _) = call.result.name, call.arguments
     if kind == "time":
@@ -145,7 +145,7 @@ def _count(call: Call, unit: str) -> str:
     )
 
 
-def _date_add(call: Call) -> str:
+def _date_add(call: FunctionCall) -> str:
     kind, value = call.result.name, call.arguments[2]
     unit = _unit(call, clock=kind != "date", day=kind != "time")
     step = _STEPS[unit].format(_count(call, unit))
@@ -158,7 +158,7 @@ def _date_add(call: Call) -> str:
     return f"({value} + {step})"
 
 
-def _date_diff(call: Call) -> str:
+def _date_diff(call: FunctionCall) -> str:
     kind = call.types[1].name
     unit = _unit(call, clock=kind != "date", day=kind != "time")
     one, other = call.arguments[1:]
@@ -176,7 +176,7 @@ def _in_zone(moment: str, zone: str) -> str:
     return f"struct_pack(t := ({moment}).t, z := {zone})"
 
 
-def _format(call: Call, index: int, translate: Callable[[str], str]) -> str:
+def _format(call: FunctionCall, index: int, translate: Callable[[str], str]) -> str:
     literal = call.literals[index]
     if not isinstance(literal, str):
         raise unsupported(call.node, "A date format that is not a literal")
@@ -188,34 +188,34 @@ def _format(call: Call, index: int, translate: Callable[[str], str]) -> str:
         raise unsupported(call.node, str(error)) from error
 
 
-def _printed(call: Call, translate: Callable[[str], str]) -> str:
+def _printed(call: FunctionCall, translate: Callable[[str], str]) -> str:
     value = call.arguments[0]
     value = local(value) if call.types[0].name == TIMESTAMP_TZ else value
     return f"strftime({value}, {text(_format(call, 1, translate))})"
 
 
-def _parsed(call: Call, translate: Callable[[str], str]) -> str:
+def _parsed(call: FunctionCall, translate: Callable[[str], str]) -> str:
     pattern = text(for_parsing(_format(call, 1, translate)))
     message = "concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {0}, '\"')"
     bad = "{0} IS NOT NULL AND try_strptime({0}, {1}) IS NULL"
     return fill(ensure(bad, message, "try_strptime({0}, {1})"), [call.arguments[0], pattern])
 
 
-def _date_parse(call: Call) -> str:
+def _date_parse(call: FunctionCall) -> str:
     return rounded(_parsed(call, from_mysql), 6, 3)
 
 
-def _parse_datetime(call: Call) -> str:
+def _parse_datetime(call: FunctionCall) -> str:
     value = _parsed(call, from_joda)
     return fill("CASE WHEN {0} IS NOT NULL THEN struct_pack(t := {0}, z := 'UTC') END", [value])
 
 
-def _with_timezone(call: Call) -> str:
+def _with_timezone(call: FunctionCall) -> str:
     return zoned(call.arguments[0], call.arguments[1])
 
 
-def _zone_part(expression: str) -> Callable[[Call], str]:
-    def body(call: Call) -> str:
+def _zone_part(expression: str) -> Callable[[FunctionCall], str]:
+    def body(call: FunctionCall) -> str:
         return let(
             call.arguments[0], lambda it: fill(expression, [f"date_diff('minute', {it}.t, {local(it)})"])
         )
@@ -226,7 +226,7 @@ def _zone_part(expression: str) -> Callable[[Call], str]:
 _DURATION_UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4, "h": 3.6e6, "d": 8.64e7}
 
 
-def _parse_duration(call: Call) -> str:
+def _parse_duration(call: FunctionCall) -> str:
     cases = " ".join(f"WHEN '{unit}' THEN {factor}" for unit, factor in _DURATION_UNITS.items())
     pattern = text(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*")
     value = (
@@ -237,7 +237,7 @@ def _parse_duration(call: Call) -> str:
     return fill(ensure(f"NOT regexp_full_match({{0}}, {pattern})", message, value), list(call.arguments))
 
 
-def _human_readable(call: Call) -> str:
+def _human_readable(call: FunctionCall) -> str:
     units = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
     pieces = []
     for at, (unit, size) in enumerate(units):

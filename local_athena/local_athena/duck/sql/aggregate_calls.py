@@ -9,7 +9,7 @@ from local_athena.data.types import VARCHAR, DataType
 from local_athena.duck.errors import failed, unsupported
 from local_athena.duck.functions.overloads import choose
 from local_athena.duck.functions.signatures import (
-    Call,
+    FunctionCall,
     Signature,
     patterns_for,
     substitute,
@@ -84,7 +84,7 @@ def _marked(
         for pattern, value in zip(patterns_for(signature, len(values)), values, strict=True)
     ]
     result = substitute(signature.result, found)
-    call = Call(
+    call = FunctionCall(
         tuple(one.sql for one in arguments),
         tuple(one.type for one in arguments),
         tuple(one.literal for one in arguments),
@@ -104,7 +104,7 @@ def _marked(
     return sql.replace("RESULT", result.duckdb) if name == "histogram" else sql, result, [*arguments, *parts]
 
 
-def _plain(template: str, call: Call) -> str:
+def _plain(template: str, call: FunctionCall) -> str:
     """Fill a template without ``let``: DISTINCT and FILTER must stay inside the aggregate."""
     by_instant = [
         f"({sql}).t"

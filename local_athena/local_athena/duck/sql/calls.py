@@ -11,7 +11,7 @@ from local_athena.duck.functions.overloads import choose
 from local_athena.duck.functions.registry import KNOWN_BUT_MISSING, registry
 from local_athena.duck.functions.signatures import (
     Bindings,
-    Call,
+    FunctionCall,
     Pattern,
     Signature,
     bind,
@@ -133,7 +133,7 @@ def _resolve(
         if function is not None:
             converted[position] = _lambda(it, function, patterns[position], found)
     result = substitute(signature.result, found)
-    call = Call(
+    call = FunctionCall(
         tuple(one.sql for one in converted),
         tuple(one.type for one in converted),
         tuple(before.literal if before.is_literal else NOT_LITERAL for before in arguments),
@@ -146,7 +146,7 @@ def _resolve(
     return made_from(sql, result, *converted, **changes)
 
 
-def _filled(template: str, call: Call) -> str:
+def _filled(template: str, call: FunctionCall) -> str:
     return fill(template, list(call.arguments))
 
 
