@@ -82,6 +82,8 @@ def test_the_commands_are_there_and_tell_what_they_lack() -> None:
     assert run(LOCAL / "local-athena", "--version").startswith("local-athena 0.")
     told = run(PROVIDER / "quilt-athena", "local", code=1)
     assert told == "quilt-athena local: needs local_athena: pip install 'airflow-quilt-athena[local]'.\n"
+    told = run(PROVIDER / "python", "-c", "from airflow_quilt_athena.local import LocalAthena", code=1)
+    assert "not installed: pip install 'airflow-quilt-athena[local]'." in told
     policy = ("policy", "--account-id", "123456789012", "--region", "us-east-1")
     assert "Version" in run(PROVIDER / "quilt-athena", *policy, "--results-bucket", "acme-results")
 
