@@ -139,7 +139,7 @@ class World:
         if action in self.forbidden:
             raise ApiError("AccessDeniedException", f"not authorized to perform: {action}")
 
-    def call(self, operation: str, caller: Person = ANYBODY, **request: Any) -> Any:
+    def call(self, operation: str, caller: Person = ANYBODY, /, **request: Any) -> Any:
         return self.api.handle(operation, request, caller)
 
     def start(self, sql: str = "SELECT 1", caller: Person = ANYBODY, **request: Any) -> str:
