@@ -6,6 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
+from botocore.config import Config
+
+# A flow tries again by itself, and knows until when it may: a call under a lease must not land after it.
+_GIVE_UP_SOON = frozenset({"glue", "s3"})
 
 # What of the connection an operator or sensor takes as templates.
 AWS_TEMPLATE_FIELDS = ("aws_conn_id", "region_name", "verify")
@@ -34,10 +38,16 @@ class QuiltAthenaHook(AthenaHook):
                 service,
                 # A connection may give each service an endpoint of its own.
                 endpoint_url=self.conn_config.get_service_endpoint_url(service_name=service),
-                config=self.config,
+                config=self._config_of(service),
                 verify=self.verify,
             )
         return self._clients[service]
+
+    def _config_of(self, service: str) -> Any:
+        if service not in _GIVE_UP_SOON:
+            return self.config
+        given = self.config if self.config is not None else Config()
+        return given.merge(Config(connect_timeout=5, read_timeout=15, retries={"total_max_attempts": 1}))
 
     @cached_property
     def _session(self) -> Any:

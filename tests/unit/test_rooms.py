@@ -23,6 +23,7 @@ ARROWS = {
     "local": set(),
     "core": {"core"},
     "links": {"core"},
+    "package_events": set(),
     "provider_info": set(),
     "exceptions": set(),
     "cli": {"local", "core"},

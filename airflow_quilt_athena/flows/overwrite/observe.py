@@ -10,8 +10,9 @@ from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws import glue as catalog
-from airflow_quilt_athena.flows.aws.clients import AthenaClient, LakeClients
+from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.aws.deadline import ask
+from airflow_quilt_athena.flows.aws.objects import clock_of
 from airflow_quilt_athena.flows.quilt.revisions import find_revisions
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 def look(clients: LakeClients, request: OverwriteRequest) -> Seen:
     """Return what an overwrite is planned from. Raises InvalidCallError for a workgroup that is disabled."""
-    enforced = _is_enforced(clients.athena, request.workgroup)
+    enforced = _is_enforced(clients, request.workgroup)
     table = catalog.observe_table(clients.glue, request.table)
     if table is not None and table.is_governed:
         log.info(
@@ -48,8 +49,11 @@ def _refuse_missing_manifests(clients: LakeClients, bucket: str, database: str) 
         )
 
 
-def _is_enforced(athena: AthenaClient, workgroup: str) -> bool:
-    response = ask(lambda: athena.get_work_group(WorkGroup=workgroup), f"read Athena workgroup {workgroup}")
+def _is_enforced(clients: LakeClients, workgroup: str) -> bool:
+    response = ask(
+        lambda: clients.athena.get_work_group(WorkGroup=workgroup), f"read Athena workgroup {workgroup}"
+    )
+    clock_of(clients.s3).learn(response)  # the first answer: nothing is dated by the worker's own clock
     described = response["WorkGroup"]
     if described.get("State") == "DISABLED":
         raise InvalidCallError(f"Athena workgroup {workgroup} is disabled.")
