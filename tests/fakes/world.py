@@ -70,7 +70,7 @@ class World:
         self._set(max(self.now, until))
 
     def _set(self, moment: datetime) -> None:
-        self.now = self.s3.now = moment
+        self.now = self.s3.now = self.glue.now = moment
         self.athena.work(moment)
 
     def after(self, seconds: float, do: Callable[[], object]) -> None:
