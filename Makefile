@@ -37,8 +37,9 @@ test: $(INSTALLED) ## Run the tests, a file at a time on each core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .PHONY: coverage
-coverage: $(INSTALLED) ## The same tests, and which branches of core and flows they take
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-branch --cov-report term-missing:skip-covered
+coverage: $(INSTALLED) ## Which branches of core and flows the unit and integration tests take
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-branch \
+	  --cov-report term-missing:skip-covered tests/unit tests/integration
 
 .PHONY: test-e2e
 test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried, beside the local Athena

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 
+from airflow_quilt_athena.core.arguments import choice
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
 from airflow_quilt_athena.core.glue.selection import fixed_values
 from airflow_quilt_athena.core.glue.tables import TableName
@@ -30,7 +31,7 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, QuiltPackageLink, push_package_link, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
-from airflow_quilt_athena.operators.lake import parse_choice, task_key_of
+from airflow_quilt_athena.operators.lake import task_key_of
 from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_partition
 from airflow_quilt_athena.operators.query_memory import QueryMemory
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
@@ -180,9 +181,9 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
             )
         if partition is not None and table is None:
             raise InvalidCallError("partition goes with table, which is not given.")
-        parse_choice(OnUnusable, "on_unusable", on_unusable)
-        parse_choice(OnUnversioned, "on_unversioned", on_unversioned)
-        parse_choice(OnEmpty, "on_empty", on_empty)
+        choice(OnUnusable)("on_unusable", on_unusable)
+        choice(OnUnversioned)("on_unversioned", on_unversioned)
+        choice(OnEmpty)("on_empty", on_empty)
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Check what is asked for, get the rows, make the package."""
@@ -209,9 +210,9 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
             workflow=None if self.workflow == "" else self.workflow,
             tags=parse_tags(self.tags),
             dedupe=self.dedupe,
-            on_unusable=parse_choice(OnUnusable, "on_unusable", self.on_unusable),
-            on_unversioned=parse_choice(OnUnversioned, "on_unversioned", self.on_unversioned),
-            on_empty=parse_choice(OnEmpty, "on_empty", self.on_empty),
+            on_unusable=choice(OnUnusable)("on_unusable", self.on_unusable),
+            on_unversioned=choice(OnUnversioned)("on_unversioned", self.on_unversioned),
+            on_empty=choice(OnEmpty)("on_empty", self.on_empty),
             check_objects=self.check_objects,
             attempt=hashlib.sha256(attempt.encode()).hexdigest(),
         )

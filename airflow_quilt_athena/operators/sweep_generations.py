@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from airflow_quilt_athena.core.arguments import Judge, choice
+from airflow_quilt_athena.core.overwrite.request import Adopted
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
-from airflow_quilt_athena.operators.lake import GenerationsOperator, lake_clients, parse_choice
+from airflow_quilt_athena.operators.lake import GenerationsOperator, lake_clients
 
 
 class SweepGenerationsOperator(GenerationsOperator):
@@ -40,22 +43,28 @@ class SweepGenerationsOperator(GenerationsOperator):
     them.
     """
 
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **GenerationsOperator.arguments,
+        "adopted": choice(Adopted),
+    }
+
     def __init__(self, *, adopted: str = "keep", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         self.adopted = adopted
+        super().__init__(**kwargs)
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Sweep."""
-        from airflow_quilt_athena.flows.overwrite.sweep import Adopted, sweep_generations
+        from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 
         with errors_as_airflow_sees_them():
+            asked = self.judge_arguments()
             result = sweep_generations(
                 lake_clients(self.hook),
-                self.table_name,
-                partitions=self.partitions,
-                adopted=parse_choice(Adopted, "adopted", self.adopted),
-                dry_run=self.tell_only,
-                kms_key_arn=self.kms_key_arn,
+                asked["table"],
+                partitions=asked["partitions"],
+                adopted=asked["adopted"],
+                dry_run=self.plan_only,
+                kms_key_arn=asked["kms_key_arn"],
             )
         would = "would go" if result.dry_run else "went"
         self.log.info("%d objects, %d bytes %s.", sum(result.folders.values()), result.bytes_deleted, would)

@@ -168,7 +168,7 @@ class Overwrite:
         if isinstance(error, QueryFailedError):
             explained = explain_failure(self._clients.athena, self.plan, self.statements, error)
             self._end(error.reason or str(error), MIN_RETAIN)
-            return explained or error
+            return explained
         if isinstance(error, InvalidCallError | ManualActionError):
             self._end(str(error), MIN_RETAIN)
         return _as_told(error)

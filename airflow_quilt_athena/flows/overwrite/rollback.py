@@ -88,11 +88,11 @@ def rollback_partitions(
     keys = tuple(key for key, _ in table.partition_keys)
     rollback = _Rollback(clients, journal, table, fingerprint=_fingerprint(partitions))
     if dry_run:
-        plan = rollback.plan(choose(table, partitions))
+        plan = rollback.plan(partitions)
         return RollbackResult(True, str(name), keys, plan.changes)
     number, done = journal.latest(digest_of(task_key))
     if done is None or not rollback.is_of(done):
-        plan = rollback.plan(choose(table, partitions))
+        plan = rollback.plan(partitions)
         attempt = Attempt(digest_of(task_key), number + 1, new_nonce())
         done = rollback.finish(rollback.begin(plan, task_key, attempt))
     elif not was_published(done):
@@ -119,8 +119,16 @@ class _Rollback:
         same = entry.kind is Kind.ROLLBACK and entry.fingerprint == self._fingerprint
         return same and (was_published(entry) or entry.state is State.PUBLISHING)
 
-    def plan(self, wanted: Callable[[Values], bool] | None) -> Restoration:
+    def plan(self, partitions: Partitions | None) -> Restoration:
         """Decide, and make sure that what is gone back to is there."""
+        try:
+            return self._plan(choose(self._table, partitions))
+        except ManualActionError as error:
+            name = self._table.name
+            what = f"table {name}" if partitions is None else f"{partitions!r} of table {name}"
+            raise ManualActionError(f"Cannot roll back {what}: {error}") from error
+
+    def _plan(self, wanted: Callable[[Values], bool] | None) -> Restoration:
         entries, _ = self._journal.read_table(self._table.name)
         plan = plan_rollback(entries, self._all(), wanted, self._table)
         for folder, adopter in plan.adopted:

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import Enum
 
 from airflow_quilt_athena.core.glue.selection import Values, identity
 from airflow_quilt_athena.core.glue.tables import Table, TableName
@@ -19,7 +18,7 @@ from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.history import Pointer, Published, was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import location_of
-from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN
+from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, Adopted
 from airflow_quilt_athena.core.overwrite.sweep_plan import SweepPlan, plan_sweep
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
 from airflow_quilt_athena.flows.aws import glue as catalog
@@ -37,13 +36,6 @@ from airflow_quilt_athena.flows.overwrite.sweep_result import SweepResult
 __all__ = ["Adopted", "SweepResult", "sweep_generations"]
 
 log = logging.getLogger(__name__)
-
-
-class Adopted(Enum):
-    """What becomes of files that something else had written before the first overwrite."""
-
-    KEEP = "keep"
-    DELETE = "delete"
 
 
 def sweep_generations(
