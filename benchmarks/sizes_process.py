@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
 import sys
 import time
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
@@ -238,11 +238,18 @@ def _timed(work: Callable[[], object]) -> float:
     return time.process_time() - started
 
 
+def _peak_mb() -> float:
+    """Return the most memory that this process has held; getrusage tells of the parent's as well."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("Linux does not tell the peak memory of this process.")
+
+
 JOBS = {job.__name__: job for job in (entry, sweep_entries, sweep_partitions, overwrite_one)}
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)
-    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before_mb = _peak_mb()
     measured = JOBS[sys.argv[1]]()
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**measured, "before_mb": before_mb, "peak_mb": peak_mb}))
+    print(json.dumps({**measured, "before_mb": before_mb, "peak_mb": _peak_mb()}))
