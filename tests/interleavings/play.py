@@ -32,6 +32,7 @@ class Play:
     events: Callable[[Play], list[Event]]
     heals: bool = False
     ran: list[Ran] = field(default_factory=list)
+    others: list[Act] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -63,13 +64,19 @@ class Play:
         """Let a sweep end what was left half done: it may be what had told its caller that it failed."""
         self.world.pass_time(2 * _HOUR)
         published = self._was_published(self.scene.held)
-        self.lake.sweep_now()
-        if said and not published and self._was_published(self.scene.held):
-            self.ran.append(Ran(self.scene.held.operation, begun, ended))
+        if self.lake.table is not None:
+            self.lake.sweep_now()
+        if said and not published:
+            # What a stranger, or another rollback, made of it does not tell whether it ever was.
+            operation = self.scene.held.operation
+            tells = all(one.is_ours for one in self.others) and operation is not rollback
+            if self._was_published(self.scene.held) or not tells:
+                self.ran.append(Ran(operation, begun, ended, certain=tells))
 
     def act(self, act: Act, clients: LakeClients | None = None) -> str | None:
         """Let somebody act, and note what was said: "" for done, else the error; None when he died."""
         if clients is None:
+            self.others.append(act)
             self.world.pass_time(act.pause)
         begun = self.world.monotonic()
         said: str | None = ""

@@ -40,7 +40,7 @@ from tests.interleavings.model import Operation, Ran, State, outcomes, rollback
 from tests.interleavings.scenes import Act, make_table, put_rows, write
 from tests.interleavings.watch import Watch
 
-pytestmark = pytest.mark.interleavings
+pytestmark = [pytest.mark.interleavings, pytest.mark.timeout(1800)]
 
 _KEYS = ("k",)
 _HALF_PUBLISHED_AFTER = 3600.0  # then a sweep ends what a dead run left

@@ -23,7 +23,7 @@ from tests.fakes.world import (
 from tests.interleavings.play import Play
 from tests.interleavings.scenes import SCENES, Act, Scene, calls_of
 
-pytestmark = pytest.mark.interleavings
+pytestmark = [pytest.mark.interleavings, pytest.mark.timeout(1800)]
 
 LEASE_SECONDS = 60.0  # of the flows; time enough for the next one to take it is a little more
 _TAKEN_OVER = LEASE_SECONDS + 10
