@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from local_athena.errors import LocalAthenaError
+from local_athena.front.doors import refuse_remote
 
 PROGRAM = "local-athena"
 _LARGEST_PORT = 65_535
@@ -77,6 +78,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="duckdb", help="what runs the SQL (default: %(default)s)")
     parser.add_argument("--trino-url", help="a Trino server to use instead of one of our own (engine: trino)")
     parser.add_argument("--iam", action="store_true", help="let IAM policies count, but for the root user")
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="let --host be an address that other machines reach"
+    )
     parser.set_defaults(run=_serve, program=PROGRAM)
 
 
@@ -112,10 +116,16 @@ def _conformance(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     try:
         _check_address(options.host, options.port)
+        refuse_remote(options.host, allow_remote=options.allow_remote)
         from local_athena.foreground import serve_in_foreground
 
         serve_in_foreground(
-            options.host, options.port, options.engine, iam=options.iam, trino_url=options.trino_url
+            options.host,
+            options.port,
+            options.engine,
+            iam=options.iam,
+            trino_url=options.trino_url,
+            allow_remote=options.allow_remote,
         )
     except (OSError, ValueError, LocalAthenaError) as error:
         print(f"{options.program}: {' '.join(str(error).split())}", file=sys.stderr)
