@@ -190,9 +190,14 @@ def one_of(*values: str) -> Judge[str]:
 
 def upper(judge: Judge[Result]) -> Judge[Result]:
     """Return the judge of names that are written in any case. The text None is none of them, as ever."""
-    return lambda name, value: judge(
-        name, value.upper() if isinstance(value, str) and value not in NO_VALUE else value
-    )
+
+    def judge_any_case(name: str, value: object) -> Result:
+        try:
+            return judge(name, value.upper() if isinstance(value, str) and value != "None" else value)
+        except InvalidCallError:
+            return judge(name, value)  # which refuses it as it was written
+
+    return judge_any_case
 
 
 def optional(judge: Judge[Result]) -> Judge[Result | None]:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from local_athena.errors import LocalAthenaError
-from local_athena.front.doors import refuse_remote
 
 PROGRAM = "local-athena"
 _LARGEST_PORT = 65_535
@@ -116,7 +115,6 @@ def _conformance(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     try:
         _check_address(options.host, options.port)
-        refuse_remote(options.host, allow_remote=options.allow_remote)
         from local_athena.foreground import serve_in_foreground
 
         serve_in_foreground(

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from local_athena.front.doors import SECRET_HEADER, is_loopback, refuse_remote
 from local_athena.server import (
     LocalServer,
     build_environment,
     check_engine,
     isolate_environment,
 )
+from local_athena.wire.doors import SECRET_HEADER, is_loopback, refuse_remote
 from local_athena.wire.faults import Knobs
 
 

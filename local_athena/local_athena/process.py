@@ -22,8 +22,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local_athena.errors import LocalAthenaError
-from local_athena.front.doors import CONTROL_PATH, SECRET_HEADER
 from local_athena.wire.call_log import Call
+from local_athena.wire.doors import CONTROL_PATH, SECRET_HEADER
 from local_athena.wire.faults import Fault
 
 START_TIMEOUT_SECONDS = 60.0
@@ -61,8 +61,8 @@ class LocalAthena:
         trino_url: str | None = None,
         allow_remote: bool = False,
     ) -> None:
-        from local_athena.front.doors import refuse_remote
         from local_athena.server import check_engine
+        from local_athena.wire.doors import refuse_remote
 
         check_engine(engine, trino_url)
         refuse_remote(host, allow_remote=allow_remote)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from local_athena.account import DEFAULT_REGION, ROOT_ACCESS_KEY_ID, ROOT_ARN, ROOT_SECRET_ACCESS_KEY
 from local_athena.data.session import Session
-from local_athena.front.doors import CONTROL_PATH, Doors, refuse_remote
 from local_athena.iam.identities import Identities
 from local_athena.wire.call_log import CallLog
 from local_athena.wire.callers import Caller
+from local_athena.wire.doors import CONTROL_PATH, Doors, refuse_remote
 from local_athena.wire.faults import Knobs
 from local_athena.wire.messages import Answer
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from local_athena import LocalAthena
-from local_athena.front.doors import SECRET_HEADER, Doors, refuse_remote
+from local_athena.wire.doors import SECRET_HEADER, Doors, refuse_remote
 
 
 @pytest.fixture(scope="module")
