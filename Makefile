@@ -37,8 +37,9 @@ test: $(INSTALLED) ## Run the tests, a file at a time on each core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .PHONY: coverage
-coverage: $(INSTALLED) ## The same tests, and which branches of core and flows they take
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-branch --cov-report term-missing:skip-covered
+coverage: $(INSTALLED) ## Which branches of core and flows the unit and integration tests take
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-branch \
+	  --cov-report term-missing:skip-covered tests/unit tests/integration
 
 .PHONY: test-e2e
 test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried, beside the local Athena
@@ -57,6 +58,16 @@ test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/faults
+
+.PHONY: test-interleavings
+test-interleavings: $(INSTALLED) ## At every AWS call of a run another one comes in between, fails or dies; minutes
+	$(BIN)/python -m pytest -m "" --numprocesses auto tests/interleavings
+
+SECONDS ?= 600
+
+.PHONY: test-chaos
+test-chaos: $(INSTALLED) ## Workers killed at random, failing AWS, readers beside them: SECONDS=600 SEED=…
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-clients
 test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Other people's clients against the local Athena

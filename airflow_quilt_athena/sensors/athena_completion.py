@@ -184,8 +184,8 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
 
     def _watch(self, context: Any, seconds: float) -> tuple[QueryStatus, ...] | None:
         """Watch for some seconds; return the statuses when all succeeded, None while some are not done."""
-        athena = self.hook.client("athena")
         try:
+            athena = self.hook.client("athena")
             ids = parse_query_execution_ids(self.query_execution_ids)
             push_query_link(context, athena.meta.region_name, ids[0])
             self._pending = list(ids)

@@ -19,11 +19,12 @@ ARROWS = {
     "sensors": {"sensors", "hooks", "triggers", "flows", "core", "links", "arguments"},
     "arguments": {"core"},
     "triggers": {"triggers", "hooks", "flows", "core"},
-    "hooks": {"hooks", "core"},
+    "hooks": {"hooks", "flows", "core"},  # what botocore raises is told in one place
     "flows": {"flows", "core"},
     "local": set(),
     "core": {"core"},
     "links": {"core"},
+    "package_events": set(),
     "provider_info": set(),
     "exceptions": set(),
     "cli": {"local", "core"},

@@ -69,6 +69,13 @@ class OnFailedAudit(Enum):
     DROP = "drop"
 
 
+class Adopted(Enum):
+    """What a sweep does with files that something else had written before the first overwrite."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
 class Writer(Enum):
     """The statement that writes the files."""
 

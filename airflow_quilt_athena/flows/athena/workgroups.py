@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_quilt_athena.core.athena.remedies import remedy_for
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -19,12 +21,19 @@ class SeenWorkgroup:
     manages_results: bool  # Athena keeps results itself, for 24 hours: no query chooses or has a place
 
 
-def look_at_workgroup(athena: AthenaClient, name: str) -> SeenWorkgroup:
-    """Look. Raises InvalidCallError when there is none, it is disabled, or it is for people alone."""
+def look_at_workgroup(
+    athena: AthenaClient, name: str, learn: Callable[[dict[str, Any]], object] | None = None
+) -> SeenWorkgroup:
+    """Look. Raises InvalidCallError when there is none, it is disabled, or it is for people alone.
+
+    :param learn: is given Athena's answer, which tells the time.
+    """
     try:
         response = ask(lambda: athena.get_work_group(WorkGroup=name), f"read Athena workgroup {name}")
     except InvalidCallError as error:
         raise InvalidCallError(f"{error}{remedy_for(str(error))}") from error
+    if learn is not None:
+        learn(response)
     described = response["WorkGroup"]
     if described.get("State") == "DISABLED":
         raise InvalidCallError(f"Athena workgroup {name} is disabled. Enable it, or name another.")

@@ -13,6 +13,7 @@ from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup, refu
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.aws.databases import refuse_unusable_database
+from airflow_quilt_athena.flows.aws.objects import clock_of
 from airflow_quilt_athena.flows.quilt.revisions import find_revisions
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,9 @@ def look(clients: LakeClients, request: OverwriteRequest) -> Seen:
 
     :raises InvalidCallError: for a workgroup or a database that cannot be used.
     """
-    workgroup = look_at_workgroup(clients.athena, request.workgroup)
+    # The first answer tells the time: nothing is dated by the worker's own clock.
+    learn = clock_of(clients.s3).learn
+    workgroup = look_at_workgroup(clients.athena, request.workgroup, learn)
     refuse_managed_results(workgroup, "new rows would have no place of their own")
     enforced = workgroup.enforces_location
     table = catalog.observe_table(clients.glue, request.table)

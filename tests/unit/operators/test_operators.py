@@ -80,8 +80,15 @@ def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     read = {name.split(".", 2)[2] for name in told.stdout.splitlines()[-1].split()}
-    aws, athena = ("errors", "batches", "clients", "deadline"), ("queries", "results", "workgroups")
-    assert read == {"aws", "athena", *(f"aws.{name}" for name in aws), *(f"athena.{name}" for name in athena)}
+    aws = ("errors", "refusals", "batches", "clients", "deadline", "objects")
+    athena = ("queries", "results", "workgroups")
+    quilt = ("package_events", "pointers", "revision_look")  # waits for a revision, by listing
+    assert read == {
+        *("aws", "athena", "quilt"),
+        *(f"aws.{name}" for name in aws),
+        *(f"athena.{name}" for name in athena),
+        *(f"quilt.{name}" for name in quilt),
+    }
 
 
 # ------------------------------------------------------------------ names that other people's code relies on
@@ -169,7 +176,11 @@ GENERATIONS_TEMPLATED = {"table", "partitions", "database", "catalog_id", "kms_k
 def test_the_documented_parameters_have_their_names_and_defaults(
     cls: type, parameters: dict[str, Any], templated: set[str]
 ) -> None:
-    signature = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    signature = {
+        name: parameter
+        for base in reversed(cls.__mro__)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()  # type: ignore[misc]
+    }
     assert {name: signature[name].default for name in parameters} == parameters
     assert set(cls.template_fields) == templated | {"aws_conn_id", "region_name", "verify"}  # type: ignore[attr-defined]
 
