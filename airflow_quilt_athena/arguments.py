@@ -34,7 +34,11 @@ def _verify(name: str, value: object) -> bool | str | None:
     found = text(name, value, expected)
     if found in {"True", "False"}:  # all that a template can give of them
         return found == "True"
-    if not Path(found).exists():
+    try:
+        there = Path(found).exists()
+    except (OSError, ValueError):  # no name that a file could have
+        there = False
+    if not there:
         raise refusal(name, value, f"{expected}; there is no such file here")
     return found
 

@@ -40,6 +40,7 @@ from airflow_quilt_athena.triggers.athena_completion import (
 IDS_KEY = "query_execution_ids"
 
 _BACKSTOP_SECONDS = 120.0
+_EXPECTED = "Expected ids as Athena gives them, of letters, digits and hyphens."
 _ID = re.compile(r"[\w-]{1,128}", re.ASCII)  # Athena API reference, "QueryExecutionId", read 2026-11
 
 
@@ -218,7 +219,9 @@ def parse_query_execution_ids(given: Any) -> tuple[str, ...]:
     """
     ids = tuple(dict.fromkeys(_flatten(given)))
     if not ids:
-        raise InvalidCallError(f"There is no query execution id in {given!r}.")
+        raise InvalidCallError(
+            f"{IDS_KEY}: there is no query execution id in {show(given)}. Expected one, or several."
+        )
     return ids
 
 
@@ -232,7 +235,8 @@ def _flatten(given: Any) -> Iterator[str]:
             yield from _flatten(item)
     else:
         raise InvalidCallError(
-            f"{IDS_KEY}: not a query execution id: {show(given)}. Did the task that starts the query run?"
+            f"{IDS_KEY}: not a query execution id: {show(given)}. Expected text, or a list of texts. Did the "
+            "task that starts the query run?"
         )
 
 
@@ -240,13 +244,13 @@ def _flatten_text(text: str) -> Iterator[str]:
     if text[:1] in {"[", "(", "{"}:
         found = read_printed(text)
         if isinstance(found, str):
-            raise InvalidCallError(f"Not query execution ids: {text!r}.")
+            raise InvalidCallError(f"{IDS_KEY}: no list of query execution ids: {show(text)}. {_EXPECTED}")
         yield from _flatten(found)
         return
     for part in text.split(","):
         query_execution_id = part.strip()
         if query_execution_id == "None" or not _ID.fullmatch(query_execution_id):
-            raise InvalidCallError(f"Not a query execution id: {part!r} in {text!r}.")
+            raise InvalidCallError(f"{IDS_KEY}: not a query execution id: {show(part)}. {_EXPECTED}")
         yield query_execution_id
 
 

@@ -38,7 +38,7 @@ CAPABILITIES = {
         "arguments": set(),
         "names": {"arguments", "glue", "overwrite", "quilt"},  # a table's name is none of an overwrite's own
         "athena": {"arguments", "glue"},  # console pages tell of places in S3; parameters are judged
-        "glue": {"athena"},  # tables are quoted in SQL
+        "glue": {"arguments", "athena"},  # tables are quoted in SQL
         "overwrite": {
             "arguments",
             "names",
