@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.quilt.watch import Memory
-from airflow_quilt_athena.exceptions import AccessError, RetryableError
+from airflow_quilt_athena.exceptions import AccessError
 from airflow_quilt_athena.flows.aws.clients import S3Client
 from airflow_quilt_athena.flows.aws.objects import clock_of, read_object, write_object
 from airflow_quilt_athena.triggers.registry_looks import in_thread
@@ -17,6 +17,10 @@ from airflow_quilt_athena.triggers.registry_looks import in_thread
 log = logging.getLogger(__name__)
 
 FOLDER = ".quilt-athena/watchers/"  # beside Quilt's own, in the registry
+
+
+class OtherWatcherError(Exception):
+    """Another triggerer runs the same watcher: this one ends, and Airflow starts it again."""
 
 
 class MemoryStore(Protocol):
@@ -72,7 +76,7 @@ class ObjectStore:
         return memory
 
     async def save(self, memory: Memory) -> None:
-        """Keep it. Raises RetryableError when somebody else has kept something since."""
+        """Keep it. Raises OtherWatcherError when somebody else has kept something since."""
         body = json.dumps(memory.to_json()).encode()
         etag = await in_thread(
             lambda: write_object(self._s3, self._place, body, clock_of(self._s3), replaces=self._etag)
@@ -81,7 +85,7 @@ class ObjectStore:
             # An earlier try of ours may have landed: then what is there is what we wrote.
             found = await in_thread(lambda: read_object(self._s3, self._place, clock_of(self._s3)))
             if found is None or found.body != body:
-                raise RetryableError(
+                raise OtherWatcherError(
                     f"{self._place} was written by another watcher with the same arguments. Beginning anew."
                 )
             etag = found.etag
