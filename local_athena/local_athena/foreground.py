@@ -7,6 +7,8 @@ import shlex
 import signal
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from local_athena.server import (
@@ -14,7 +16,6 @@ from local_athena.server import (
     build_environment,
     check_engine,
     isolate_environment,
-    set_temporary_folder,
 )
 from local_athena.wire.faults import Knobs
 
@@ -25,8 +26,7 @@ def serve_in_foreground(
     """Serve until Ctrl-C or SIGTERM; say first how to get there."""
     check_engine(engine, trino_url)
     isolate_environment()
-    with tempfile.TemporaryDirectory(prefix="local-athena-") as folder:
-        set_temporary_folder(folder)
+    with _temporary_folder():
         server = LocalServer(host, port, engine, Knobs(iam=iam), trino_url)
 
         def stop(_: int, __: FrameType | None) -> None:
@@ -45,3 +45,19 @@ def serve_in_foreground(
             server.serve()
         finally:
             server.close()
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[None]:
+    """Have all temporary files made in one folder, by this process and its libraries, and remove it."""
+    before = os.environ.get("TMPDIR"), tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="local-athena-") as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before[1]
+            if before[0] is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before[0]

@@ -20,17 +20,13 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_quilt_athena.exceptions import QuiltAthenaError
+from local_athena.errors import LocalAthenaError
 from local_athena.wire.call_log import Call
 from local_athena.wire.faults import Fault
 
 START_TIMEOUT_SECONDS = 60.0
 TRINO_START_TIMEOUT_SECONDS = 180.0
 STOP_TIMEOUT_SECONDS = 5.0
-
-
-class LocalAthenaError(QuiltAthenaError):
-    """The local Athena did not start, or is not there any more."""
 
 
 class LocalAthena:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from local_athena.account import DEFAULT_REGION, ROOT_ACCESS_KEY_ID, ROOT_ARN, ROOT_SECRET_ACCESS_KEY
 from local_athena.data.session import Session
 from local_athena.iam.identities import Identities
 from local_athena.wire.call_log import CallLog
-from local_athena.wire.callers import ROOT_ACCESS_KEY_ID, ROOT_ARN, ROOT_SECRET_ACCESS_KEY, Caller
+from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Knobs
 from local_athena.wire.messages import Answer
-from local_athena.wire.operation_names import DEFAULT_REGION
 
 if TYPE_CHECKING:
     from local_athena.engine import Engine
@@ -59,12 +58,6 @@ def isolate_environment() -> None:
     os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
-
-
-def set_temporary_folder(folder: str) -> None:
-    """Have all temporary files made below ``folder``, by this process and its libraries."""
-    os.environ["TMPDIR"] = folder
-    tempfile.tempdir = folder
 
 
 class LocalServer:

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 
 from local_athena import Fault, LocalAthena
-from local_athena.process import LocalAthenaError
+from local_athena.errors import LocalAthenaError
 
 ONCE = Config(retries={"max_attempts": 0})
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from local_athena import LocalAthena
 from local_athena.conformance import table
+from local_athena.conformance.lake import Lake
 from tests.conformance import objects_view
 from tests.conformance.emitted import emitted_statements
 
-PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[2] / "local_athena" / "docs" / "conformance.md"
 
 _VERDICTS = ("agreed", "refused", "as Athena", "differing")
 _LONGEST = 160  # characters of a statement that are shown
@@ -50,7 +51,7 @@ def record(*topics: str) -> None:
     text = json.dumps(emitted_statements(), ensure_ascii=False, indent=1)
     (table.HERE / "statements" / "emitted.json").write_text(text + "\n")
     with LocalAthena(engine="trino") as aws:
-        lake = table.Lake(aws, "recorded")
+        lake = Lake.on(aws.client, "recorded")
         for topic in topics or table.topics():
             answers = lake.answers(topic).items()
             entries = [{"sql": sql, "answer": table.comparable(answer)} for sql, answer in answers]
@@ -62,7 +63,7 @@ def record(*topics: str) -> None:
 def page() -> None:
     """Run the table on DuckDB, print what does not agree, and write the page of the docs."""
     with LocalAthena() as aws:
-        lake = table.Lake(aws, "compared")
+        lake = Lake.on(aws.client, "compared")
         found = {topic: lake.answers(topic) for topic in table.topics()}
     verdicts = {
         topic: {sql: table.verdict(topic, sql, answer) for sql, answer in answers.items()}

@@ -25,6 +25,7 @@ from airflow_quilt_athena.core.athena.query_status import (
     parse_status,
     poll_delay,
 )
+from airflow_quilt_athena.core.athena.remedies import remedy_for
 from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws.batches import in_batches
@@ -89,9 +90,12 @@ def start_query(
         encryption = {"EncryptionOption": "SSE_KMS", "KmsKey": kms_key_arn}
         request["ResultConfiguration"] = {"EncryptionConfiguration": encryption}
     deadline = Deadline.after(timeout_seconds, sleep=sleep, clock=clock)
-    response = deadline.call(
-        lambda: athena.start_query_execution(**request), f"start an Athena query in workgroup {workgroup}"
-    )
+    try:
+        response = deadline.call(
+            lambda: athena.start_query_execution(**request), f"start an Athena query in workgroup {workgroup}"
+        )
+    except InvalidCallError as error:
+        raise InvalidCallError(f"{error}{remedy_for(str(error))}") from error
     return str(response["QueryExecutionId"])
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from airflow_quilt_athena.core.athena.query_status import PENDING, QueryState
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.athena.paging import take_page
+from local_athena.athena.query_states import PENDING, QueryState
 from local_athena.athena.result_files import ResultPlace
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column, Session
 from local_athena.errors import ApiError, QueryFailed
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.athena.sql import SILENT, SqlTextError, Token, TokenKind, tokenize
 from local_athena.athena.paging import take_page
 from local_athena.errors import ApiError, QueryFailed
+from local_athena.sql_text import SILENT, SqlTextError, Token, TokenKind, tokenize
 
 # Cheap look at the first word, since this is asked of every query.
 _FIRST_WORD = re.compile(

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from airflow_quilt_athena.core.athena.query_status import QueryState
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.athena.executions import CANCELLED_BY_USER, Execution, Executions, Outputs, Submission
 from local_athena.athena.prepared import Deallocate, Prepare, PreparedStatements, parse_command
+from local_athena.athena.query_states import QueryState
 from local_athena.athena.result_files import (
     announce_columns,
     encode_csv,
@@ -22,6 +21,7 @@ from local_athena.athena.result_files import (
     has_header,
 )
 from local_athena.athena.submissions import StatementRunner
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Clients, Encryption, Outcome, ScanCutoff, Session
 from local_athena.errors import ApiError, QueryCancelled, QueryFailed
 

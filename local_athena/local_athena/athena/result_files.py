@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column, Row
 
 ROWS_PER_CHUNK = 2_000

@@ -8,9 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from airflow_quilt_athena.core.athena.query_status import PENDING, QueryState
 from local_athena.athena.executions import Execution, Identity
 from local_athena.athena.paging import read_token, write_token
+from local_athena.athena.query_states import PENDING, QueryState
 from local_athena.athena.result_files import announce_columns, column_info
 from local_athena.data.session import Clients
 from local_athena.errors import ApiError, QueryFailed

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.athena.executions import Identity, Submission
 from local_athena.athena.prepared import Deallocate, Execute, Prepare, PreparedStatements, parse_command
 from local_athena.athena.result_files import place_results
 from local_athena.athena.workgroups import WorkGroup, check_output_location
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Outcome, Session
 from local_athena.errors import ApiError, QueryFailed
 

@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.exceptions import InvalidCallError
 from local_athena.athena.paging import take_page
+from local_athena.data.s3_uri import InvalidUri, S3Uri
 from local_athena.errors import ApiError
 
 PRIMARY = "primary"
@@ -104,7 +103,7 @@ def check_output_location(location: str) -> S3Uri:
     """Return the folder results go to. Raises ApiError when ``location`` is not an S3 path."""
     try:
         uri = S3Uri.parse(location)
-    except InvalidCallError as error:
+    except InvalidUri as error:
         raise _refused("outputLocation is not a valid S3 path.") from error
     return uri.folder
 

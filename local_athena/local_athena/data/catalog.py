@@ -1,4 +1,4 @@
-"""Glue as a query sees it: tables, views and partitions, read and changed under the query's caller.
+"""Glue as a query sees it: its calls, made under the query's caller.
 
 Names are lower-cased before they are sent, as Athena does. What Glue refuses becomes QueryFailed with the
 words Athena uses; "not there" is None where a caller can go on without it.
@@ -6,32 +6,22 @@ words Athena uses; "not there" is None where a caller can go on without it.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.exceptions import InvalidCallError
-from local_athena.data.session import Clients, Column
+from local_athena.data.session import Clients
+from local_athena.data.tables import Partition, Table, parse_partition, parse_table
 from local_athena.errors import QueryFailed
 
-VIEW_TYPE = "VIRTUAL_VIEW"
 # Service quotas of the batch calls (Glue API reference, read 2026-11).
 MAX_BATCH_CREATE_PARTITIONS = 100
 MAX_BATCH_DELETE_PARTITIONS = 25
 
-_VIEW_TEXT = re.compile(r"/\* Presto View: ([A-Za-z0-9+/=\s]+) \*/")
 _ACCESS_CODES = frozenset({"AccessDeniedException", "AccessDenied", "403", "UnauthorizedOperation"})
 _BUSY_CODES = frozenset({"ThrottlingException", "InternalServiceException", "OperationTimeoutException"})
-
-Fields = tuple[tuple[str, str], ...]
 
 
 class EntityExists(QueryFailed):
@@ -40,55 +30,6 @@ class EntityExists(QueryFailed):
 
 class EntityMissing(QueryFailed):
     """Glue holds nothing of that name."""
-
-
-@dataclass(frozen=True, slots=True)
-class ViewDefinition:
-    """What a view was made of; ``catalog`` and ``schema`` are where its unqualified names are looked up."""
-
-    sql: str
-    catalog: str
-    schema: str
-    columns: tuple[Column, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table or view of Glue. Columns are (lower-case name, Hive type)."""
-
-    database: str
-    name: str
-    columns: Fields
-    partition_keys: Fields
-    location: S3Uri | None
-    input_format: str
-    output_format: str
-    serde: str
-    serde_parameters: Mapping[str, str]
-    parameters: Mapping[str, str]
-    is_view: bool
-    view: ViewDefinition | None
-    comment: str | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-
-    @property
-    def view_sql(self) -> str | None:
-        """The SELECT of a view that Athena or Trino wrote."""
-        return self.view.sql if self.view else None
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A partition of Glue, with the storage descriptor it was written under, which may differ."""
-
-    values: tuple[str, ...]
-    location: S3Uri | None
-    columns: Fields
-    input_format: str
-    serde: str
-    serde_parameters: Mapping[str, str]
-    parameters: Mapping[str, str]
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
 
 
 class Catalog:
@@ -222,105 +163,8 @@ class Catalog:
             _raise_first(answer.get("Errors", ()), ignored, table)
 
 
-def parse_table(raw: Mapping[str, Any]) -> Table:
-    """Read Glue's Table (or TableInput with a DatabaseName)."""
-    storage = raw.get("StorageDescriptor") or {}
-    serde = storage.get("SerdeInfo") or {}
-    parameters = raw.get("Parameters") or {}
-    is_view = raw.get("TableType") == VIEW_TYPE
-    return Table(
-        database=raw.get("DatabaseName", "").lower(),
-        name=raw["Name"].lower(),
-        columns=_fields(storage.get("Columns")),
-        partition_keys=_fields(raw.get("PartitionKeys")),
-        location=_location(storage),
-        input_format=storage.get("InputFormat") or "",
-        output_format=storage.get("OutputFormat") or "",
-        serde=serde.get("SerializationLibrary") or "",
-        serde_parameters=dict(serde.get("Parameters") or {}),
-        parameters=dict(parameters),
-        is_view=is_view,
-        view=decode_view(raw) if is_view else None,
-        comment=raw.get("Description") or parameters.get("comment"),
-        raw=raw,
-    )
-
-
-def parse_partition(raw: Mapping[str, Any]) -> Partition:
-    """Read Glue's Partition."""
-    storage = raw.get("StorageDescriptor") or {}
-    serde = storage.get("SerdeInfo") or {}
-    return Partition(
-        values=tuple(raw["Values"]),
-        location=_location(storage),
-        columns=_fields(storage.get("Columns")),
-        input_format=storage.get("InputFormat") or "",
-        serde=serde.get("SerializationLibrary") or "",
-        serde_parameters=dict(serde.get("Parameters") or {}),
-        parameters=dict(raw.get("Parameters") or {}),
-        raw=raw,
-    )
-
-
-def encode_view(sql: str, columns: Sequence[Column], catalog: str, schema: str) -> dict[str, Any]:
-    """Return the parts of a Glue TableInput that make it a view, as Athena and Trino write them.
-
-    The caller adds Name (and Owner, Description). ``columns`` carry Trino's types.
-    """
-    from local_athena.data.type_parser import parse_trino
-
-    definition = {
-        "originalSql": sql,
-        "catalog": catalog.lower(),
-        "schema": schema.lower(),
-        "columns": [{"name": column.name, "type": column.type} for column in columns],
-    }
-    data = base64.b64encode(json.dumps(definition, ensure_ascii=False).encode()).decode("ascii")
-    hive_columns = [
-        {"Name": column.name.lower(), "Type": parse_trino(column.type).hive} for column in columns
-    ]
-    return {
-        "TableType": VIEW_TYPE,
-        "ViewOriginalText": f"/* Presto View: {data} */",
-        "ViewExpandedText": "/* Presto View */",
-        # Athena cannot read a view whose PartitionKeys are absent.
-        "PartitionKeys": [],
-        "Parameters": {"comment": "Presto View", "presto_view": "true"},
-        "StorageDescriptor": {"Columns": hive_columns, "Location": "", "SerdeInfo": {}},
-    }
-
-
-def decode_view(raw: Mapping[str, Any]) -> ViewDefinition | None:
-    """Read a view that Athena or Trino wrote; None for Hive's and Spark's, whose text is not Trino's SQL."""
-    match = _VIEW_TEXT.fullmatch((raw.get("ViewOriginalText") or "").strip())
-    if match is None:
-        return None
-    try:
-        definition = json.loads(base64.b64decode(match.group(1)))
-        columns = tuple(Column(column["name"], column["type"]) for column in definition["columns"])
-        sql = definition["originalSql"]
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
-        name = f"{raw.get('DatabaseName', '')}.{raw.get('Name', '')}"
-        raise QueryFailed(
-            f"INVALID_VIEW: Invalid view JSON: view '{name}' cannot be read: {error}"
-        ) from error
-    catalog = definition.get("catalog") or "awsdatacatalog"
-    return ViewDefinition(sql, catalog, definition.get("schema") or raw.get("DatabaseName", ""), columns)
-
-
 def _named(table_input: Mapping[str, Any]) -> dict[str, Any]:
     return {**table_input, "Name": table_input["Name"].lower()}
-
-
-def _fields(columns: Sequence[Mapping[str, str]] | None) -> Fields:
-    return tuple((column["Name"].lower(), column.get("Type") or "string") for column in columns or ())
-
-
-def _location(storage: Mapping[str, Any]) -> S3Uri | None:
-    try:
-        return S3Uri.parse(storage.get("Location") or "")
-    except InvalidCallError:
-        return None  # a view, or a table elsewhere: scanning one is refused by name
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.bucketing import bucket_numbers
 from local_athena.data.file_formats import Encoding, encode
 from local_athena.data.line_formats import scalar_texts
+from local_athena.data.partition_names import HIVE_DEFAULT_PARTITION
 from local_athena.data.printing import render_column
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Session
 from local_athena.data.types import DataType
 from local_athena.errors import USER_ERROR, QueryFailed

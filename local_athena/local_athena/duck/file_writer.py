@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_quilt_athena.core.glue.partitions import partition_path
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from local_athena.data.catalog import Catalog, Table
+from local_athena.data.catalog import Catalog
 from local_athena.data.data_files import Layout, cut, write_pieces
+from local_athena.data.partition_names import partition_path
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column, QueryResult, Session
+from local_athena.data.tables import Table
 from local_athena.data.type_parser import parse_hive, parse_trino
 from local_athena.data.types import DataType
 from local_athena.duck.insert_coercions import can_insert, coerce
 from local_athena.engine import Insert, Write, Written
 from local_athena.errors import QueryFailed
-from local_athena.statements.hive_partitions import natural_location
 
 
 class FileWriter(ABC):
@@ -84,11 +84,12 @@ class _Target:
 
 
 def _new_place(table: Table, values: tuple[str, ...]) -> S3Uri:
-    if table.location is None:
+    place = table.natural_location(values) if values else table.location
+    if place is None:
         raise QueryFailed(
             f"HIVE_INVALID_METADATA: Table '{table.database}.{table.name}' has no location in S3"
         )
-    return natural_location(table, values) if values else table.location
+    return place
 
 
 def _chosen(named: tuple[str, ...] | None, fields: Mapping[str, DataType]) -> tuple[str, ...]:

@@ -11,12 +11,13 @@ from datetime import UTC
 from functools import cache
 from typing import Any, NoReturn
 
+from local_athena.account import ACCOUNT_ID
 from local_athena.data.session import Encryption, StoredObject
 from local_athena.errors import QueryFailed
 from local_athena.iam.grants import Need, list_need, s3_resource
 from local_athena.iam.identities import Identities
 from local_athena.wire.call_log import Call, CallLog
-from local_athena.wire.callers import ACCOUNT_ID, Caller
+from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Fault, Knobs
 
 _Judging = Callable[[Need], str | None]  # why a need is not met; None when it is

@@ -10,11 +10,12 @@ from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from local_athena.account import ACCOUNT_ID
 from local_athena.data.session import Clients
 from local_athena.front.caller_objects import CallerObjects, KeyIndex
 from local_athena.iam.identities import Identities
 from local_athena.wire.call_log import CallLog
-from local_athena.wire.callers import ACCOUNT_ID, Caller
+from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Knobs
 from local_athena.wire.messages import Answer
 

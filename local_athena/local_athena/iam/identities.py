@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from local_athena.errors import ApiError
-from local_athena.iam.accounts import find_caller
-from local_athena.iam.grants import Need, s3_resource
-from local_athena.iam.judge import Judge
-from local_athena.wire.callers import (
+from local_athena.account import (
     ACCOUNT_ID,
-    ANONYMOUS,
+    DEFAULT_REGION,
     ENGINE_ACCESS_KEY_ID,
     ENGINE_SECRET_ACCESS_KEY,
     ROOT_ACCESS_KEY_ID,
     ROOT_ARN,
     ROOT_SECRET_ACCESS_KEY,
-    Caller,
 )
+from local_athena.errors import ApiError
+from local_athena.iam.accounts import find_caller
+from local_athena.iam.grants import Need, s3_resource
+from local_athena.iam.judge import Judge
+from local_athena.wire.callers import ANONYMOUS, Caller
 from local_athena.wire.faults import Knobs
 from local_athena.wire.messages import AwsError, Request, is_json_call
-from local_athena.wire.operation_names import DEFAULT_REGION, Signature
+from local_athena.wire.operation_names import Signature
 from local_athena.wire.sigv4 import is_genuine
 
 __all__ = ["Caller", "Identities"]

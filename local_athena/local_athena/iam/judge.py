@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from local_athena.account import ACCOUNT_ID
 from local_athena.iam.accounts import (
     bucket_owner,
     find_role,
@@ -23,7 +24,7 @@ from local_athena.iam.policies import (
     decide,
     parse_policy,
 )
-from local_athena.wire.callers import ACCOUNT_ID, ANONYMOUS, Caller
+from local_athena.wire.callers import ANONYMOUS, Caller
 
 _ATHENA = "athena.amazonaws.com"
 _S3_ARN = "arn:aws:s3:::"

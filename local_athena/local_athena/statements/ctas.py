@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from local_athena.data.catalog import EntityExists, parse_table
+from local_athena.data.catalog import EntityExists
 from local_athena.data.data_files import Layout
 from local_athena.data.file_formats import COMPRESSION_PROPERTY, STORAGE
 from local_athena.data.hive_storage import Storage
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column, Outcome
+from local_athena.data.tables import parse_table
 from local_athena.data.types import DataType
 from local_athena.engine import Write, uris
 from local_athena.errors import SCHEMA_ERROR, USER_ERROR, QueryFailed

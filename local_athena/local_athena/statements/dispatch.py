@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from airflow_quilt_athena.core.athena.sql import Dialect, SqlTextError, split_statements
 from local_athena.data.catalog import Catalog
 from local_athena.data.session import Outcome, Session
 from local_athena.engine import Engine
 from local_athena.errors import ApiError, QueryFailed
+from local_athena.sql_text import Dialect, SqlTextError, count_statements
 from local_athena.statements import hive_alter, hive_partitions, hive_show, views
 from local_athena.statements.ctas import create_table_as
 from local_athena.statements.hive_create import create_external_table, refuse_managed_table
@@ -192,8 +192,8 @@ def _is_ctas(sql: str) -> bool:
 
 def _refuse_many(sql: str, dialect: Dialect) -> None:
     try:
-        pieces = split_statements(sql, dialect)
+        count = count_statements(sql, dialect)
     except SqlTextError as error:
         raise ApiError("InvalidRequestException", str(error)) from error
-    if len(pieces) > 1:
+    if count > 1:
         raise ApiError("InvalidRequestException", f"Only one sql statement is allowed. Got: {sql}")

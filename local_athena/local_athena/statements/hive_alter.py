@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local_athena.data.catalog import EntityExists, EntityMissing, Table
+from local_athena.data.catalog import EntityExists, EntityMissing
 from local_athena.data.session import Outcome
+from local_athena.data.tables import Table
 from local_athena.errors import QueryFailed
 from local_athena.statements.hive_create import (
     GlueColumns,

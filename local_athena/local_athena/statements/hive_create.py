@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from airflow_quilt_athena.core.athena.sql import TokenKind
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.exceptions import InvalidCallError
 from local_athena.data.catalog import EntityExists, EntityMissing
 from local_athena.data.hive_storage import HIVE_FORMATS, TEXTFILE, Storage
+from local_athena.data.s3_uri import InvalidUri, S3Uri
 from local_athena.data.session import Outcome
 from local_athena.data.type_parser import parse_hive
 from local_athena.data.types import UnknownTypeError
 from local_athena.errors import SCHEMA_ERROR, QueryFailed
+from local_athena.sql_text import TokenKind
 from local_athena.statements.statement import Statement, task_error
 from local_athena.statements.token_cursor import Cursor
 
@@ -183,7 +182,7 @@ def checked_location(cursor: Cursor) -> str:
     text = cursor.string()
     try:
         S3Uri.parse(text)
-    except InvalidCallError as error:
+    except InvalidUri as error:
         raise task_error(
             f"MetaException(message:Got exception: location is not an S3 path: {text})"
         ) from error

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from airflow_quilt_athena.core.athena.sql import TokenKind
-from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION, partition_path, unescape_value
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from local_athena.data.catalog import EntityExists, Partition, Table
+from local_athena.data.catalog import EntityExists
+from local_athena.data.partition_names import HIVE_DEFAULT_PARTITION, partition_path, unescape
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column, Outcome, Row
+from local_athena.data.tables import Partition, Table
 from local_athena.errors import SCHEMA_ERROR, QueryFailed
+from local_athena.sql_text import TokenKind
 from local_athena.statements.hive_create import checked_location
 from local_athena.statements.statement import Statement, task_error
 from local_athena.statements.token_cursor import Cursor
@@ -176,9 +177,10 @@ def _braced(spec: Spec) -> str:
 
 def natural_location(table: Table, values: Sequence[str]) -> S3Uri:
     """Where a partition lies when nobody says otherwise."""
-    if table.location is None:
+    location = table.natural_location(values)
+    if location is None:
         raise task_error(f"Table {table.database}.{table.name} has no location")
-    return table.location / partition_path([name for name, _ in table.partition_keys], values)
+    return location
 
 
 def partition_input(table: Table, values: Sequence[str], location: str) -> dict[str, Any]:
@@ -233,7 +235,7 @@ def _natural_values(names: Sequence[str], parts: Sequence[str]) -> tuple[str, ..
     values = []
     for name, part in zip(names, parts, strict=False):
         key, separator, value = part.partition("=")
-        if not separator or unescape_value(key) != name or not value or ":" in value:
+        if not separator or unescape(key) != name or not value or ":" in value:
             return None
-        values.append(value if value == HIVE_DEFAULT_PARTITION else unescape_value(value))
+        values.append(value if value == HIVE_DEFAULT_PARTITION else unescape(value))
     return tuple(values)

@@ -6,17 +6,18 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from airflow_quilt_athena.core.athena.sql import (
+from local_athena.data.catalog import EntityMissing
+from local_athena.data.partition_names import partition_path
+from local_athena.data.session import Outcome
+from local_athena.data.tables import Table
+from local_athena.errors import QueryFailed
+from local_athena.sql_text import (
     Dialect,
     TokenKind,
     quote_identifier,
     quote_literal,
     quote_name,
 )
-from airflow_quilt_athena.core.glue.partitions import partition_path
-from local_athena.data.catalog import EntityMissing, Table
-from local_athena.data.session import Outcome
-from local_athena.errors import QueryFailed
 from local_athena.statements.hive_create import database_not_found
 from local_athena.statements.hive_partitions import matching, one_partition, partition_spec
 from local_athena.statements.statement import Statement, utility

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from local_athena.data.catalog import Table
 from local_athena.data.file_formats import COMPRESSION_PROPERTY, Encoding, FileFormat, choose_encoding
 from local_athena.data.hive_storage import (
     HCATALOG_JSON_SERDES,
@@ -13,6 +12,7 @@ from local_athena.data.hive_storage import (
     PARQUET_SERDE,
 )
 from local_athena.data.session import Outcome
+from local_athena.data.tables import Table
 from local_athena.engine import Insert, uris
 from local_athena.errors import QueryFailed
 from local_athena.statements.hive_create import iceberg_refused

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from airflow_quilt_athena.core.athena.sql import Dialect
-from local_athena.data.catalog import Catalog, Table
+from local_athena.data.catalog import Catalog
 from local_athena.data.session import Column, Outcome, Row, Session
+from local_athena.data.tables import Table
 from local_athena.engine import Engine
 from local_athena.errors import DDL_TASK_FAILED, SCHEMA_ERROR, QueryFailed
+from local_athena.sql_text import Dialect
 from local_athena.statements.token_cursor import Cursor, QualifiedName
 
 

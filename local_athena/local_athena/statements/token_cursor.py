@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
-from airflow_quilt_athena.core.athena.sql import SILENT, Dialect, SqlTextError, Token, TokenKind, tokenize
 from local_athena.errors import QueryFailed
+from local_athena.sql_text import SILENT, Dialect, SqlTextError, Token, TokenKind, tokenize
 
 GLUE_CATALOG = "awsdatacatalog"
 

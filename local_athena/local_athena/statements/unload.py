@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Outcome
 from local_athena.engine import Write, uris
 from local_athena.statements.ctas import check_layout, refuse_occupied

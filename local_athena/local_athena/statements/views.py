@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from local_athena.data.catalog import EntityExists, EntityMissing, encode_view
+from local_athena.data.catalog import EntityExists, EntityMissing
 from local_athena.data.session import Outcome
+from local_athena.data.views import encode_view
 from local_athena.errors import QueryFailed
 from local_athena.statements.query_columns import check_named, hive_types
 from local_athena.statements.statement import Statement

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from airflow_quilt_athena.core.athena.sql import TokenKind
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.exceptions import InvalidCallError
 from local_athena.data.data_files import Layout
 from local_athena.data.file_formats import Encoding, FileFormat, choose_encoding, parse_format
+from local_athena.data.s3_uri import InvalidUri, S3Uri
 from local_athena.errors import QueryFailed
+from local_athena.sql_text import TokenKind
 from local_athena.statements.hive_create import iceberg_refused
 from local_athena.statements.token_cursor import GLUE_CATALOG, Cursor
 
@@ -75,7 +74,7 @@ def checked_uri(text: str) -> str:
     """Return a location, if it is a place in S3."""
     try:
         S3Uri.parse(text)
-    except InvalidCallError as error:
+    except InvalidUri as error:
         raise QueryFailed(
             f"INVALID_TABLE_PROPERTY: External location is not a valid file system URI: {text}"
         ) from error

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_athena.account import DEFAULT_REGION, ENGINE_ACCESS_KEY_ID, ENGINE_SECRET_ACCESS_KEY
 from local_athena.data.data_files import MAX_OPEN_WRITERS
 from local_athena.trino.java import Java
-from local_athena.wire.callers import ENGINE_ACCESS_KEY_ID, ENGINE_SECRET_ACCESS_KEY
-from local_athena.wire.operation_names import DEFAULT_REGION
 
 CATALOG, SCRATCH = "awsdatacatalog", "scratch"
 _VECTORS = "jdk.incubator.vector"  # some Javas come without it; Trino does without, too

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from airflow_quilt_athena.core.athena.sql import tokenize
-from airflow_quilt_athena.core.glue.partitions import unescape_value
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from local_athena.data.catalog import Catalog, Table
+from local_athena.data.catalog import Catalog
+from local_athena.data.partition_names import unescape
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Clients, Column, QueryResult, Session
+from local_athena.data.tables import Table
 from local_athena.data.type_parser import parse_trino
 from local_athena.data.types import UnknownTypeError
 from local_athena.engine import Insert, Write, Written
 from local_athena.errors import QueryFailed
+from local_athena.sql_text import tokenize
 from local_athena.trino.client import Answer, TrinoClient
 from local_athena.trino.configuration import CATALOG, SCRATCH
 from local_athena.trino.permissions import check_reads, check_write
@@ -174,7 +175,7 @@ def _partitions(files: Sequence[S3Uri], write: Write) -> Mapping[tuple[str, ...]
     found = {}
     for uri in files:
         path = uri.key.removeprefix(base.key).rpartition("/")[0]
-        values = tuple(unescape_value(part.partition("=")[2]) for part in path.split("/"))
+        values = tuple(unescape(part.partition("=")[2]) for part in path.split("/"))
         found[values] = base / path
     return found
 

@@ -23,9 +23,7 @@ class TrinoHost:
     def start(self, endpoint_url: str) -> None:
         """Start the server, if it is ours, and wait for it. Raises ReleaseError."""
         if importlib.util.find_spec("trino") is None:
-            raise ReleaseError(
-                "The engine trino needs Trino's client: pip install 'airflow-quilt-athena[trino]'."
-            )
+            raise ReleaseError("The engine trino needs Trino's client: pip install 'local-athena[trino]'.")
         if self._client is None:
             # Below the temporary folder of the local Athena, which is removed with it.
             folder = Path(tempfile.mkdtemp(prefix="trino-"))

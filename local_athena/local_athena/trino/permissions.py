@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from local_athena.data.catalog import Catalog, Table
+from local_athena.data.catalog import Catalog
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Session
+from local_athena.data.tables import Table
 from local_athena.errors import QueryFailed
 from local_athena.trino.client import TrinoClient
 

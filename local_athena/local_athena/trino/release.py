@@ -17,7 +17,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from airflow_quilt_athena.exceptions import QuiltAthenaError
+from local_athena.errors import LocalAthenaError
 from local_athena.trino.java import find_java
 
 VERSION = "476"
@@ -41,7 +41,7 @@ _SERVER = _Archive(
 _HIVE = _Archive("trino-hive", "zip", "611bacdb07d9f3cf7b9d47f97ecc76fa2e7ff8bfe8a9728c3d06adc1bfb8662e")
 
 
-class ReleaseError(QuiltAthenaError):
+class ReleaseError(LocalAthenaError):
     """Trino cannot be fetched, or is not there."""
 
 

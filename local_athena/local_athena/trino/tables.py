@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from airflow_quilt_athena.core.athena.sql import Dialect, quote_identifier, quote_literal
 from local_athena.data.file_formats import Encoding, FileFormat
 from local_athena.engine import Write
 from local_athena.errors import QueryFailed
+from local_athena.sql_text import Dialect, quote_identifier, quote_literal
 from local_athena.trino.configuration import SCRATCH
 
 SCHEMA = f"{SCRATCH}.athena"

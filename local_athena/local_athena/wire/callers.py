@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from local_athena.wire.operation_names import DEFAULT_REGION
-
-ACCOUNT_ID = "123456789012"
-ROOT_ARN = f"arn:aws:iam::{ACCOUNT_ID}:root"
-# The account's root user, who may do everything, also while IAM is enforced.
-ROOT_ACCESS_KEY_ID = "LOCALATHENAROOT00000"
-ROOT_SECRET_ACCESS_KEY = "local-athena-root"
-# What a Trino server signs with: its calls are those that queries make, on nobody's behalf but the account's.
-ENGINE_ACCESS_KEY_ID = "LOCALATHENATRINO0000"
-ENGINE_SECRET_ACCESS_KEY = "local-athena-trino"
+from local_athena.account import ACCOUNT_ID, DEFAULT_REGION, ENGINE_ACCESS_KEY_ID
 
 
 @dataclass(frozen=True, slots=True)

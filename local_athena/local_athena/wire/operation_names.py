@@ -9,7 +9,8 @@ from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 
-DEFAULT_REGION = "us-east-1"
+from local_athena.account import DEFAULT_REGION
+
 _TARGETS = {"AmazonAthena": "athena", "AWSGlue": "glue"}
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _FORM = "application/x-www-form-urlencoded"

@@ -8,6 +8,7 @@ import pytest
 
 from local_athena import LocalAthena
 from local_athena.conformance import table
+from local_athena.conformance.lake import Lake
 
 pytestmark = pytest.mark.integration
 
@@ -19,13 +20,13 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def lake(aws: LocalAthena) -> table.Lake:
-    return table.Lake(aws, uuid.uuid4().hex[:10])
+def lake(aws: LocalAthena) -> Lake:
+    return Lake.on(aws.client, uuid.uuid4().hex[:10])
 
 
 @pytest.mark.parametrize(("topic", "sql"), CASES)
 def test_a_statement_is_answered_as_trino_answered_it(
-    lake: table.Lake, topic: str, sql: str, request: pytest.FixtureRequest
+    lake: Lake, topic: str, sql: str, request: pytest.FixtureRequest
 ) -> None:
     reason = table.differences().get(topic, {}).get(sql)
     if reason and request.config.getoption("--local-athena-engine") != "trino":
@@ -55,9 +56,7 @@ def test_every_listed_difference_is_a_statement_of_the_table_and_has_a_reason() 
 @pytest.mark.parametrize(
     ("topic", "sql"), [(topic, sql) for topic, reasons in table.differences().items() for sql in reasons]
 )
-def test_a_listed_difference_is_refused_by_duckdb_or_is_as_athena(
-    lake: table.Lake, topic: str, sql: str
-) -> None:
+def test_a_listed_difference_is_refused_by_duckdb_or_is_as_athena(lake: Lake, topic: str, sql: str) -> None:
     assert table.verdict(topic, sql, lake.answers(topic)[sql]) in {"refused", "as Athena"}
 
 

@@ -10,18 +10,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena import LocalAthena
-from local_athena.data.catalog import (
-    Catalog,
-    EntityExists,
-    EntityMissing,
-    decode_view,
-    encode_view,
-    parse_table,
-    refusal,
-)
+from local_athena.data.catalog import Catalog, EntityExists, EntityMissing, refusal
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Clients, Column
+from local_athena.data.tables import parse_table
+from local_athena.data.views import decode_view, encode_view
 from local_athena.errors import QueryFailed
 from support.scanning import FakeObjects
 

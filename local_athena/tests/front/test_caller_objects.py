@@ -13,11 +13,12 @@ import pytest
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 
+from local_athena.account import ACCOUNT_ID, ROOT_ACCESS_KEY_ID
 from local_athena.errors import QueryFailed
 from local_athena.front.caller_objects import CallerObjects, KeyIndex
 from local_athena.iam.identities import Identities
 from local_athena.wire.call_log import CallLog
-from local_athena.wire.callers import ACCOUNT_ID, ROOT_ACCESS_KEY_ID, Caller
+from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Fault, Knobs
 from local_athena.wire.operation_names import Signature
 

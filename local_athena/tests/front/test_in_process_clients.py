@@ -11,13 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.iam.models import iam_backends
 
+from local_athena.account import ACCOUNT_ID, ROOT_ACCESS_KEY_ID
 from local_athena.errors import ApiError
 from local_athena.front.in_process_clients import InsideClients
 from local_athena.front.router import Front, Moto
 from local_athena.iam.identities import Identities
 from local_athena.moto_fixes import build_mends
 from local_athena.wire.call_log import CallLog
-from local_athena.wire.callers import ACCOUNT_ID, ROOT_ACCESS_KEY_ID, Caller
+from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Fault, Knobs
 from local_athena.wire.operation_names import Signature
 

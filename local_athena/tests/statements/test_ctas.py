@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from local_athena.data.s3_uri import S3Uri
 from local_athena.errors import QueryFailed
 from support.statement_lab import BUCKET, Lab
 

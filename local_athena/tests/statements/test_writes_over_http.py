@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena import Fault, LocalAthena
+from local_athena.data.s3_uri import S3Uri
 from local_athena.wire.faults import When
 from support.athena_runner import Runner
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import duckdb
 
-from local_athena.data.catalog import parse_table
 from local_athena.data.session import Clients, Encryption, Session, StoredObject
+from local_athena.data.tables import parse_table
 from local_athena.duck.scans.scanner import Scanner, ScanRequest
 from local_athena.errors import QueryFailed
 

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from local_athena.data.data_files import Layout
 from local_athena.data.file_formats import FileFormat, choose_encoding
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Column
 from local_athena.data.type_parser import parse_trino
 from local_athena.engine import Write

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from local_athena.data.s3_uri import S3Uri
 from local_athena.data.session import Objects
 
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import duckdb
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.exceptions import InvalidCallError
-from local_athena.data.catalog import Table
+from local_athena.data.s3_uri import InvalidUri, S3Uri
+from local_athena.data.tables import Table
 from local_athena.data.types import DataType
 from local_athena.duck.scans.pruning import Place, quoted, surviving, typed_values
 from local_athena.errors import QueryFailed
@@ -82,7 +81,7 @@ def _location(table: Table, names: Sequence[str], texts: Sequence[str]) -> S3Uri
     found = dict(zip(names, texts, strict=True))
     try:
         return S3Uri.parse(_PLACEHOLDER.sub(lambda match: found[match[1].strip().lower()], template))
-    except (KeyError, InvalidCallError) as error:
+    except (KeyError, InvalidUri) as error:
         raise _invalid(table, f"storage.location.template '{template}': {error}") from error
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from local_athena.data.catalog import Fields, Table
 from local_athena.data.hive_storage import AVRO_SERDE, HCATALOG_JSON_SERDES, OPENX_JSON_SERDE, PARQUET_SERDE
+from local_athena.data.tables import Fields, Table
 from local_athena.data.types import DataType
 from local_athena.duck.scans.pruning import Place, typed_fields
 from local_athena.errors import QueryFailed

@@ -12,9 +12,9 @@ from typing import Any
 
 import duckdb
 
-from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from local_athena.data.catalog import Fields, Partition
+from local_athena.data.partition_names import HIVE_DEFAULT_PARTITION
+from local_athena.data.s3_uri import S3Uri
+from local_athena.data.tables import Fields, Partition
 from local_athena.data.types import DataType
 from local_athena.duck.scans.serdes.hive_values import scalar_parser
 from local_athena.errors import QueryFailed

@@ -12,8 +12,9 @@ from typing import Any
 
 import duckdb
 
-from local_athena.data.catalog import Catalog, Table
+from local_athena.data.catalog import Catalog
 from local_athena.data.session import Session
+from local_athena.data.tables import Table
 from local_athena.data.types import VARCHAR, DataType
 from local_athena.duck.scans.listing import DataFile, data_files
 from local_athena.duck.scans.partition_projection import is_projected, projected_places

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import duckdb
 
-from local_athena.data.catalog import Table
 from local_athena.data.hive_storage import (
     HCATALOG_JSON_SERDES,
     LAZY_SIMPLE_SERDE,
@@ -18,6 +17,7 @@ from local_athena.data.hive_storage import (
     PARQUET_SERDE,
 )
 from local_athena.data.session import Session
+from local_athena.data.tables import Table
 from local_athena.duck.scans.listing import DataFile
 from local_athena.duck.scans.place_storage import Columns, PlaceStorage, Source, storage_key
 from local_athena.duck.scans.pruning import Place

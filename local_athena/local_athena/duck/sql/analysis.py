@@ -1,92 +1,36 @@
-"""The analysis of one query: what its parts share while they are analysed."""
+"""The analysis of a query with its WITH, its tables and views; joins the modules that analyse its parts."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from local_athena.data.catalog import Catalog, Table
+from local_athena.data.tables import Table
 from local_athena.data.type_parser import parse_hive, parse_trino
 from local_athena.data.types import DataType, UnknownTypeError
 from local_athena.duck.errors import failed, unsupported
 from local_athena.duck.sql import from_clause, gate, select, set_operations
-from local_athena.duck.sql.expressions import Expressions
+from local_athena.duck.sql.context import CATALOG, Analysis, Expressions
+from local_athena.duck.sql.expressions import ExpressionAnalyzer
 from local_athena.duck.sql.relations import (
     CommonTable,
     CommonTableReference,
-    Projection,
     Relation,
     TableScan,
     path_field,
 )
 from local_athena.duck.values import literals
 from local_athena.duck.values.operators import convert
-from local_athena.duck.values.scope import Expr, Field, Scope, Symbols
+from local_athena.duck.values.scope import Expr, Field, Scope
 from local_athena.duck.values.snippets import name
 from local_athena.duck.values.type_coercion import coercible
 from local_athena.errors import QueryFailed
 
-CATALOG = "awsdatacatalog"
 _MAX_RECURSION = 10  # Trino's max_recursion_depth
-SystemTable = Callable[["Analysis", tuple[str, ...], Any], "Relation | None"]
-
-__all__ = ["CATALOG", "Analysis", "Relation"]
 
 
-@dataclass(slots=True)
-class Shared:
-    """What a query and the views it reads have in common."""
-
-    glue: Catalog | None
-    now: dt.datetime
-    system_table: SystemTable
-    symbols: Symbols = field(default_factory=Symbols)
-    scans: list[TableScan] = field(default_factory=list)
-    definitions: list[tuple[str, Callable[[], str] | CommonTable]] = field(default_factory=list)
-    tables: dict[tuple[str, str], Table | None] = field(default_factory=dict)
-
-    @property
-    def catalog(self) -> Catalog:
-        """Glue, as the query's caller sees it."""
-        if self.glue is None:
-            raise QueryFailed("GENERIC_INTERNAL_ERROR: a query without a catalog named a table", category=1)
-        return self.glue
-
-
-@dataclass(slots=True)
-class Analysis:
-    """One query or view under analysis: its default database, its parameters, the names WITH gave."""
-
-    shared: Shared
-    database: str
-    parameters: Mapping[int, Expr] = field(default_factory=dict)
-    views: tuple[str, ...] = ()
-    named: list[dict[str, CommonTable]] = field(default_factory=list)
-    recursing: str | None = None
-
-    @property
-    def now(self) -> dt.datetime:
-        """The moment the query started."""
-        return self.shared.now
-
-    def symbol(self, hint: str | None) -> str:
-        """Return a name no other column or relation has."""
-        return self.shared.symbols.new(hint or "c")
-
-    def field(self, label: str | None, kind: DataType, value: Expr | None = None) -> Field:
-        """Make a field of a name of its own, made of what ``value`` reads."""
-        return Field(
-            label, kind, self.symbol(label), made_of=value.fields if value is not None else frozenset()
-        )
-
-    def parameter(self, node: Any) -> Expr:
-        """Return the value of a ``?``."""
-        found = self.parameters.get(node.start.start)
-        if found is None:
-            raise unsupported(node, "A parameter in a view")
-        return found
+class QueryAnalysis(Analysis):
+    """The analysis that knows every part of a query."""
 
     # --- queries ---
 
@@ -175,18 +119,6 @@ class Analysis:
             relation, [convert(_value(one), kind, node) for one, kind in zip(fields, kinds, strict=True)]
         )
 
-    def project(
-        self, inner: Relation, values: Sequence[Expr], names: Sequence[str | None] = ()
-    ) -> Projection:
-        """Make a relation of expressions over another."""
-        labels = list(names) or [None] * len(values)
-        fields = [self.field(label, value.type, value) for label, value in zip(labels, values, strict=True)]
-        shown = ", ".join(f"{value.sql} AS {one.sql}" for value, one in zip(values, fields, strict=True))
-        text = f"SELECT {shown} FROM {inner.source}"
-        return Projection(
-            fields, f"({text})", inner, sinking=dict(zip(fields, values, strict=True)), text=text
-        )
-
     # --- tables ---
 
     def reference(self, table: CommonTable) -> CommonTableReference:
@@ -226,20 +158,6 @@ class Analysis:
             return self._view(found, node)
         return self._scan(found)
 
-    def full_name(self, parts: tuple[str, ...], node: Any) -> tuple[str, str, str]:
-        """Catalog, database and table of a name with one to three parts."""
-        if len(parts) > 3:
-            raise failed("SYNTAX_ERROR", node, f"Too many dots in table name: {'.'.join(parts)}")
-        catalog, database, label = (*(CATALOG, self.database)[: 3 - len(parts)], *parts)
-        return catalog, database, label
-
-    def find(self, database: str, label: str) -> Table | None:
-        """Ask Glue for a table, once for each query."""
-        key = (database, label)
-        if key not in self.shared.tables:
-            self.shared.tables[key] = self.shared.catalog.get_table(database, label)
-        return self.shared.tables[key]
-
     def _scan(self, table: Table) -> TableScan:
         qualifier = (CATALOG, table.database, table.name)
         fields = []
@@ -264,7 +182,7 @@ class Analysis:
         assert table.view is not None  # told by the caller
         if full_name in self.views:
             raise failed("VIEW_IS_RECURSIVE", node, "View is recursive")
-        inside = Analysis(self.shared, table.view.schema.lower(), views=(*self.views, full_name))
+        inside = QueryAnalysis(self.shared, table.view.schema.lower(), views=(*self.views, full_name))
         try:
             relation = inside.query(query_of(gate.parse(table.view.sql)), None)
         except QueryFailed as error:
@@ -304,11 +222,11 @@ class Analysis:
         if problem:
             raise failed("VIEW_IS_STALE", node, f"View '{full_name}' is stale or in invalid state: {problem}")
 
-    # --- shorthands for the modules that analyse parts ---
+    # --- parts ---
 
     def expressions(self, scope: Scope, **settings: Any) -> Expressions:
         """Analyse expressions over a scope."""
-        return Expressions(self, scope, **settings)
+        return ExpressionAnalyzer(self, scope, **settings)
 
     def relation(self, node: Any, outer: Scope | None, left: Relation | None = None) -> Relation:
         """Analyse one item of FROM."""

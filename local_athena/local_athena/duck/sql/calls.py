@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.data.types import UNKNOWN, VARCHAR, DataType
 from local_athena.duck.errors import failed, mismatch, unsupported
@@ -20,14 +20,12 @@ from local_athena.duck.functions.signatures import (
     substitute,
     unify_arguments,
 )
+from local_athena.duck.sql.context import Expressions
 from local_athena.duck.sql.special_forms import SPECIALS
 from local_athena.duck.values import literals
 from local_athena.duck.values.operators import convert
 from local_athena.duck.values.scope import NOT_LITERAL, Expr, made_from
 from local_athena.duck.values.snippets import Lambda, fill, text
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.expressions import Expressions
 
 _MARK = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|@[DOFN]""")
 

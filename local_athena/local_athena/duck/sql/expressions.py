@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.data.types import BIGINT, BOOLEAN, INTEGER, TIMESTAMP_TZ, UNKNOWN, VARCHAR, array, row
 from local_athena.duck.errors import column_not_found, failed, mismatch, unsupported
 from local_athena.duck.sql import calls, predicates, special_forms
+from local_athena.duck.sql.context import Expressions
+from local_athena.duck.sql.tree_shapes import chain_of, dotted
 from local_athena.duck.values import literals
 from local_athena.duck.values.operators import (
     arithmetic,
     attempt,
     compare,
-    comparison_key,
     concatenate,
     convert,
     negate,
     unify,
 )
-from local_athena.duck.values.scope import Expr, Field, Scope, Ungrouped, made_from
+from local_athena.duck.values.scope import Expr, made_from
 from local_athena.duck.values.snippets import ensure, fill, name, text
 
-if TYPE_CHECKING:
-    from local_athena.duck.sql.analysis import Analysis, Relation
-
 _BITS_OF_INTEGER = 32
-_TRANSPARENT = frozenset(
-    {
-        "ExpressionContext",
-        "ValueExpressionDefaultContext",
-        "ParenthesizedExpressionContext",
-        "StandaloneExpressionContext",
-    }
-)
 _ARRAY_SUBSCRIPT = ensure(
     "{1} = 0",
     "'INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1'",
@@ -57,98 +46,17 @@ _MAP_SUBSCRIPT = ensure(
 )
 
 
-class Expressions:
-    """Analyses the expressions of one place in a query: its SELECT list, its WHERE and so on."""
+class ExpressionAnalyzer(Expressions):
+    """The analyser that knows every kind of expression, by the names of the grammar's contexts."""
 
-    def __init__(
-        self,
-        analysis: Analysis,
-        scope: Scope,
-        *,
-        clause: str | None = None,
-        keys: dict[str, Expr] | None = None,
-        aliases: dict[str, Expr] | None = None,
-        windows: dict[str, Any] | None = None,
-    ) -> None:
-        self.analysis = analysis
-        self.scope = scope
-        self.clause = clause  # names the clause that may hold neither aggregates nor windows
-        self.keys = keys  # grouping keys by their SQL; None when the query does not group
-        self.aliases = aliases or {}
-        self.windows = windows or {}
-        self.subqueries: list[Relation] = []
-        self.inside_aggregate = False
-        self._lambdas: list[dict[str, Expr]] = []
-
-    def analyze(self, node: Any) -> Expr:
-        """Return the typed expression of a parse tree node. Raises QueryFailed."""
-        while type(node).__name__ in _TRANSPARENT:
-            node = node.getChild(1 if type(node).__name__ == "ParenthesizedExpressionContext" else 0)
+    def handle(self, node: Any) -> Expr:
+        """Return the typed expression of a node that is more than a wrapping. Raises QueryFailed."""
         handler = _HANDLERS.get(type(node).__name__)
         if handler is None:
             raise unsupported(node, f"'{literals.source_text(node)}'")
-        found = handler(self, node)
-        if self.keys is not None and not self.inside_aggregate:
-            key = self.keys.get(found.sql)
-            return found if key is None else replace(key, name=found.name)
-        return found
-
-    def boolean(self, node: Any, message: str) -> Expr:
-        """Analyse a condition; ``message`` gets the type of what is none."""
-        found = self.analyze(node)
-        if found.type == UNKNOWN:
-            return convert(found, BOOLEAN, node)
-        if found.type != BOOLEAN:
-            raise mismatch(node, message.format(found.type.trino))
-        return found
-
-    def sort_key(self, node: Any, value: Expr) -> str:
-        """Return SQL of one item of ORDER BY. Nulls come last whichever way, as in Trino."""
-        from local_athena.duck.values.type_coercion import orderable
-
-        if not orderable(value.type):
-            raise mismatch(
-                node, f"Type {value.type.trino} is not orderable, and therefore cannot be used in ORDER BY"
-            )
-        direction = "DESC" if node.ordering is not None and node.ordering.text.upper() == "DESC" else "ASC"
-        nulls = (
-            "FIRST" if node.nullOrdering is not None and node.nullOrdering.text.upper() == "FIRST" else "LAST"
-        )
-        return f"{comparison_key(value)} {direction} NULLS {nulls}"
-
-    def lambda_symbols(self, names: list[str]) -> list[str]:
-        """Name a lambda's parameters after how deep it lies, so that equal lambdas have equal text."""
-        return [f"{label.replace(chr(34), '')}#l{len(self._lambdas)}" for label in names]
-
-    @contextmanager
-    def lambda_names(self, names: dict[str, Expr]) -> Iterator[None]:
-        """Let names mean a lambda's parameters."""
-        self._lambdas.append(names)
-        try:
-            yield
-        finally:
-            self._lambdas.pop()
+        return handler(self, node)
 
     # --- names ---
-
-    def column(self, parts: tuple[str, ...], node: Any) -> Expr | None:
-        """Return what a name stands for: a lambda's parameter, an alias of SELECT's, or a column."""
-        if len(parts) == 1:
-            for names in reversed(self._lambdas):
-                if parts[0] in names:
-                    return names[parts[0]]
-            if parts[0] in self.aliases and not self.inside_aggregate:
-                return self.aliases[parts[0]]
-        found = self.scope.find(parts, node)
-        return None if found is None else self.of_field(found, node)
-
-    def of_field(self, found: Field, node: Any) -> Expr:
-        """Return a column as an expression."""
-        if found not in self.scope.fields:
-            found.use()
-        grouped = self.keys is None or self.inside_aggregate or found not in self.scope.fields
-        ungrouped = () if grouped else (Ungrouped(found.symbol, node),)
-        return Expr(found.sql, found.type, frozenset({found}), ungrouped, name=found.name)
 
     def _column_reference(self, node: Any) -> Expr:
         label = literals.identifier(node.identifier())
@@ -194,16 +102,6 @@ class Expressions:
         return made_from(f"(NOT {value.sql})", BOOLEAN, value)
 
     # --- subqueries ---
-
-    def subquery(self, node: Any) -> tuple[Relation, Expr]:
-        """Analyse a subquery; the expression carries what it reads of this query's columns."""
-        boundary = Scope([], self.scope)
-        relation = self.analysis.query(node, boundary)
-        for one in relation.fields:
-            one.use()
-        self.subqueries.append(relation)
-        outer = [self.of_field(one, node) for one in boundary.escaped]
-        return relation, made_from("", UNKNOWN, *outer, subquery=True)
 
     def _scalar_subquery(self, node: Any) -> Expr:
         relation, inner = self.subquery(node.query())
@@ -418,27 +316,6 @@ class Expressions:
         return calls.listagg(self, node)
 
 
-def chain_of(node: Any) -> list[Any]:
-    """Return the terms of ``a OR b OR c``, which is nested as deep as it is long, from left to right."""
-    terms: list[Any] = []
-    kind = type(node)
-    while type(node) is kind:
-        node, last = node.booleanExpression()
-        terms.insert(0, last)
-    return [node, *terms]
-
-
-def dotted(node: Any) -> tuple[str, ...] | None:
-    """Return the parts of ``a.b.c``, or None when it starts with something else than a name."""
-    parts: list[str] = []
-    while type(node).__name__ == "DereferenceContext":
-        parts.insert(0, literals.identifier(node.fieldName))
-        node = node.base
-    if type(node).__name__ != "ColumnReferenceContext":
-        return None
-    return (literals.identifier(node.identifier()), *parts)
-
-
 def _row_item(value: Expr, index: Expr, node: Any) -> Expr:
     if not isinstance(index.literal, int) or isinstance(index.literal, bool):
         raise failed("EXPRESSION_NOT_CONSTANT", node, "Subscript expression on ROW requires a constant index")
@@ -454,40 +331,40 @@ def _row_item(value: Expr, index: Expr, node: Any) -> Expr:
     return made_from(f"({value.sql}).{name(label)}", kind, value)
 
 
-Handler = Callable[[Expressions, Any], Expr]
+Handler = Callable[[ExpressionAnalyzer, Any], Expr]
 _HANDLERS: dict[str, Handler] = {
-    "PredicatedContext": Expressions._predicated,
-    "AndContext": Expressions._logical,
-    "OrContext": Expressions._logical,
-    "LogicalNotContext": Expressions._not,
-    "ColumnReferenceContext": Expressions._column_reference,
-    "DereferenceContext": Expressions._dereference,
-    "ArithmeticBinaryContext": Expressions._arithmetic_binary,
-    "ArithmeticUnaryContext": Expressions._arithmetic_unary,
-    "ConcatenationContext": Expressions._concatenation,
-    "AtTimeZoneContext": Expressions._at_time_zone,
-    "ParameterContext": Expressions._parameter,
-    "RowConstructorContext": Expressions._row,
-    "ArrayConstructorContext": Expressions._array,
-    "SubscriptContext": Expressions._subscript,
-    "CastContext": Expressions._cast,
-    "TypeConstructorContext": Expressions._type_constructor,
-    "SimpleCaseContext": Expressions._simple_case,
-    "SearchedCaseContext": Expressions._searched_case,
-    "LambdaContext": Expressions._lambda,
-    "SubqueryExpressionContext": Expressions._scalar_subquery,
-    "ExistsContext": Expressions._exists,
-    "FunctionCallContext": Expressions._function,
-    "ExtractContext": Expressions._extract,
-    "SubstringContext": Expressions._substring,
-    "PositionContext": Expressions._position,
-    "TrimContext": Expressions._trim,
-    "NormalizeContext": Expressions._normalize,
-    "SpecialDateTimeFunctionContext": Expressions._moment_now,
-    "CurrentCatalogContext": Expressions._session_name,
-    "CurrentSchemaContext": Expressions._session_name,
-    "GroupingOperationContext": Expressions._grouping,
-    "ListaggContext": Expressions._listagg,
+    "PredicatedContext": ExpressionAnalyzer._predicated,
+    "AndContext": ExpressionAnalyzer._logical,
+    "OrContext": ExpressionAnalyzer._logical,
+    "LogicalNotContext": ExpressionAnalyzer._not,
+    "ColumnReferenceContext": ExpressionAnalyzer._column_reference,
+    "DereferenceContext": ExpressionAnalyzer._dereference,
+    "ArithmeticBinaryContext": ExpressionAnalyzer._arithmetic_binary,
+    "ArithmeticUnaryContext": ExpressionAnalyzer._arithmetic_unary,
+    "ConcatenationContext": ExpressionAnalyzer._concatenation,
+    "AtTimeZoneContext": ExpressionAnalyzer._at_time_zone,
+    "ParameterContext": ExpressionAnalyzer._parameter,
+    "RowConstructorContext": ExpressionAnalyzer._row,
+    "ArrayConstructorContext": ExpressionAnalyzer._array,
+    "SubscriptContext": ExpressionAnalyzer._subscript,
+    "CastContext": ExpressionAnalyzer._cast,
+    "TypeConstructorContext": ExpressionAnalyzer._type_constructor,
+    "SimpleCaseContext": ExpressionAnalyzer._simple_case,
+    "SearchedCaseContext": ExpressionAnalyzer._searched_case,
+    "LambdaContext": ExpressionAnalyzer._lambda,
+    "SubqueryExpressionContext": ExpressionAnalyzer._scalar_subquery,
+    "ExistsContext": ExpressionAnalyzer._exists,
+    "FunctionCallContext": ExpressionAnalyzer._function,
+    "ExtractContext": ExpressionAnalyzer._extract,
+    "SubstringContext": ExpressionAnalyzer._substring,
+    "PositionContext": ExpressionAnalyzer._position,
+    "TrimContext": ExpressionAnalyzer._trim,
+    "NormalizeContext": ExpressionAnalyzer._normalize,
+    "SpecialDateTimeFunctionContext": ExpressionAnalyzer._moment_now,
+    "CurrentCatalogContext": ExpressionAnalyzer._session_name,
+    "CurrentSchemaContext": ExpressionAnalyzer._session_name,
+    "GroupingOperationContext": ExpressionAnalyzer._grouping,
+    "ListaggContext": ExpressionAnalyzer._listagg,
     **dict.fromkeys(
         (
             "NullLiteralContext",
@@ -497,6 +374,6 @@ _HANDLERS: dict[str, Handler] = {
             "BinaryLiteralContext",
             "IntervalLiteralContext",
         ),
-        Expressions._plain_literal,
+        ExpressionAnalyzer._plain_literal,
     ),
 }

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.duck.errors import failed, unsupported
+from local_athena.duck.sql.context import Analysis, Expressions
 from local_athena.duck.sql.relations import Join, Relation, Through
 from local_athena.duck.sql.unnest import unnest
 from local_athena.duck.values import literals
 from local_athena.duck.values.operators import compare, convert
 from local_athena.duck.values.scope import Conjunct, Expr, Field, Scope
 from local_athena.duck.values.type_coercion import NUMERIC, common_type
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.analysis import Analysis
-    from local_athena.duck.sql.expressions import Expressions
 
 
 def from_items(analysis: Analysis, nodes: list[Any], outer: Scope | None) -> Relation:
@@ -193,7 +190,7 @@ def conjuncts(node: Any) -> list[Any]:
     while type(node).__name__ == "ExpressionContext":
         node = node.getChild(0)
     if type(node).__name__ == "AndContext":
-        from local_athena.duck.sql.expressions import chain_of
+        from local_athena.duck.sql.tree_shapes import chain_of
 
         return [part for side in chain_of(node) for part in conjuncts(side)]
     return [node]

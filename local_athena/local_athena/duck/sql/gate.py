@@ -6,8 +6,8 @@ import threading
 from functools import lru_cache
 from typing import Any
 
-from airflow_quilt_athena.core.athena.sql import SqlTextError, TokenKind, tokenize
 from local_athena.errors import QueryFailed
+from local_athena.sql_text import SqlTextError, TokenKind, tokenize
 
 _TRAILING = frozenset({TokenKind.SPACE, TokenKind.COMMENT, TokenKind.SEMICOLON})
 _CACHED_TREES = 256

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.duck.errors import failed, mismatch, unsupported
 from local_athena.duck.functions.registry import registry
+from local_athena.duck.sql.context import Analysis, Expressions
 from local_athena.duck.sql.order_and_limit import bare_integer
 from local_athena.duck.values import literals
 from local_athena.duck.values.scope import Expr
 from local_athena.duck.values.type_coercion import comparable
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.analysis import Analysis
-    from local_athena.duck.sql.expressions import Expressions
 
 
 @dataclass(slots=True)

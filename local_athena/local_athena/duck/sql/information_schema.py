@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_quilt_athena.core.glue.partitions import HIVE_DEFAULT_PARTITION
-from local_athena.data.catalog import Catalog, Table
+from local_athena.data.catalog import Catalog
+from local_athena.data.partition_names import HIVE_DEFAULT_PARTITION
+from local_athena.data.tables import Table
 from local_athena.data.type_parser import parse_hive
 from local_athena.data.types import BIGINT, VARCHAR, DataType
 from local_athena.duck.errors import failed
+from local_athena.duck.sql.context import Analysis
 from local_athena.duck.sql.relations import Relation
 from local_athena.duck.values.scope import Conjunct
 from local_athena.duck.values.snippets import name, text
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.analysis import Analysis
 
 SCHEMA = "information_schema"
 _CATALOG = "awsdatacatalog"

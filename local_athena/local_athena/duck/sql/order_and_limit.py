@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.duck.errors import failed
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.analysis import Analysis
+from local_athena.duck.sql.context import Analysis
 
 
 @dataclass(slots=True)

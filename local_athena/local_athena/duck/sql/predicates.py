@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.data.types import BOOLEAN, UNKNOWN, VARCHAR
 from local_athena.duck.errors import failed, mismatch
+from local_athena.duck.sql.context import Expressions
 from local_athena.duck.sql.relations import Relation
 from local_athena.duck.values.operators import compare, comparison_key, convert, unify
 from local_athena.duck.values.scope import Expr, Field, made_from
 from local_athena.duck.values.type_coercion import is_text
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.expressions import Expressions
 
 
 def predicate(it: Expressions, value: Expr, node: Any) -> Expr:

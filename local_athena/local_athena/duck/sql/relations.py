@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from local_athena.data.catalog import Table
+from local_athena.data.tables import Table
 from local_athena.data.types import VARCHAR
 from local_athena.duck.values.scope import Conjunct, Expr, Field
 from local_athena.duck.values.snippets import is_simple, name

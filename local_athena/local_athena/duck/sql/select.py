@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.duck.errors import failed, mismatch
+from local_athena.duck.sql.context import Analysis, Expressions
 from local_athena.duck.sql.from_clause import as_conditions, conjuncts, from_items
 from local_athena.duck.sql.grouping import Grouping, grouped, has_aggregate, read_grouping
 from local_athena.duck.sql.order_and_limit import Tail, bare_integer, finished, read_tail
@@ -14,10 +15,6 @@ from local_athena.duck.sql.unnest import values_table
 from local_athena.duck.values import literals
 from local_athena.duck.values.scope import Expr, Field, Scope
 from local_athena.duck.values.type_coercion import comparable
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.analysis import Analysis
-    from local_athena.duck.sql.expressions import Expressions
 
 
 def query_no_with(analysis: Analysis, node: Any, outer: Scope | None, *, root: bool = False) -> Relation:
@@ -177,7 +174,7 @@ class _Select:
         )
 
     def _all_of(self, it: Expressions, base: Any, item: Any) -> list[tuple[str | None, Expr]]:
-        from local_athena.duck.sql.expressions import dotted
+        from local_athena.duck.sql.tree_shapes import dotted
         from local_athena.duck.values.scope import made_from
         from local_athena.duck.values.snippets import name
 
@@ -326,7 +323,7 @@ def _sinking(outputs: list[tuple[Field, Expr, Any]], grouping: Grouping | None) 
 
 
 def _refuse_ambiguous(node: Any, labels: list[str], outputs: list[tuple[Field, Expr, Any]]) -> None:
-    from local_athena.duck.sql.expressions import dotted
+    from local_athena.duck.sql.tree_shapes import dotted
 
     inner = node.expression()
     while inner.getChildCount() == 1 and type(inner).__name__ != "ColumnReferenceContext":

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.data.types import DataType
 from local_athena.duck.errors import failed, mismatch
+from local_athena.duck.sql.context import Analysis
 from local_athena.duck.sql.order_and_limit import Tail, bare_integer, finished
 from local_athena.duck.sql.relations import Projection, Relation, SetOperation
 from local_athena.duck.values.operators import convert
 from local_athena.duck.values.scope import Expr, Scope
 from local_athena.duck.values.snippets import ensure, text
 from local_athena.duck.values.type_coercion import common_type
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.analysis import Analysis
 
 
 def sides_of(node: Any) -> tuple[list[Any], list[Any], str]:

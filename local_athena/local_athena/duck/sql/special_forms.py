@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.data.type_parser import parse_trino
 from local_athena.data.types import (
@@ -24,15 +24,13 @@ from local_athena.data.types import (
 )
 from local_athena.duck.errors import failed, mismatch, unsupported
 from local_athena.duck.json import json_text
+from local_athena.duck.sql.context import Expressions
 from local_athena.duck.values import literals
 from local_athena.duck.values.casts import UUID_TEXT, text_of
 from local_athena.duck.values.operators import arithmetic, attempt, compare, concatenate, convert, unify
 from local_athena.duck.values.scope import Expr, made_from
 from local_athena.duck.values.snippets import fill, text
 from local_athena.duck.values.type_coercion import INTEGRAL, MAX_PRECISION, NUMERIC, coercible, orderable
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.expressions import Expressions
 
 EXTRACTED = {
     "year": "year", "quarter": "quarter", "month": "month", "week": "week", "day": "day",

@@ -11,7 +11,8 @@ from local_athena.data.catalog import Catalog
 from local_athena.data.session import Column
 from local_athena.data.types import DataType
 from local_athena.duck.sql import gate
-from local_athena.duck.sql.analysis import Analysis, Shared, query_of
+from local_athena.duck.sql.analysis import QueryAnalysis, query_of
+from local_athena.duck.sql.context import Shared
 from local_athena.duck.sql.information_schema import system_table
 from local_athena.duck.sql.relations import CommonTable, Relation, TableScan
 from local_athena.duck.values.literals import Identifier
@@ -38,7 +39,7 @@ def translate(
     ``catalog`` may be None for a query that names no table.
     """
     shared = Shared(catalog, now, system_table)
-    analysis = Analysis(shared, database, _parameters(shared, tree, parameters, database))
+    analysis = QueryAnalysis(shared, database, _parameters(shared, tree, parameters, database))
     root = analysis.query(query_of(tree), None, root=True)
     fields = [one for one in root.fields if not one.hidden]
     for one in fields:
@@ -84,7 +85,7 @@ def _parameters(shared: Shared, tree: Any, texts: Sequence[str], database: str) 
     if len(places) != len(texts):
         message = f"line 1:1: Incorrect number of parameters: expected {len(places)} but found {len(texts)}"
         raise QueryFailed(f"INVALID_PARAMETER_USAGE: {message}")
-    empty = Analysis(shared, database)
+    empty = QueryAnalysis(shared, database)
     values = [
         empty.expressions(Scope([]), clause="Parameter").analyze(gate.parse_expression(text))
         for text in texts

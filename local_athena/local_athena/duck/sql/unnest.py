@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.data.types import BIGINT, DataType
 from local_athena.duck.errors import mismatch
+from local_athena.duck.sql.context import Analysis, Expressions
 from local_athena.duck.sql.relations import Relation, Through
 from local_athena.duck.values.operators import convert
 from local_athena.duck.values.scope import Expr, Field, Scope
 from local_athena.duck.values.snippets import name
 from local_athena.duck.values.type_coercion import common_of
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.analysis import Analysis
-    from local_athena.duck.sql.expressions import Expressions
 
 
 @dataclass(slots=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local_athena.data.types import DAY_TO_SECOND, YEAR_TO_MONTH
 from local_athena.duck.errors import failed, mismatch, unsupported
+from local_athena.duck.sql.context import Expressions
 from local_athena.duck.values import literals
 from local_athena.duck.values.operators import comparison_key
 from local_athena.duck.values.scope import Expr
 from local_athena.duck.values.type_coercion import INTEGRAL
-
-if TYPE_CHECKING:
-    from local_athena.duck.sql.expressions import Expressions
 
 
 def window(it: Expressions, node: Any) -> tuple[str, list[Expr], list[str]]:

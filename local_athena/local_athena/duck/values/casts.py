@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from local_athena.data.types import DAY_TO_SECOND, TIMESTAMP_TZ, VARCHAR, YEAR_TO_MONTH, DataType
 from local_athena.duck.values import json_casts
-from local_athena.duck.values.snippets import ensure, fill, let, local, name, text
-from local_athena.duck.values.type_coercion import INTEGRAL, NUMERIC, is_text
+from local_athena.duck.values.snippets import ensure, fill, let, local, name, text, zoned
+from local_athena.duck.values.type_coercion import INTEGRAL, NUMERIC, common_type, is_text
 
 _SHORT_NAMES = {"integer": "INT"}  # as Trino's messages have it
 _NUMBER_TEXT = r"\s*[+-]?(NaN|Infinity|([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?)\s*"
@@ -29,7 +29,7 @@ def cast(sql: str, source: DataType, target: DataType) -> str:
     if source.name == "unknown":
         return f"CAST({sql} AS {target.duckdb})"
     if target.name == "json":
-        return json_casts.to_json(sql, source)
+        return json_casts.to_json(sql, source, cast)
     if source.name == "json":
         return json_casts.from_json(sql, target, cast)
     if source.children or target.children:
@@ -224,8 +224,6 @@ def _zoned_text(sql: str, target: DataType) -> str:
 
 def zoned_value(clock: str, zone: str) -> str:
     """Return a timestamp with time zone, whatever way the zone is written."""
-    from local_athena.duck.values.snippets import zoned
-
     return zoned(clock, zone)
 
 
@@ -270,8 +268,6 @@ def _wider(target: DataType, source: DataType) -> bool:
 
 def _holds(source: DataType, target: DataType) -> bool:
     """Tell whether every value of ``source`` fits a decimal."""
-    from local_athena.duck.values.type_coercion import common_type
-
     return common_type(source, target) == target
 
 

@@ -1,4 +1,7 @@
-"""Casts between JSON and Trino's other types. JSON values are held as text."""
+"""Casts between JSON and Trino's other types. JSON values are held as text.
+
+What is inside a document is cast by Trino's other casts, which are handed in: they know this module.
+"""
 
 from __future__ import annotations
 
@@ -17,35 +20,30 @@ def quoted(sql: str) -> str:
     return f"CAST(to_json({sql}) AS VARCHAR)"
 
 
-def to_json(sql: str, source: DataType) -> str:
+def to_json(sql: str, source: DataType, cast: Cast) -> str:
     """Return SQL for ``CAST(sql AS json)``: rows become objects, maps objects with sorted keys."""
     if source.name == "json":
         return sql
     if source.name == "array":
-        items = (
-            f"""list_transform({{0}}, lambda "j": coalesce({to_json('"j"', source.children[0])}, 'null'))"""
-        )
+        item = to_json('"j"', source.children[0], cast)
+        items = f"""list_transform({{0}}, lambda "j": coalesce({item}, 'null'))"""
         return fill(
             f"CASE WHEN {{0}} IS NOT NULL THEN concat('[', array_to_string({items}, ','), ']') END", [sql]
         )
     if source.name == "map":
-        return _map_to_json(sql, source)
+        return _map_to_json(sql, source, cast)
     if source.name == "row":
-        return _row_to_json(sql, source)
+        return _row_to_json(sql, source, cast)
     if source.name in INTEGRAL | {"boolean", "decimal"}:
         return f"CAST({sql} AS VARCHAR)"
     if source.name in ("double", "real"):
         return f"replace(CAST({sql} AS VARCHAR), 'e', 'E')"
-    from local_athena.duck.values.casts import text_of
-
-    return quoted(text_of(sql, source))
+    return quoted(cast(sql, source, VARCHAR))
 
 
-def _map_to_json(sql: str, source: DataType) -> str:
-    from local_athena.duck.values.casts import text_of
-
-    key = quoted(text_of('"j"."key"', source.children[0]))
-    value = to_json('"j"."value"', source.children[1])
+def _map_to_json(sql: str, source: DataType, cast: Cast) -> str:
+    key = quoted(cast('"j"."key"', source.children[0], VARCHAR))
+    value = to_json('"j"."value"', source.children[1], cast)
     member = f"concat({key}, ':', coalesce({value}, 'null'))"
     members = f'list_transform(list_sort(map_entries({{0}})), lambda "j": {member})'
     return fill(
@@ -53,11 +51,11 @@ def _map_to_json(sql: str, source: DataType) -> str:
     )
 
 
-def _row_to_json(sql: str, source: DataType) -> str:
+def _row_to_json(sql: str, source: DataType, cast: Cast) -> str:
     def members(row: str) -> str:
         shown = []
         for given, (label, kind) in zip(source.field_names, source.fields, strict=True):
-            value = to_json(f"{row}.{name(label)}", kind)
+            value = to_json(f"{row}.{name(label)}", kind, cast)
             key = text('"' + (given or "").replace("\\", "\\\\").replace('"', '\\"') + '":')
             shown.append(f"{key}, coalesce({value}, 'null')")
         inside = ", ',', ".join(shown)

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import pytest
 
-from local_athena.data.catalog import parse_table
 from local_athena.data.session import ScanCutoff
+from local_athena.data.tables import parse_table
 from local_athena.duck.scans.scanner import Scanner, ScanRequest
 from local_athena.errors import QueryCancelled
 from support.scanning import BUCKET, DELIMITED, OPENX, World, table

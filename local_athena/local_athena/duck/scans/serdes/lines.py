@@ -7,7 +7,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Mapping
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from local_athena.data.s3_uri import S3Uri
 from local_athena.errors import QueryFailed
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
