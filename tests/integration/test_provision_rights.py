@@ -100,8 +100,8 @@ class Account:
         )
 
 
-def _clients(aws: LocalAthena) -> AwsClients:
-    return AwsClients(*(aws.client(name) for name in ("athena", "glue", "s3", "iam", "sts")))
+def _clients(aws: LocalAthena, **more: Any) -> AwsClients:
+    return AwsClients(*(aws.client(name, **more) for name in ("athena", "glue", "s3", "iam", "sts")))
 
 
 def _can_read(reader: Any, bucket: str) -> bool:
@@ -313,7 +313,92 @@ def test_what_aws_answers_while_it_settles_stops_nothing(
     assert not account.provision(BUCKETS[1]).changed
 
 
+@pytest.mark.parametrize("region", ["eu-central-1", "cn-north-1", "us-gov-west-1"])
+def test_any_region_and_partition_is_provisioned_once_and_taken_away(
+    aws: LocalAthena, unique: Unique, region: str
+) -> None:
+    clients = _clients(aws, region_name=region)
+    role = unique(f"role-{region}")
+    arn = clients.iam.create_role(RoleName=role, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    request = ProvisionRequest(
+        results_bucket=unique(f"results-{region}"),
+        quilt_buckets=BUCKETS[:2],
+        database=unique("lake"),
+        workgroup=unique("acme-workgroup"),
+        policy_name=unique(f"Stack-{region}"),
+        attach_to_roles=(arn,),
+    )
+    assert provision(clients, request).changed
+    assert not provision(clients, request).changed
+    names = DeprovisionRequest(
+        request.results_bucket, request.database, request.workgroup, request.policy_name
+    )
+    gone = deprovision(clients, names)
+    assert {step.action.value for step in gone.steps} == {"removed"}
+    assert not deprovision(clients, names).changed
+
+
 # ------------------------------------------------------------------------------------------- refused
+
+
+@pytest.mark.parametrize(
+    ("configuration", "said"),
+    [
+        ({"ManagedQueryResultsConfiguration": {"Enabled": True}}, "has managed query results"),
+        (
+            {
+                "IdentityCenterConfiguration": {
+                    "EnableIdentityCenter": True,
+                    "IdentityCenterInstanceArn": "arn:aws:sso:::instance/ssoins-0123456789abcdef",
+                }
+            },
+            "is for identities of IAM Identity Center",
+        ),
+        ({"EngineVersion": {"SelectedEngineVersion": "PySpark engine version 3"}}, "which takes no SQL"),
+        ({"EnforceWorkGroupConfiguration": False}, "was made by somebody else"),
+        (
+            {
+                "EnforceWorkGroupConfiguration": False,
+                "EngineVersion": {"SelectedEngineVersion": "Athena engine version 4"},
+            },
+            "was made by somebody else",
+        ),
+    ],
+    ids=["managed", "identities", "spark", "plain", "newer engine"],
+)
+def test_a_workgroup_that_is_not_ours_is_refused_by_name_and_stays(
+    account: Account, configuration: dict[str, Any], said: str
+) -> None:
+    athena, name = account.clients.athena, account.request.workgroup
+    athena.create_work_group(Name=name, Configuration=configuration)
+    before = athena.get_work_group(WorkGroup=name)
+    with pytest.raises(ManualActionError, match=f"Workgroup {name} .*{said}"):
+        account.provision(BUCKETS[0])
+    assert athena.get_work_group(WorkGroup=name)["WorkGroup"] == before["WorkGroup"]
+    assert account.policies() == []
+
+
+def test_the_primary_workgroup_is_not_taken_over(account: Account) -> None:
+    with pytest.raises(ManualActionError, match="Workgroup primary was made by somebody else"):
+        account.provision(BUCKETS[0], workgroup="primary")
+
+
+def test_what_hinders_results_in_our_workgroup_is_put_right(account: Account) -> None:
+    account.provision(BUCKETS[0])
+    athena, name = account.clients.athena, account.request.workgroup
+    results = {
+        "ExpectedBucketOwner": "999999999999",
+        "EncryptionConfiguration": {
+            "EncryptionOption": "CSE_KMS",
+            "KmsKey": "arn:aws:kms:us-east-1:123456789012:key/1",
+        },
+    }
+    athena.update_work_group(WorkGroup=name, ConfigurationUpdates={"ResultConfigurationUpdates": results})
+    (step,) = (step for step in account.provision(BUCKETS[0]).steps if step.does_something)
+    assert {detail.setting for detail in step.details} == {"expected bucket owner", "client-side encryption"}
+    found = athena.get_work_group(WorkGroup=name)["WorkGroup"]["Configuration"]["ResultConfiguration"]
+    assert "EncryptionConfiguration" not in found
+    assert not account.provision(BUCKETS[0]).changed
 
 
 def test_a_plan_that_narrows_is_shown_and_refused(account: Account) -> None:
@@ -365,3 +450,111 @@ def test_a_role_by_another_path_is_told(account: Account) -> None:
     with pytest.raises(InvalidCallError, match=f"There is no role {wrong}: the role of that name is"):
         account.provision(attach_to_roles=(wrong,))
     assert account.policies() == []
+
+
+# -------------------------------------------------------------------------------- the results bucket
+
+
+def _rules(account: Account) -> dict[str, Any]:
+    bucket = account.request.results_bucket
+    found = account.clients.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    return {rule["ID"]: rule for rule in found}
+
+
+def test_a_rule_of_the_old_form_stays_and_ours_takes_its_form(account: Account) -> None:
+    s3, bucket = account.clients.s3, account.request.results_bucket
+    s3.create_bucket(Bucket=bucket)
+    theirs = {"ID": "logs", "Prefix": "logs/", "Status": "Enabled", "Expiration": {"Days": 3}}
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [theirs]})
+    account.provision(BUCKETS[0])
+    rules = _rules(account)
+    assert rules["logs"]["Prefix"] == "logs/"
+    assert rules["quilt-athena-results"]["Prefix"] == "results/"
+    assert not account.provision(BUCKETS[0]).changed
+    account.deprovision()
+    assert list(_rules(account)) == ["logs"]
+
+
+def test_versions_that_results_replaced_go_as_well(account: Account) -> None:
+    account.provision(BUCKETS[0])
+    assert _rules(account)["quilt-athena-results"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 1
+
+
+def test_a_bucket_that_a_stopped_run_left_unmarked_is_marked_by_the_next(account: Account) -> None:
+    s3, bucket = account.clients.s3, account.request.results_bucket
+    account.aws.set_faults(Fault("s3:PutBucketTagging", "ValidationException"))
+    with pytest.raises(QuiltAthenaError, match="ValidationException"):
+        account.provision(BUCKETS[0])
+    account.provision(BUCKETS[0])
+    tags = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    assert tags == [{"Key": "quilt-athena:created-by", "Value": "airflow-quilt-athena"}]
+    assert not account.provision(BUCKETS[0]).changed
+
+
+def test_a_bucket_that_appears_between_the_look_and_the_deed_keeps_its_tags_and_rules(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3, bucket = account.clients.s3, account.request.results_bucket
+    theirs = {"ID": "logs", "Filter": {"Prefix": "logs/"}, "Status": "Enabled", "Expiration": {"Days": 3}}
+    tags = [{"Key": "team", "Value": "them"}]
+    create = s3.create_bucket
+
+    def appear(**request: Any) -> Any:
+        create(**request)
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [theirs]})
+        return create(**request)
+
+    monkeypatch.setattr(s3, "create_bucket", appear)
+    account.provision(BUCKETS[0])
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == tags
+    assert sorted(_rules(account)) == ["logs", "quilt-athena-results"]
+
+
+def test_somebodys_key_on_the_bucket_is_granted(account: Account) -> None:
+    s3, bucket = account.clients.s3, account.request.results_bucket
+    key = "arn:aws:kms:us-east-1:123456789012:key/0a1b-2c3d"
+    s3.create_bucket(Bucket=bucket)
+    for named, granted in ((key, True), ("alias/theirs", False)):
+        default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": named}
+        rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=rules)
+        if granted:
+            account.provision(BUCKETS[0])
+            assert key in json.dumps(account.document())
+        else:
+            with pytest.raises(InvalidCallError, match="alias/theirs"):
+                account.provision(BUCKETS[0])
+
+
+@pytest.mark.parametrize("beside", [".quilt/packages/abc", "warehouse/t/part-0.parquet"])
+def test_deleting_results_deletes_results_alone(account: Account, beside: str) -> None:
+    account.provision(BUCKETS[0])
+    s3, request = account.clients.s3, account.request
+    for key in ("results/a.csv", "results/b.csv", beside):
+        s3.put_object(Bucket=request.results_bucket, Key=key, Body=b"1")
+    names = DeprovisionRequest(
+        request.results_bucket, request.database, request.workgroup, request.policy_name, delete_results=True
+    )
+    plan = deprovision(account.clients, names)
+    (step,) = (step for step in plan.steps if step.resource == "results bucket")
+    assert "1 objects beside" in str(step.details[-1])
+    left = s3.list_objects_v2(Bucket=request.results_bucket)["Contents"]
+    assert [item["Key"] for item in left] == [beside]
+
+
+def test_results_that_are_a_tables_files_are_not_deleted(account: Account, unique: Unique) -> None:
+    account.provision(BUCKETS[0])
+    s3, glue, request = account.clients.s3, account.clients.glue, account.request
+    s3.put_object(Bucket=request.results_bucket, Key="results/t/part-0", Body=b"1")
+    other = unique("other")
+    glue.create_database(DatabaseInput={"Name": other})
+    place = {"Columns": [], "Location": f"s3://{request.results_bucket}/results/t"}
+    glue.create_table(DatabaseName=other, TableInput={"Name": "orders", "StorageDescriptor": place})
+    names = DeprovisionRequest(
+        request.results_bucket, request.database, request.workgroup, request.policy_name, delete_results=True
+    )
+    with pytest.raises(ManualActionError, match=f"Table {other}.orders lies among Athena's results"):
+        deprovision(account.clients, names)
+    assert s3.list_objects_v2(Bucket=request.results_bucket)["KeyCount"] == 1
+    assert account.policies() == [account.name]
