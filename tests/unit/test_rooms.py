@@ -19,6 +19,7 @@ ARROWS = {
     "sensors": {"sensors", "hooks", "triggers", "flows", "core", "links"},
     "triggers": {"triggers", "hooks", "flows", "core"},
     "hooks": {"hooks", "core"},
+    "plugins": {"plugins", "hooks", "triggers", "flows", "core"},
     "flows": {"flows", "core"},
     "local": set(),
     "core": {"core"},
