@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, judge_durations
 from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
 from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.athena.query_status import (
@@ -42,10 +42,6 @@ IDS_KEY = "query_execution_ids"
 _BACKSTOP_SECONDS = 120.0
 _EXPECTED = "Expected ids as Athena gives them, of letters, digits and hyphens."
 _ID = re.compile(r"[\w-]{1,128}", re.ASCII)  # Athena API reference, "QueryExecutionId", read 2026-11
-
-
-# Airflow's own, and judged before Airflow sees them.
-_DURATIONS: Mapping[str, Judge[float]] = {"poke_interval": seconds(zero=True), "timeout": seconds(zero=True)}
 
 
 class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
@@ -95,8 +91,7 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("poke_interval", seconds()("poll_interval", poll_interval))
-        for name in _DURATIONS.keys() & kwargs.keys():
-            kwargs[name] = _DURATIONS[name](name, kwargs[name])
+        judge_durations(kwargs)
         super().__init__(**kwargs)
         self.query_execution_ids = query_execution_ids
         self.deferrable = default_deferrable() if deferrable is None else deferrable
@@ -152,8 +147,12 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
 
     def on_kill(self) -> None:
         """Stop the queries that are not done."""
-        if self.stop_on_kill and self._pending:
-            stop_queries(self.hook.client("athena"), self._pending)
+        self._stop()
+
+    def _stop(self) -> dict[str, str]:
+        if not (self.stop_on_kill and self._pending):
+            return {}
+        return stop_queries(self.hook.client("athena"), self._pending)
 
     def _wait_deferred(self, context: Any) -> dict[str, Any]:
         deadline = time.time() + self.timeout
@@ -204,11 +203,10 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         return statuses if decision.verdict is Verdict.SUCCEEDED else None
 
     def _give_up(self) -> NoReturn:
-        self.on_kill()
+        became = self._stop()
         region = self.hook.client("athena").meta.region_name
-        raise AirflowSensorTimeout(
-            str(build_timeout(self._last, timeout_seconds=self.timeout, region=region))
-        )
+        late = build_timeout(self._last, timeout_seconds=self.timeout, region=region, became=became)
+        raise AirflowSensorTimeout(str(late))
 
 
 def parse_query_execution_ids(given: Any) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from airflow_quilt_athena.core.quilt.watch import (
     advance,
     begin_memory,
     find_news,
+    note_stored,
     note_telling,
     note_told,
     parse_tell,
@@ -47,8 +48,8 @@ class QuiltPackageTrigger(BaseEventTrigger):
     change nothing in what is told.
 
     What was told is kept in Airflow's asset state store (3.3), or in an object in the registry before that.
-    An event is told again only when the triggerer dies in the second between storing an event and learning
-    that it is stored; it then has ``redelivered``, and ``new_revisions`` leaves it out.
+    Where it is not known of an event whether Airflow has stored it, because the triggerer died, it is told
+    again, with ``redelivered``; ``new_revisions`` leaves it out if it was. On Airflow 3.3 it is known.
 
     .. code-block:: python
 
@@ -217,6 +218,8 @@ class QuiltPackageTrigger(BaseEventTrigger):
             memory = note_told(memory, news)
         await self._keep(memory)
         self._handed = [item for item in self._handed if item not in stored]
+        if self._store is not None:
+            await self._store.forget_stored([one.key for _, news in stored for one in news])
 
     async def _open(self, snapshot: Snapshot) -> Memory:
         if self._memory is not None:
@@ -234,8 +237,12 @@ class QuiltPackageTrigger(BaseEventTrigger):
             self.log.info(
                 "Going on to watch %s in s3://%s from %s.", self.package, self.bucket, memory.cursor
             )
-        await self._keep(memory)
-        return memory
+        stored: frozenset[str] = frozenset()
+        if memory.telling:  # somebody died before it knew whether these are stored
+            stored = await self._store.find_stored(memory.telling)
+        await self._keep(note_stored(memory, stored))
+        await self._store.forget_stored(stored)
+        return self._memory or memory
 
     async def _keep(self, memory: Memory) -> None:
         """Keep what the watcher knows, and go by it from here on."""

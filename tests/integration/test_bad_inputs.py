@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
+from airflow_quilt_athena.operators.create_quilt_package import CreateQuiltPackageOperator
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
@@ -25,6 +26,7 @@ from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOp
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
 from airflow_quilt_athena.operators.sweep_generations import SweepGenerationsOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
+from airflow_quilt_athena.sensors.quilt_package import QuiltPackageSensor
 from tests.integration.bad_inputs import VALUES
 from tests.integration.lab import Lab
 
@@ -38,7 +40,11 @@ GOOD: dict[Any, dict[str, Any]] = {
     RollbackPartitionsOperator: {"table": "t"},
     QuiltAthenaQueryOperator: {"query": "SELECT 1"},
     AthenaCompletionSensor: {"query_execution_ids": "q"},
+    CreateQuiltPackageOperator: {"registry": "acme", "package": "team/pkg", "query": "SELECT 1"},
+    QuiltPackageSensor: {"bucket": "acme", "package": "team/pkg"},
 }
+SENSORS = {AthenaCompletionSensor, QuiltPackageSensor}
+SOURCE = {"query", "query_execution_id", "table", "rows"}  # of which a package is made from one
 
 # ------------------------------------------------------------------------------------------ what is taken
 
@@ -58,6 +64,7 @@ VALUE = {*SAYING, "break", "300 letters"}
 VALUE |= {"True", "False", "0", "1", "-1", "10**30", "decimal", "date", "datetime"}
 TEXT = {*SAYING, "break", "300 letters", "template", "block", "list text"}
 MAPPING = {"{}", "{word: word}"}
+ODD_MAPPINGS = {"{1: 2}", "{word: None}", "{word: list}"}
 
 TAKEN: dict[str, set[str]] = {
     "aws_conn_id": {"None", "dotted", "slash", "uri", "uri root", "http", *NAME},  # by Airflow's own rule
@@ -113,6 +120,25 @@ TAKEN: dict[str, set[str]] = {
     "parameters": {"[]", "[1]", "[None]", *WORDS},
     "query_execution_ids": {"[[word]]", *WORDS, *NAME},
     "retain": {"1 hour", "1 day"},
+    "registry": {"uri root", *BUCKET},
+    "package": TEXT,
+    "rows": {
+        *("template", "block", "list text", "torn list", "[]", "[1]", "[None]", "['']", "[word]", "(word,)"),
+        *("[[word]]", "generator", "{}", "{1: 2}", "{word: None}", "{word: list}", "{word: word}"),
+    },  # and each row is judged next
+    "query_execution_id": set(),
+    "message": {"None", "empty", "blank", *TEXT},
+    "metadata": {"None", "empty", "blank", *(TEXT - {"list text"}), *MAPPING, *ODD_MAPPINGS},
+    "workflow": {"None", "empty", "dotted", *NAME},
+    "tags": {"[]", "dotted", *WORDS, *(NAME - {"text 5"})},
+    "catalog_url": {"None", "http"},
+    "newer_than": {"None", "date", "datetime", *(TEXT - {"list text"}), *MAPPING, *ODD_MAPPINGS},
+    "by": set(),
+    "on_unusable": set(),
+    "on_unversioned": set(),
+    "dedupe": SWITCH,
+    "check_objects": SWITCH,
+    "adopted": set(),
     "find_hidden": SWITCH,
     "delete_results": SWITCH,
     "dry_run": SWITCH,
@@ -122,6 +148,11 @@ TAKEN: dict[str, set[str]] = {
 # Where operators differ: a sensor may give up at once, and several statements may come as a list.
 OTHERWISE: dict[tuple[Any, str], set[str]] = {
     (AthenaCompletionSensor, "timeout"): {"0", "0 s", *DURATION},
+    (QuiltPackageSensor, "timeout"): {"0", "0 s", *DURATION},
+    (QuiltPackageSensor, "bucket"): BUCKET,
+    (CreateQuiltPackageOperator, "query"): TEXT,
+    (CreateQuiltPackageOperator, "table"): NAME - {"temporary"},
+    (CreateQuiltPackageOperator, "package"): {"slash"},
     (QuiltAthenaQueryOperator, "query"): {"empty", "blank", "[]", "['']", *TEXT, *WORDS},
 }
 
@@ -134,7 +165,7 @@ def parameters_of(cls: Any) -> list[str]:
         if base.__module__.startswith("airflow_quilt_athena.")
         for name in inspect.signature(base.__init__).parameters
     } - {"self", "args", "kwargs"}
-    return sorted(names | ({"timeout", "poke_interval"} if cls is AthenaCompletionSensor else set()))
+    return sorted(names | ({"timeout", "poke_interval"} if cls in SENSORS else set()))
 
 
 CASES = [(cls, name) for cls in GOOD for name in parameters_of(cls)]
@@ -169,7 +200,9 @@ def test_what_nobody_means_is_refused_by_name_before_any_call(
     assert taken <= VALUES.keys()
     before = len(quiet.calls)
     for label, value in VALUES.items():
-        arguments = {**GOOD[cls], name: value}
+        arguments = {**_beside(cls, name), name: value}
+        if cls is CreateQuiltPackageOperator and name in SOURCE and value is None:
+            continue  # none of the four: another refusal
         if label in taken:
             cls(task_id="t", **arguments).judge_arguments()
         else:
@@ -177,6 +210,14 @@ def test_what_nobody_means_is_refused_by_name_before_any_call(
             assert name in message, f"{label}: {message}"
             assert "Expected" in message or "names" in message or "Not" in message, f"{label}: {message}"
     assert len(quiet.calls) == before
+
+
+def _beside(cls: Any, name: str) -> dict[str, Any]:
+    """What else is given: of the sources of a package, that one alone."""
+    if cls is CreateQuiltPackageOperator and name in SOURCE | {"partition"}:
+        given = {**GOOD[cls], "table": "t"} if name == "partition" else GOOD[cls]
+        return {other: value for other, value in given.items() if other != "query"}
+    return GOOD[cls]
 
 
 def refusal_of(cls: Any, arguments: dict[str, Any]) -> str:

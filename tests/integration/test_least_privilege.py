@@ -370,7 +370,8 @@ def drop_the_views_of_a_bucket(worker: Worker) -> Deed:
     bucket = f"old-{uuid.uuid4().hex[:8]}"
     for definition in define_tables(BucketNames.of(bucket)):
         worker.admin("glue").create_table(
-            DatabaseName=worker.database, TableInput=build_table_input(definition, {})
+            DatabaseName=worker.database,
+            TableInput=build_table_input(definition, {"quilt_athena.created_by": "airflow-quilt-athena"}),
         )
     return lambda: worker.drop_views(bucket)
 

@@ -43,6 +43,10 @@ class QueryKnobs(Protocol):
         """Seconds to add to a query's run."""
         ...
 
+    def update_count(self, substatement_type: str, rows: int | None) -> int | None:
+        """Return the UpdateCount to tell of a statement that wrote so many rows."""
+        ...
+
     def query_fault(self, sql: str) -> QueryFault | None:
         """Return the failure a query is to end with, if any."""
         ...

@@ -152,7 +152,10 @@ class QueryRuns:
     def _write(self, submission: Submission, session: Session, outcome: Outcome) -> Outputs:
         kind, place = submission.substatement_type, submission.place
         columns = announce_columns(kind, outcome.columns)
-        outputs = Outputs(columns, outcome.update_count)
+        told = outcome.update_count
+        if self._knobs is not None:
+            told = self._knobs.update_count(kind, told)
+        outputs = Outputs(columns, told)
         if place.is_csv:
             body, outputs.rows = encode_csv(columns, outcome.rows, session.check)
             outputs.size_bytes = len(body)
@@ -166,7 +169,7 @@ class QueryRuns:
             outputs.manifest = place.manifest
             _put(session, place.manifest, encode_manifest(outcome.manifest))
         if columns:
-            metadata = encode_metadata(submission.query_execution_id, kind, columns, outcome.update_count)
+            metadata = encode_metadata(submission.query_execution_id, kind, columns, told)
             _put(session, place.metadata, metadata)
         return outputs
 

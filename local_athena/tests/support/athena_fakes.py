@@ -79,6 +79,9 @@ class Knobs:
     def query_latency(self) -> float:
         return self.seconds
 
+    def update_count(self, substatement_type: str, rows: int | None) -> int | None:
+        return rows
+
     def query_fault(self, sql: str) -> QueryFault | None:
         return self.fault
 
