@@ -284,4 +284,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=60, stateful_step_count=20)
+TestHistories.settings = settings(max_examples=40, stateful_step_count=15)
