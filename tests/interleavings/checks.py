@@ -65,10 +65,18 @@ def sweep_all(lake: FakeLake) -> list[str]:
 def needed_keys(lake: FakeLake) -> set[str]:
     """Return the files where Glue points, and the journal entry of each attempt that wrote some of them.
 
-    So is an entry that says which files others had where we wrote: somebody may want them deleted one day.
+    So is an entry that says which files others had where we wrote, since somebody may want them deleted one
+    day; and the last of each partition, which says why it is where it is.
     """
-    locations = lake.locations().values() if lake.table else ()
-    owners = {found[1] for location in locations if (found := _ATTEMPT.search(f"/{location}"))}
-    owners |= {name for name, entry in lake.journal().items() if entry.get("adopted_files")}
+    places = lake.locations() if lake.table else {}
+    owners = {found[1] for location in places.values() if (found := _ATTEMPT.search(f"/{location}"))}
+    last: dict[Values, tuple[str, str]] = {}
+    for name, entry in lake.journal().items():
+        if entry.get("adopted_files"):
+            owners.add(name)
+        for change in entry["changes"] if entry["published_at"] else ():
+            values = tuple(change["values"])
+            last[values] = max(last.get(values, ("", "")), (entry["published_at"], name))
+    owners |= {name for _, name in last.values()}
     journal = {f"{lake.base}.generations/.journal/{name}.json" for name in owners}
-    return journal.union(*(find_files(lake.world.s3, location) for location in locations))
+    return journal.union(*(find_files(lake.world.s3, location) for location in places.values()))

@@ -246,14 +246,14 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def nobody_sees_what_nobody_may_see(self) -> None:
-        assert not self.watch.seen
+        assert not self.watch.seen, self.watch.seen
         gone = self.foreign - self.world.s3.objects.keys()
         assert gone <= self.may_go, f"files of others are gone: {sorted(gone - self.may_go)}"
 
     @invariant()
     def each_partition_has_the_rows_of_a_run_that_may_be_there(self) -> None:
         seen, torn = see(self.lake)
-        assert not torn
+        assert not torn, torn
         states = [state for before in self.before for state in outcomes(before, self.ran)]
         possible = [dict(state.rows) for state in states]
         if not self.dead and not self.world.due:
@@ -271,7 +271,8 @@ class Histories(RuleBasedStateMachine):
             self.lake.sweep_now()
             self.dead.clear()
             self.each_partition_has_the_rows_of_a_run_that_may_be_there()
-            assert not sweep_all(self.lake)
+            problems = sweep_all(self.lake)
+            assert not problems, problems
             self.nobody_sees_what_nobody_may_see()
 
     @contextmanager
@@ -284,4 +285,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=60, stateful_step_count=20)
+TestHistories.settings = settings(max_examples=40, stateful_step_count=15)
