@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, flag, one_of, optional, several
-from airflow_quilt_athena.exceptions import QuiltAthenaError
+from airflow_quilt_athena.exceptions import QueryFailedError, QuiltAthenaError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
@@ -110,11 +110,22 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         from airflow_quilt_athena.flows.quilt.bucket_views import mark_views, plan_refresh
 
         with errors_as_airflow_sees_them():
-            self.resume_wait(event)
             report, digests = event["carry"]["report"], event["carry"]["digests"]
             glue = self.hook.client("glue")
-            mark_views(glue, self._request.database, digests)
+            try:
+                self.resume_wait(event)
+                mark_views(glue, self._request.database, digests)
+            except QueryFailedError as error:
+                self._look_again_after(error)
             return self._apply(plan_refresh(glue, self._request), report, float(event["deadline"]))
+
+    def _look_again_after(self, error: QueryFailedError) -> None:
+        """Raise the error, unless another refresh at the same time is all there was."""
+        from airflow_quilt_athena.flows.quilt.bucket_views import is_overtaken
+
+        if not is_overtaken(error):
+            raise error
+        self.log.info("Somebody else made one of the views at the same time; looking again. %s", error)
 
     @property
     def _request(self) -> RefreshRequest:
@@ -131,7 +142,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         )
 
     def _apply(self, refresh: Refresh, report: dict[str, Any], deadline: float) -> dict[str, Any]:
-        from airflow_quilt_athena.flows.quilt.bucket_views import apply_tables, apply_views
+        from airflow_quilt_athena.flows.quilt.bucket_views import apply_tables, apply_views, plan_refresh
 
         def wait(query_execution_ids: Sequence[str], views: Sequence[ViewDefinition]) -> None:
             digests = {view.name: view.digest for view in views}
@@ -144,7 +155,14 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         glue = self.hook.client("glue")
         started = time.monotonic()
         apply_tables(glue, self.database, refresh)
-        apply_views(self.hook.client("athena"), glue, self._request, refresh.views, wait=wait)
+        views = refresh.views
+        while True:
+            try:
+                apply_views(self.hook.client("athena"), glue, self._request, views, wait=wait)
+                break
+            except QueryFailedError as error:
+                self._look_again_after(error)
+                views = plan_refresh(glue, self._request).views
         self.log.info("Done in %.1f s.", time.monotonic() - started)
         return report
 

@@ -147,8 +147,12 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
 
     def on_kill(self) -> None:
         """Stop the queries that are not done."""
-        if self.stop_on_kill and self._pending:
-            stop_queries(self.hook.client("athena"), self._pending)
+        self._stop()
+
+    def _stop(self) -> dict[str, str]:
+        if not (self.stop_on_kill and self._pending):
+            return {}
+        return stop_queries(self.hook.client("athena"), self._pending)
 
     def _wait_deferred(self, context: Any) -> dict[str, Any]:
         deadline = time.time() + self.timeout
@@ -199,11 +203,10 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         return statuses if decision.verdict is Verdict.SUCCEEDED else None
 
     def _give_up(self) -> NoReturn:
-        self.on_kill()
+        became = self._stop()
         region = self.hook.client("athena").meta.region_name
-        raise AirflowSensorTimeout(
-            str(build_timeout(self._last, timeout_seconds=self.timeout, region=region))
-        )
+        late = build_timeout(self._last, timeout_seconds=self.timeout, region=region, became=became)
+        raise AirflowSensorTimeout(str(late))
 
 
 def parse_query_execution_ids(given: Any) -> tuple[str, ...]:

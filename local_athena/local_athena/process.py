@@ -215,6 +215,13 @@ class LocalAthena:
         """Replace all latencies."""
         self._control("PUT", "latency", dict(latency or {}))
 
+    def tell_unload_rows(self, told: str = "none") -> None:
+        """Set what UpdateCount says of an UNLOAD: ``none`` (the default), ``zero``, or the ``rows``.
+
+        AWS documents nothing of it: who relies on a number relies on more than is promised.
+        """
+        self._control("PUT", "unload-update-count", told)
+
     def enforce_iam(self, enforced: bool = True) -> None:
         """Let policies count, or not, from now on."""
         self._control("PUT", "iam", enforced)

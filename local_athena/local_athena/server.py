@@ -131,15 +131,20 @@ class LocalServer:
     def _build_athena(self) -> Any:
         """Build the Athena API over the engine; imports pyarrow and the engine's own."""
         from local_athena.athena.api import AthenaApi
+        from local_athena.athena.regions import AthenaOfRegions
         from local_athena.statements.dispatch import Statements
 
         self._statements: Any = Statements(self._engine.build())
-        return AthenaApi(
-            self._statements,
-            self._inside.clients_for,
-            self._identities.authorize,
-            knobs=self._knobs,
-            write_refusal=self._identities.write_refusal,
+        return AthenaOfRegions(
+            lambda region, partition: AthenaApi(
+                self._statements,
+                self._inside.clients_for,
+                self._identities.authorize,
+                knobs=self._knobs,
+                write_refusal=self._identities.write_refusal,
+                region=region,
+                partition=partition,
+            )
         )
 
     def _warm(self) -> None:

@@ -719,6 +719,7 @@ def test_tables_and_views_of_the_seed_are_adopted(fresh: Registry) -> None:
     assert _actions(plan) == {"changed": 4, "created": 3}
     (manifests, *_) = plan.steps
     assert {detail.setting for detail in manifests.details} == {
+        "adopt",
         "columns",
         "location",
         "output format",

@@ -20,6 +20,7 @@ ARROWS = {
     "arguments": {"core"},
     "triggers": {"triggers", "hooks", "flows", "core"},
     "hooks": {"hooks", "flows", "core"},  # what botocore raises is told in one place
+    "plugins": {"plugins", "hooks", "triggers", "flows", "core"},
     "flows": {"flows", "core"},
     "local": set(),
     "core": {"core"},

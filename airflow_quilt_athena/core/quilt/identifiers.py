@@ -120,6 +120,22 @@ class BucketNames:
         return (self.manifests, self.packages)
 
     @property
+    def compatible_views(self) -> tuple[str, ...]:
+        """The names of the two views that Quilt's documentation of 2022 makes as well."""
+        return (self.packages_view, self.objects_view)
+
+    @property
     def views(self) -> tuple[str, ...]:
         """The views' names."""
         return (self.packages_view, self.objects_view, self.revisions, self.entries, self.tags)
+
+
+def views_beside(view: str) -> tuple[str, ...]:
+    """Return the names of all views of the bucket that has this one.
+
+    >>> views_beside("acme_quilt_tags")[-2:]
+    ('acme_quilt_entries', 'acme_quilt_tags')
+    """
+    suffixes = [suffix for name, suffix in _SUFFIXES.items() if name not in {"manifests", "packages"}]
+    identifier = next((view.removesuffix(suffix) for suffix in suffixes if view.endswith(suffix)), None)
+    return () if identifier is None else tuple(identifier + suffix for suffix in suffixes)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from local_athena.wire.call_log import CallLog
-from local_athena.wire.faults import Fault, Knobs
+from local_athena.wire.faults import UNLOAD_UPDATE_COUNTS, Fault, Knobs
 from local_athena.wire.messages import Answer
 
 
@@ -35,6 +35,10 @@ class Control:
                 self._knobs.set_faults([Fault.from_json(fault) for fault in document])
             case "PUT", "latency":
                 self._knobs.set_latency({str(name): float(found) for name, found in document.items()})
+            case "PUT", "unload-update-count":
+                if document not in UNLOAD_UPDATE_COUNTS:
+                    raise ValueError(f"expected one of {', '.join(UNLOAD_UPDATE_COUNTS)}, not {document!r}")
+                self._knobs.unload_update_count = document
             case "PUT", "iam":
                 if not isinstance(document, bool):
                     raise ValueError(f"expected true or false, not {document!r}")

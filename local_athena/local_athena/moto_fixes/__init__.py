@@ -18,10 +18,17 @@ from local_athena.moto_fixes.glue_partitions import check_renames, check_value_c
 from local_athena.moto_fixes.glue_search import search_tables
 from local_athena.moto_fixes.glue_statistics import tell_no_statistics
 from local_athena.moto_fixes.glue_versions import check_version
-from local_athena.moto_fixes.iam_limits import find_all_holders, limit_documents, protect_policies
+from local_athena.moto_fixes.iam_limits import (
+    find_all_holders,
+    keep_names_apart,
+    limit_attachments,
+    limit_documents,
+    protect_policies,
+)
 from local_athena.moto_fixes.s3_conditions import check_conditions
 from local_athena.moto_fixes.s3_deletes import build_delete_check
 from local_athena.moto_fixes.s3_encryption import default_encryption
+from local_athena.moto_fixes.s3_lifecycle import check_lifecycle
 from local_athena.moto_fixes.s3_multipart import tell_checksum
 from local_athena.moto_fixes.s3_owner import check_owner
 from local_athena.moto_fixes.s3_policies import build_policies
@@ -53,7 +60,8 @@ def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
             check_conditions,
             tell_checksum,
             default_encryption,
+            check_lifecycle,
         ),
-        "iam": (limit_documents, protect_policies, find_all_holders),
+        "iam": (limit_documents, keep_names_apart, limit_attachments, protect_policies, find_all_holders),
         "sts": (tell_identity,),
     }
