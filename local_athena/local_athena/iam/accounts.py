@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from local_athena.account import PARTITIONS
-from local_athena.iam.policies import Statement, parse_policy
+from local_athena.iam.policies import PolicyStatement, parse_policy
 from local_athena.wire.callers import Caller
 
 
@@ -64,7 +64,7 @@ def bucket_owner(name: str) -> str | None:
     return owner
 
 
-def user_statements(arn: str) -> tuple[Statement, ...]:
+def user_statements(arn: str) -> tuple[PolicyStatement, ...]:
     """Collect what a user's policies and those of their groups say."""
     iam = _iam_of(arn)
     user = None if iam is None else iam.users.get(arn.rpartition("/")[2])
@@ -74,13 +74,13 @@ def user_statements(arn: str) -> tuple[Statement, ...]:
     return tuple(statement for holder in (user, *groups) for statement in holder_statements(holder))
 
 
-def holder_statements(holder: Any) -> tuple[Statement, ...]:
+def holder_statements(holder: Any) -> tuple[PolicyStatement, ...]:
     """Collect what the inline and managed policies of a user, group or role say."""
     documents = [*holder.policies.values(), *map(_default_document, holder.managed_policies.values())]
     return tuple(statement for document in documents for statement in parse_policy(document))
 
 
-def role_boundary(role: Any) -> tuple[tuple[Statement, ...], ...]:
+def role_boundary(role: Any) -> tuple[tuple[PolicyStatement, ...], ...]:
     """Give a role's permissions boundary, if it has one."""
     policy = find_managed_policy(role.permissions_boundary_arn or "")
     return (parse_policy(_default_document(policy)),) if policy else ()

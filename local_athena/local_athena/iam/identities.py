@@ -20,7 +20,7 @@ from local_athena.iam.judge import Judge
 from local_athena.wire.callers import ANONYMOUS, Caller
 from local_athena.wire.faults import Knobs
 from local_athena.wire.messages import AwsError, Request, is_json_call
-from local_athena.wire.operation_names import Signature
+from local_athena.wire.operation_names import CredentialScope
 from local_athena.wire.sigv4 import is_genuine
 
 __all__ = ["Caller", "Identities"]
@@ -42,7 +42,7 @@ class Identities:
         """Whether policies count."""
         return self._knobs.iam
 
-    def caller(self, signature: Signature, token: str | None) -> Caller:
+    def caller(self, signature: CredentialScope, token: str | None) -> Caller:
         """Who holds the access key; while IAM is off, a key that nobody made is the account's root user's."""
         region = signature.region or DEFAULT_REGION
         key_id = signature.access_key_id

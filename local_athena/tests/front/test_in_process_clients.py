@@ -20,7 +20,7 @@ from local_athena.moto_fixes import build_mends
 from local_athena.wire.call_log import CallLog
 from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Fault, Knobs
-from local_athena.wire.operation_names import Signature
+from local_athena.wire.operation_names import CredentialScope
 
 
 class Inside:
@@ -37,7 +37,7 @@ class Inside:
         )
 
     def caller(self, key_id: str, region: str = "us-east-1") -> Caller:
-        return self.identities.caller(Signature(key_id, region, "athena"), None)
+        return self.identities.caller(CredentialScope(key_id, region, "athena"), None)
 
     def glue(self, caller: Caller) -> Any:
         return self.clients.clients_for(caller).glue
