@@ -258,3 +258,16 @@ def wait_until_terminal(lab: Lab, query_execution_id: str) -> str:
     while (found := state(lab, query_execution_id)) in {"QUEUED", "RUNNING"} and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
+
+
+@pytest.mark.parametrize("max_rows", [1, 2, 1000])
+def test_a_first_row_that_is_called_as_its_column_is_kept(lab: Lab, max_rows: int) -> None:
+    lab.run(f"CREATE EXTERNAL TABLE tab_name (field int) LOCATION 's3://{lab.bucket}/t/'")
+    for sql in ("SHOW TABLES", "SHOW COLUMNS IN tab_name", "SELECT 'x' AS x", "VALUES '_col0'"):
+        result = run(lab, sql, max_rows=max_rows).result
+        assert [cell.strip() for cell in result["rows"][0]] == result["columns"]
+
+
+def test_an_explanation_begins_with_itself_and_not_with_its_column(lab: Lab) -> None:
+    result = run(lab, "EXPLAIN SELECT 1", max_rows=5).result
+    assert result["rows"][0] != tuple(result["columns"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from botocore.exceptions import CredentialRetrievalError
 
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, QuiltAthenaError
@@ -103,3 +104,16 @@ def test_credentials_that_come_late_are_waited_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(boto3.session.Session, "get_credentials", get_credentials)
     assert hook.client("glue").meta.region_name == "eu-west-1"
     assert not late
+
+
+def test_a_connection_that_is_named_and_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(conn_id: str) -> Any:
+        raise AirflowNotFoundException(conn_id)
+
+    monkeypatch.setattr(QuiltAthenaHook, "get_connection", staticmethod(missing))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the worker's own")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with pytest.raises(InvalidCallError, match=r"'aws_prod', and there is none.*connections add aws_prod"):
+        QuiltAthenaHook(aws_conn_id="aws_prod", region_name="eu-west-1").client("glue")
+    for fallback in ("aws_default", None):  # only these may be the worker's own credentials
+        QuiltAthenaHook(aws_conn_id=fallback, region_name="eu-west-1").client("glue")
