@@ -19,6 +19,7 @@ from airflow_quilt_athena.core.quilt.package_entries import parse_json
 from airflow_quilt_athena.core.quilt.revisions import LATEST, Pointer, parse_pointers
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
 from airflow_quilt_athena.core.quilt.watch import Arrival, Snapshot
+from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.clients import S3Client
 from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless
 from airflow_quilt_athena.flows.aws.objects import clock_of, read_object
@@ -46,7 +47,12 @@ def look_for_changes(s3: S3Client, bucket: str, since: datetime, *, start: str =
 
     :param start: how the names of packages begin; others are not looked at.
     """
-    taken_at, found = _group(s3, bucket, start)
+    try:
+        taken_at, found = _group(s3, bucket, start)
+    except InvalidCallError as error:
+        # A store that takes "/" alone for a delimiter, as S3's directory buckets do.
+        log.warning("%s Listing all pointers instead.", error)
+        return look_at_all(s3, bucket, since, start=start)
     changed = sorted(
         arrival.pointer.package
         for arrival in found.arrivals
@@ -76,7 +82,11 @@ def look_at_all(s3: S3Client, bucket: str, since: datetime | None, *, start: str
 
 def list_package_names(s3: S3Client, bucket: str, *, start: str = "") -> frozenset[str]:
     """Return the names of the packages that begin with ``start``."""
-    return frozenset(_group(s3, bucket, start)[1].packages)
+    try:
+        return frozenset(_group(s3, bucket, start)[1].packages)
+    except InvalidCallError as error:
+        log.warning("%s Listing all pointers instead.", error)
+        return look_at_all(s3, bucket, _now(s3, bucket), start=start).packages or frozenset()
 
 
 def list_revisions_from(
