@@ -106,7 +106,9 @@ class JudgedTask:
         dag = dag or self.get_dag()  # type: ignore[attr-defined]
         if dag is not None:
             return dag.get_template_env(force_sandboxed=True)  # type: ignore[no-any-return]
-        return super().get_template_env()  # type: ignore[misc, no-any-return]
+        from airflow.sdk.definitions._internal.templater import SandboxedEnvironment
+
+        return SandboxedEnvironment(cache_size=0)  # type: ignore[no-untyped-call]  # Airflow's is untyped
 
     def render_template(
         self, content: Any, context: Any, jinja_env: Any = None, seen_oids: set[int] | None = None

@@ -45,6 +45,7 @@ class QuiltAthenaHook(AthenaHook):
         except (*_WRONG_SETTING, BotoCoreError) as error:
             raise InvalidCallError(f"The AWS settings do not fit: {error}. Mend botocore_config.") from error
         self._clients: dict[str, Any] = {}
+        self._looks = False
 
     @cached_property
     def conn_config(self) -> AwsConnectionWrapper:
@@ -91,14 +92,13 @@ class QuiltAthenaHook(AthenaHook):
             said = f"Cannot {doing}: {type(error).__name__}: {error}"
             raise InvalidCallError(f"{said}. Mend the connection or botocore_config.") from error
 
-    def quick_client(self, service: str) -> Any:
-        """Return a client as ``client`` does, for looks that are made again and again.
+    def for_looks(self) -> QuiltAthenaHook:
+        """Return this hook, its clients made for looks that are made again and again.
 
-        It waits for an answer no longer than a look is worth, and tries nothing twice: the next look does.
+        They wait for an answer no longer than a look is worth, and try nothing twice: the next look does.
         """
-        return self._named(
-            service, lambda: self._make_client(service, _impatient(self.config, _LOOK_SECONDS))
-        )
+        self._looks = True
+        return self
 
     def _make_client(self, service: str, config: Config) -> Any:
         return self._session.client(
@@ -110,6 +110,8 @@ class QuiltAthenaHook(AthenaHook):
         )
 
     def _config_of(self, service: str) -> Any:
+        if self._looks:
+            return _impatient(self.config, _LOOK_SECONDS)
         return _impatient(self.config, _CALL_SECONDS) if service in _GIVE_UP_SOON else self.config
 
     @cached_property

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.views import ViewDefinition
     from airflow_quilt_athena.flows.quilt.bucket_views import Refresh, RefreshRequest
 
+_MAX_ROUNDS = 5  # of looking again after another refresh at the same time
 _PARALLEL_BUCKETS = 4  # each lists a few namespaces at once
 
 
@@ -156,11 +157,13 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         started = time.monotonic()
         apply_tables(glue, self.database, refresh)
         views = refresh.views
-        while True:
+        for remaining in reversed(range(_MAX_ROUNDS)):
             try:
                 apply_views(self.hook.client("athena"), glue, self._request, views, wait=wait)
                 break
             except QueryFailedError as error:
+                if not remaining:
+                    raise
                 self._look_again_after(error)
                 views = plan_refresh(glue, self._request).views
         self.log.info("Done in %.1f s.", time.monotonic() - started)

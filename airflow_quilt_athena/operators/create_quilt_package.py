@@ -92,9 +92,9 @@ def _workflow(name: str, value: object) -> str | EllipsisType | None:
 
 def _rows(name: str, value: object) -> object:
     found = _printed(value)
-    is_text = isinstance(found, str | bytes | bytearray | range | set)
-    is_json = isinstance(found, str) and found.lstrip().startswith(("[", "{"))
-    if not (isinstance(found, Iterable) and not is_text) and not is_json:
+    if isinstance(found, str):
+        parse_rows(found)  # says where the text is no JSON
+    elif not isinstance(found, Iterable) or isinstance(found, bytes | bytearray | range | set):
         raise refusal(name, value, "a list of mappings, or the XCom of a query's rows")
     return found
 

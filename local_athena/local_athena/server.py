@@ -82,7 +82,7 @@ class LocalServer:
         from local_athena.front.control import Control
         from local_athena.front.in_process_clients import InsideClients
         from local_athena.front.router import Front, Moto
-        from local_athena.moto_fixes import build_mends
+        from local_athena.moto_fixes import build_fixes
 
         log = CallLog()
         identities = Identities(knobs)
@@ -90,7 +90,7 @@ class LocalServer:
         self._athena = _Once(self._build_athena)
         self._knobs = knobs
         self._identities = identities
-        self._front = Front(moto, knobs, log, identities, build_mends(identities), self._athena)
+        self._front = Front(moto, knobs, log, identities, build_fixes(identities), self._athena)
         self._inside = InsideClients(
             self._front.answer_inside, identities, knobs, log, moto.lock("s3"), moto.s3_keys
         )

@@ -123,7 +123,7 @@ TAKEN: dict[str, set[str]] = {
     "registry": {"uri root", *BUCKET},
     "package": TEXT,
     "rows": {
-        *("template", "block", "list text", "torn list", "[]", "[1]", "[None]", "['']", "[word]", "(word,)"),
+        *("list text", "[]", "[1]", "[None]", "['']", "[word]", "(word,)"),
         *("[[word]]", "generator", "{}", "{1: 2}", "{word: None}", "{word: list}", "{word: word}"),
     },  # and each row is judged next
     "query_execution_id": set(),

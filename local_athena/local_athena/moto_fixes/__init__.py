@@ -1,6 +1,6 @@
 """What moto answers otherwise than AWS, mended in front of it; one thought a module.
 
-A mend takes a request and what forwards it (to the next mend, and at last to moto), and answers. It runs
+A fix takes a request and what forwards it (to the next fix, and at last to moto), and answers. It runs
 while its service is locked: what it checks is still true when it acts.
 """
 
@@ -34,11 +34,11 @@ from local_athena.moto_fixes.s3_owner import check_owner
 from local_athena.moto_fixes.s3_policies import build_policies
 from local_athena.moto_fixes.s3_secrecy import build_secrecy
 from local_athena.moto_fixes.sts_identity import tell_identity
-from local_athena.wire.messages import Mend
+from local_athena.wire.messages import Fix
 
 
-def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
-    """Give the mends of each service, the outermost first."""
+def build_fixes(identities: Identities) -> Mapping[str, tuple[Fix, ...]]:
+    """Give the fixes of each service, the outermost first."""
     return {
         "glue": (
             check_catalog,

@@ -32,7 +32,6 @@ ARGUMENTS: dict[str, Any] = {
 def athena(monkeypatch: pytest.MonkeyPatch) -> FakeAthena:
     fake = FakeAthena()
     monkeypatch.setattr(QuiltAthenaHook, "client", lambda self, service: fake)
-    monkeypatch.setattr(QuiltAthenaHook, "quick_client", lambda self, service: fake)
     monkeypatch.setattr(athena_completion, "poll_delay", lambda *args, **kwargs: 0.001)
     monkeypatch.setattr(shared_looks, "SHORTEST_ROUND_SECONDS", 0.001)
     return fake

@@ -261,8 +261,10 @@ def test_a_look_is_waited_for_no_longer_than_it_is_worth(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     given = {"read_timeout": 2, "proxies": {"http": "http://proxy"}}
     hook = QuiltAthenaHook(aws_conn_id=None, region_name="us-east-1", config=given)
-    config = hook.quick_client("athena").meta.config
+    patient = hook.client("athena").meta.config
+    looking = QuiltAthenaHook(aws_conn_id=None, region_name="us-east-1", config=given).for_looks()
+    config = looking.client("athena").meta.config
     assert (config.connect_timeout, config.read_timeout) == (5, 2)
     assert config.retries["total_max_attempts"] == 1
     assert config.proxies == {"http": "http://proxy"}
-    assert hook.client("athena").meta.config.connect_timeout == 60
+    assert patient.connect_timeout == 60
