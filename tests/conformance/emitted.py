@@ -20,9 +20,10 @@ from airflow_quilt_athena.core.overwrite.ctas import (
 from airflow_quilt_athena.core.overwrite.journal_entry import Found
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import Revision, build_entries, build_revisions
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables, render_create_table
-from airflow_quilt_athena.core.quilt.views import ManifestSource, define_views
+from airflow_quilt_athena.core.quilt.views import define_views
 
 # What stands for {bucket} and {database} while the builders, which check names, run.
 _BUCKET, _DATABASE = "conformancebucket", "conformance_database"

@@ -43,6 +43,7 @@ from airflow_quilt_athena.core.overwrite.request import (
 )
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import (
     ENTRIES_TOKEN,
     REVISIONS_TOKEN,
@@ -51,7 +52,6 @@ from airflow_quilt_athena.core.quilt.revisions import (
     cut_revisions,
     fill_tokens,
 )
-from airflow_quilt_athena.core.quilt.views import ManifestSource
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 _SLICE = "slice-"

@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_quilt_athena.core.athena.sql import Dialect, quote_literal, replace_in_code
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
-from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
-from airflow_quilt_athena.core.quilt.views import (
+from airflow_quilt_athena.core.quilt.queries import (
     ENTRIES,
     REVISION_AT,
     REVISIONS,
@@ -24,6 +23,7 @@ from airflow_quilt_athena.core.quilt.views import (
     headers_query,
     name_queries,
 )
+from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 REVISIONS_TOKEN = "{revisions}"

@@ -28,13 +28,14 @@ from airflow_quilt_athena.core.quilt.drift import (
     refuse_foreign_view,
 )
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import (
     TableDefinition,
     build_table_input,
     define_tables,
     render_create_table,
 )
-from airflow_quilt_athena.core.quilt.views import ManifestSource, ViewDefinition, define_views
+from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views
 from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
 from airflow_quilt_athena.flows.athena.queries import start_query, stop_queries, wait_for_queries
 from airflow_quilt_athena.flows.aws.batches import in_batches

@@ -9,8 +9,9 @@ from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.plans import Plan, Step
 from airflow_quilt_athena.core.quilt.drift import refuse_foreign_table, refuse_foreign_view
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables
-from airflow_quilt_athena.core.quilt.views import ManifestSource, define_views
+from airflow_quilt_athena.core.quilt.views import define_views
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.glue import delete_table
 from airflow_quilt_athena.flows.quilt.bucket_views import GlueTables, observe_tables

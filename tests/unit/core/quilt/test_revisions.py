@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_quilt_athena.core.athena.sql import split_statements
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import (
     MAX_PATHS_PER_BRANCH,
     Interval,
@@ -25,7 +26,6 @@ from airflow_quilt_athena.core.quilt.revisions import (
     parse_pointers,
     plan_revisions,
 )
-from airflow_quilt_athena.core.quilt.views import ManifestSource
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 BUCKET = "acme-data"

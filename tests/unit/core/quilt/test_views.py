@@ -19,8 +19,9 @@ from airflow_quilt_athena.core.quilt.drift import (
     refuse_foreign_view,
 )
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables, render_create_table
-from airflow_quilt_athena.core.quilt.views import ManifestSource, ViewDefinition, define_views
+from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views
 from airflow_quilt_athena.exceptions import ManualActionError
 
 NAMES = BucketNames.of("acme-data")
