@@ -50,6 +50,11 @@ test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/faults
 
+.PHONY: test-large
+test-large: trino ## A thousand awkward packages, row by row as quilt3 shows them, on both engines
+	$(BIN)/python -m pytest -m large
+	$(call on_trino,$(BIN)/python -m pytest -m large --engine trino)
+
 .PHONY: test-clients
 test-clients: $(INSTALLED) .venv-clients/.installed .venv-dbt/.installed ## Other people's clients against the local Athena
 	$(BIN)/python -m pytest -m clients tests/clients
@@ -71,7 +76,7 @@ on_trino = @missing="$$($(TRINO_RELEASE) --missing)"; if [ -n "$$missing" ]; the
   else set -x; $(1); fi
 
 TRINO_SUITES = $(wildcard tests/integration/test_overwrite*.py tests/integration/test_*bucket_views*.py) \
-  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py tests/conformance
+  $(wildcard tests/integration/test_quilt_*.py) tests/integration/test_least_privilege.py tests/conformance
 
 .PHONY: trino
 trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs

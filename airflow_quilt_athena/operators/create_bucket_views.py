@@ -23,8 +23,9 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
     """Bring the tables and views over the manifests of one or many Quilt buckets to what is wanted.
 
     For a bucket with identifier ``id``: tables ``{id}_quilt_manifests`` and ``{id}_quilt_packages``; views
-    ``{id}_quilt_revisions``, ``{id}_quilt_entries`` and ``{id}_quilt_tags``; and, with the columns of Quilt's
-    documentation of 2022, ``{id}_quilt_packages_view`` and ``{id}_quilt_objects_view``.
+    ``{id}_quilt_revisions``, ``{id}_quilt_entries``, ``{id}_quilt_current`` and ``{id}_quilt_tags``; and,
+    with the columns of Quilt's documentation of 2022, ``{id}_quilt_packages_view`` and
+    ``{id}_quilt_objects_view``.
 
     What is as wanted costs no Athena query. What somebody changed by hand is put right, and the log says what
     differed. A view is replaced in one step: nobody sees it missing. A table of our name over other files is

@@ -103,7 +103,11 @@ def _quilt() -> Iterator[str]:
     for source, order in ((ours, "1, 2, 3, 4, 5"), (theirs, "1, 2, 3, 4, 5 DESC")):
         for view in define_views(names, database, source):
             yield view.sql
-            keys = {names.tags: order[:7], names.entries: order[:4] + " 6"}.get(view.name, order)
+            keys = {
+                names.tags: order[:7],
+                names.entries: order[:4] + " 6",
+                names.current: order[:4] + " 6",
+            }.get(view.name, order)
             yield f'SELECT * FROM "{database}"."{view.name}" ORDER BY {keys}'
         for chosen in (revisions[:1], revisions[:0]):
             yield f"SELECT * FROM (\n{build_revisions(source, _BUCKET, chosen)}\n) ORDER BY 1, 2, 3"

@@ -528,7 +528,7 @@ def test_two_buckets_have_names_of_their_own_where_the_seeds_collide(pushed: Reg
     seeds = [{name.replace(".", "_").lower() for name in seed_statements("x", bucket)} for bucket in buckets]
     assert set.intersection(*seeds) == seeds[0]
     ours = [{*BucketNames.of(bucket).tables, *BucketNames.of(bucket).views} for bucket in buckets]
-    assert len(set.union(*ours)) == 7 * len(buckets)
+    assert len(set.union(*ours)) == 8 * len(buckets)
 
 
 def test_the_objects_view_stands_alone_where_the_seeds_compounds_and_falls_with_another(

@@ -18,6 +18,7 @@ _SUFFIXES = {
     "objects_view": "_quilt_objects_view",
     "revisions": "_quilt_revisions",
     "entries": "_quilt_entries",
+    "current": "_quilt_current",
     "tags": "_quilt_tags",
 }
 MAX_IDENTIFIER_LENGTH = MAX_TABLE_NAME_LENGTH - max(map(len, _SUFFIXES.values()))
@@ -106,6 +107,7 @@ class BucketNames:
     objects_view: str
     revisions: str  # clean views
     entries: str
+    current: str
     tags: str
 
     @classmethod
@@ -122,4 +124,4 @@ class BucketNames:
     @property
     def views(self) -> tuple[str, ...]:
         """The views' names."""
-        return (self.packages_view, self.objects_view, self.revisions, self.entries, self.tags)
+        return (self.packages_view, self.objects_view, self.revisions, self.entries, self.current, self.tags)

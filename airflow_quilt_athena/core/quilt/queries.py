@@ -3,8 +3,9 @@
 Returns text; runs nothing. The statements are Trino's, for Athena engine version 3. Rules behind the text:
 
 * ``from_unixtime`` gives a time with time zone, which Athena refuses in views; so seconds are added to 1970.
-* A line that is no JSON, or no text at all, is a row of NULLs to the SerDe. So a header is a line that *has*
-  a version and lies in a file named by a top hash.
+* A line that is no JSON, or no text at all, is a row of NULLs to the SerDe, and so is a header that says
+  nothing. So a manifest is a file named by a top hash, whatever its lines are, and what its header says is
+  taken from the lines without a logical key that say it.
 * What a filter has excluded may still be computed, because an engine moves predicates about. So each cast
   and decode stands on its own feet: ``TRY``, or an expression that is NULL for what is not meant.
 """
@@ -50,7 +51,8 @@ def indented(sql: str) -> str:
     return "\n".join(f"  {line}" for line in sql.splitlines())
 
 
-TOP_HASH_OF_FILE = r"""regexp_extract("$path", '/([0-9a-f]{64})$', 1)"""
+# A copy in a folder below is no manifest: its lines would stand beside the manifest's own.
+TOP_HASH_OF_FILE = r"""regexp_extract("$path", '^[^:]+://[^/]+/[.]quilt/packages/([0-9a-f]{64})$', 1)"""
 # Not date_add, whose count has 32 bits: seconds would end in 2038.
 REVISION_AT = "TIMESTAMP '1970-01-01 00:00:00.000' + {} * INTERVAL '1' SECOND"
 
@@ -60,7 +62,7 @@ def pointers_query(source: ManifestSource) -> str:
     column = quote_identifier(source.hash_column, Dialect.TRINO)
     return rf"""
 SELECT
-  regexp_extract("$path", '/[.]quilt/named_packages/([^/]+/[^/]+)/[^/]+$', 1) AS pkg_name,
+  regexp_extract("$path", '^[^:]+://[^/]+/[.]quilt/named_packages/([^/]+/[^/]+)/[^/]+$', 1) AS pkg_name,
   regexp_extract("$path", '/([^/]+)$', 1) AS pointer,
   TRY_CAST(regexp_extract("$path", '/([0-9]{{1,12}})$', 1) AS bigint) AS pointer_seconds,
   regexp_extract({column}, '^\s*([0-9a-f]{{64}})\s*$', 1) AS top_hash
@@ -102,16 +104,53 @@ WHERE pointer_seconds IS NOT NULL
     return ("pointers", pointers_query(source)), ("marked", marked), ("revisions", revisions)
 
 
-def headers_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
-    """Return the first line of each manifest, or of those at ``paths`` alone."""
-    workflow = '"workflow"' if source.has_workflow else 'CAST(NULL AS varchar) AS "workflow"'
-    return f"""
-SELECT {TOP_HASH_OF_FILE} AS top_hash, "message", "user_meta", {workflow}
-FROM {table_of(source, source.manifests)}
-WHERE "logical_key" IS NULL
-  AND "version" IS NOT NULL
-  AND {TOP_HASH_OF_FILE} IS NOT NULL{_at_paths(paths)}
+def name_current(source: ManifestSource) -> tuple[tuple[str, str], ...]:
+    """Name what each package's pointer ``latest`` holds, which is what quilt3 shows of the package now.
+
+    It is dated by the package's newest revision of that top hash. There need be none: ``latest`` may be
+    rolled back to another package's hash, be all that a client wrote, or hold the first of two pushes of one
+    second, whose pointer the second took.
+    """
+    dated = """
+SELECT
+  pkg_name,
+  pointer,
+  top_hash,
+  max(pointer_seconds) OVER (PARTITION BY pkg_name, top_hash) AS pointer_seconds
+FROM pointers
+WHERE pkg_name IS NOT NULL AND top_hash IS NOT NULL
 """.strip()
+    moment = REVISION_AT.format("pointer_seconds")
+    revisions = f"""
+SELECT
+  pkg_name,
+  top_hash,
+  {moment} AS revision_at,
+  CAST({moment} AS date) AS revision_date,
+  true AS is_latest
+FROM dated
+WHERE pointer = 'latest'
+""".strip()
+    return ("pointers", pointers_query(source)), ("dated", dated), ("revisions", revisions)
+
+
+def headers_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
+    """Return what the header of each manifest says, or of those at ``paths`` alone: one row for each.
+
+    quilt3 takes the first line for the header, with a version or without.
+    """
+    says = [_in_header(column) for column in ("message", "user_meta")]
+    says.append(_in_header("workflow") if source.has_workflow else 'CAST(NULL AS varchar) AS "workflow"')
+    return f"""
+SELECT {TOP_HASH_OF_FILE} AS top_hash, {", ".join(says)}
+FROM {table_of(source, source.manifests)}
+WHERE {TOP_HASH_OF_FILE} IS NOT NULL{_at_paths(paths)}
+GROUP BY {TOP_HASH_OF_FILE}
+""".strip()
+
+
+def _in_header(column: str) -> str:
+    return f'max(CASE WHEN "logical_key" IS NULL THEN "{column}" END) AS "{column}"'
 
 
 def _at_paths(paths: Sequence[str]) -> str:
@@ -137,14 +176,25 @@ JOIN headers h ON h.top_hash = r.top_hash
 """.strip()
 
 
+# Whole numbers however they are written: 10, "10", 10.0, 5e12. Others are NULL. Whether a number is whole is
+# asked of it as a double, as quilt3 reads it; its value comes from a decimal, which keeps every digit. A
+# large exponent is kept away from the decimal: the engine would write all its zeros.
+_SIZE = """CASE
+    WHEN TRY_CAST("size" AS bigint) IS NOT NULL THEN TRY_CAST("size" AS bigint)
+    WHEN regexp_like(CAST("size" AS varchar), '[eE][+-]?0*[1-9][0-9]{2,}') THEN NULL
+    WHEN TRY_CAST("size" AS double) = floor(TRY_CAST("size" AS double))
+      THEN TRY_CAST(TRY_CAST("size" AS decimal(38, 18)) AS bigint)
+  END"""
+
+
 def files_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
     """Return the lines of all manifests that are files, or of those at ``paths`` alone."""
-    return rf"""
+    return f"""
 SELECT
   {TOP_HASH_OF_FILE} AS top_hash,
   "logical_key",
   element_at("physical_keys", 1) AS physical_key,
-  TRY_CAST("size" AS bigint) AS "size",
+  {_SIZE} AS "size",
   "hash"."type" AS hash_type,
   "hash"."value" AS hash_value,
   "meta"

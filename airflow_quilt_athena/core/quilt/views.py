@@ -2,7 +2,7 @@
 
 Two compatible views keep the columns of Quilt's documentation of 2022: every pointer is a row, ``latest``
 among them, and what was always NULL there (package metadata, entries' user metadata) holds its value. Keys
-inside metadata keep their case, which there was lost. Three clean views have typed columns and one row for
+inside metadata keep their case, which there was lost. Four clean views have typed columns and one row for
 each thing they are named after.
 
 No view is built on another: each reads the pointers once and the manifests at most once.
@@ -23,6 +23,7 @@ from airflow_quilt_athena.core.quilt.queries import (
     files_query,
     headers_query,
     indented,
+    name_current,
     name_queries,
     name_revisions,
     pointers_query,
@@ -44,12 +45,13 @@ class ViewDefinition:
 
 
 def define_views(names: BucketNames, database: str, source: ManifestSource) -> tuple[ViewDefinition, ...]:
-    """Return the bucket's five views, to be made in ``database`` on the tables of ``source``."""
+    """Return the bucket's six views, to be made in ``database`` on the tables of ``source``."""
     bodies = {
         names.packages_view: _packages_view(source),
         names.objects_view: _objects_view(source),
         names.revisions: _revisions(source),
         names.entries: _entries(source),
+        names.current: _current(source),
         names.tags: _tags(source),
     }
     return tuple(
@@ -126,6 +128,10 @@ def _revisions(source: ManifestSource) -> str:
 
 def _entries(source: ManifestSource) -> str:
     return name_queries(*name_revisions(source), ("files", files_query(source))) + ENTRIES
+
+
+def _current(source: ManifestSource) -> str:
+    return name_queries(*name_current(source), ("files", files_query(source))) + ENTRIES
 
 
 def _tags(source: ManifestSource) -> str:

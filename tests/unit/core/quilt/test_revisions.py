@@ -275,17 +275,23 @@ def test_a_small_query_of_entries_in_full() -> None:
         "),\n"
         "files AS (\n"
         "  SELECT\n"
-        "    regexp_extract(\"$path\", '/([0-9a-f]{64})$', 1) AS top_hash,\n"
+        "    regexp_extract(\"$path\", '^[^:]+://[^/]+/[.]quilt/packages/([0-9a-f]{64})$', 1) AS top_hash,\n"
         '    "logical_key",\n'
         '    element_at("physical_keys", 1) AS physical_key,\n'
-        '    TRY_CAST("size" AS bigint) AS "size",\n'
+        "    CASE\n"
+        '      WHEN TRY_CAST("size" AS bigint) IS NOT NULL THEN TRY_CAST("size" AS bigint)\n'
+        "      WHEN regexp_like(CAST(\"size\" AS varchar), '[eE][+-]?0*[1-9][0-9]{2,}') THEN NULL\n"
+        '      WHEN TRY_CAST("size" AS double) = floor(TRY_CAST("size" AS double))\n'
+        '        THEN TRY_CAST(TRY_CAST("size" AS decimal(38, 18)) AS bigint)\n'
+        '    END AS "size",\n'
         '    "hash"."type" AS hash_type,\n'
         '    "hash"."value" AS hash_value,\n'
         '    "meta"\n'
         '  FROM "lake"."acme_data_quilt_manifests"\n'
         '  WHERE "logical_key" IS NOT NULL\n'
         '    AND cardinality("physical_keys") > 0\n'
-        "    AND regexp_extract(\"$path\", '/([0-9a-f]{64})$', 1) IS NOT NULL\n"
+        "    AND regexp_extract(\"$path\", '^[^:]+://[^/]+/[.]quilt/packages/([0-9a-f]{64})$', 1)"
+        " IS NOT NULL\n"
         f"    AND \"$path\" IN ('s3://acme-data/.quilt/packages/{A}', 's3://acme-data/.quilt/packages/{B}')\n"
         ")\n"
         "SELECT\n"
