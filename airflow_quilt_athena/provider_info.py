@@ -26,6 +26,7 @@ def get_provider_info() -> dict[str, Any]:
             "operators.ctas_insert_overwrite",
             "operators.deprovision_quilt_athena",
             "operators.drop_bucket_views",
+            "operators.late_revisions",
             "operators.provision_quilt_athena",
             "operators.quilt_athena_query",
             "operators.rollback_partitions",

@@ -306,7 +306,8 @@ def write_awkward(registry: Registry, packages: int, entries: int, seed: int) ->
             f"{chance.choice(['team', 'юзер', '0', 'A-b_c'])}/{chance.choice(['pkg', 'пакет', '9'])}-{number}"
         )
         count = chance.choice([0, 1, entries, 2 * entries - 1])
-        lines = [json.dumps(chance.choice(HEADERS), ensure_ascii=False)]
+        # A manifest of {} alone cannot be told from one that is torn.
+        lines = [json.dumps(chance.choice(HEADERS if count else HEADERS[:-1]), ensure_ascii=False)]
         for entry in range(count):
             logical_key = f"{chance.choice(NAMES)}/{entry}-{chance.choice(NAMES)}"
             lines.append(

@@ -104,6 +104,7 @@ class Entry:
     created_at: datetime
     updated_at: datetime
     folder: str | None = None  # everything the attempt stages lies below it
+    notes: Mapping[str, str] = field(default_factory=dict)  # parameters of what it publishes
     queries: tuple[Query, ...] = ()
     found: tuple[Found, ...] | None = None
     rows: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES, is_in_code, replace_in_code
@@ -43,6 +43,7 @@ from airflow_quilt_athena.core.overwrite.request import (
 )
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.late import LateRevisions
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import (
     ENTRIES_TOKEN,
@@ -69,6 +70,8 @@ class Seen:
     default_location: S3Uri | None  # where its database puts a table that names no place
     enforced: bool  # the workgroup decides where results go
     revisions: tuple[Revision, ...] = ()  # those of the interval that the query asks for
+    late: tuple[LateRevisions, ...] = ()  # of other intervals, since the table was written from them
+    notes: Mapping[str, str] = field(default_factory=dict)  # parameters of what is published
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Plan:
     unloads: bool
     query: str = field(repr=False)  # as it was given, with its tokens
     revisions: tuple[Revision, ...] = ()
+    late: tuple[LateRevisions, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
     # The revisions in groups, where one statement cannot hold them all: each is read into a table first.
     reads: tuple[tuple[Revision, ...], ...] = ()
 
@@ -127,6 +132,8 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
         unloads=unloads,
         query=query,
         revisions=seen.revisions,
+        late=seen.late,
+        notes=seen.notes,
     )
     _refuse_writer(plan, seen)
     _refuse_tokens(plan)

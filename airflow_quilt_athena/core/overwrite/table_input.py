@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -39,11 +39,13 @@ class WriteFacts:
     query_execution_id: str
     written_by: str
     written_at: datetime
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, entry: Entry) -> WriteFacts:
         """Return the facts of an attempt that is being published."""
-        return cls(entry.query_id("stage") or "", entry.task_key, entry.published_at or entry.updated_at)
+        written_at = entry.published_at or entry.updated_at
+        return cls(entry.query_id("stage") or "", entry.task_key, written_at, entry.notes)
 
 
 def build_partition_input(table: Table, change: Change, facts: WriteFacts) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def _parameters(before: Mapping[str, str], change: Change, facts: WriteFacts) ->
     }
     if change.previous_location is not None:
         ours[PARAMETER_PREFIX + "previous_location"] = change.previous_location
-    return {**_without_ours(before), **ours}
+    return {**_without_ours(before), **facts.notes, **ours}
 
 
 def _without_ours(parameters: Mapping[str, str]) -> dict[str, str]:

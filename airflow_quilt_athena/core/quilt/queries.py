@@ -4,8 +4,8 @@ Returns text; runs nothing. The statements are Trino's, for Athena engine versio
 
 * ``from_unixtime`` gives a time with time zone, which Athena refuses in views; so seconds are added to 1970.
 * A line that is no JSON, or no text at all, is a row of NULLs to the SerDe, and so is a header that says
-  nothing. So a manifest is a file named by a top hash, whatever its lines are, and what its header says is
-  taken from the lines without a logical key that say it.
+  nothing. So a manifest is a file named by a top hash of which some line can be read, and what its header
+  says is taken from the lines without a logical key that say it.
 * What a filter has excluded may still be computed, because an engine moves predicates about. So each cast
   and decode stands on its own feet: ``TRY``, or an expression that is NULL for what is not meant.
 """
@@ -57,16 +57,20 @@ TOP_HASH_OF_FILE = r"""regexp_extract("$path", '^[^:]+://[^/]+/[.]quilt/packages
 REVISION_AT = "TIMESTAMP '1970-01-01 00:00:00.000' + {} * INTERVAL '1' SECOND"
 
 
-def pointers_query(source: ManifestSource) -> str:
-    """Return every pointer with its package and top hash; one of them is NULL for any other file."""
+def pointers_query(source: ManifestSource, paths: Sequence[str] | None = None) -> str:
+    """Return every pointer with its package and top hash; one of them is NULL for any other file.
+
+    With ``paths``, only those in these files, and with a column ``path``; none at all are all files.
+    """
     column = quote_identifier(source.hash_column, Dialect.TRINO)
+    path = "" if paths is None else '"$path" AS path,\n  '
     return rf"""
 SELECT
-  regexp_extract("$path", '^[^:]+://[^/]+/[.]quilt/named_packages/([^/]+/[^/]+)/[^/]+$', 1) AS pkg_name,
+  {path}regexp_extract("$path", '^[^:]+://[^/]+/[.]quilt/named_packages/([^/]+/[^/]+)/[^/]+$', 1) AS pkg_name,
   regexp_extract("$path", '/([^/]+)$', 1) AS pointer,
   TRY_CAST(regexp_extract("$path", '/([0-9]{{1,12}})$', 1) AS bigint) AS pointer_seconds,
   regexp_extract({column}, '^\s*([0-9a-f]{{64}})\s*$', 1) AS top_hash
-FROM {table_of(source, source.packages)}
+FROM {table_of(source, source.packages)}{at_paths(paths or (), "WHERE")}
 """.strip()
 
 
@@ -137,15 +141,19 @@ WHERE pointer = 'latest'
 def headers_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
     """Return what the header of each manifest says, or of those at ``paths`` alone: one row for each.
 
-    quilt3 takes the first line for the header, with a version or without.
+    quilt3 takes the first line for the header, with a version or without. A file of which no line can be read
+    is no manifest.
     """
+    known = ["logical_key", "version", "message", "user_meta", *(["workflow"] if source.has_workflow else [])]
+    readable = " + ".join(f'count("{column}")' for column in known)
     says = [_in_header(column) for column in ("message", "user_meta")]
     says.append(_in_header("workflow") if source.has_workflow else 'CAST(NULL AS varchar) AS "workflow"')
     return f"""
 SELECT {TOP_HASH_OF_FILE} AS top_hash, {", ".join(says)}
 FROM {table_of(source, source.manifests)}
-WHERE {TOP_HASH_OF_FILE} IS NOT NULL{_at_paths(paths)}
+WHERE {TOP_HASH_OF_FILE} IS NOT NULL{at_paths(paths)}
 GROUP BY {TOP_HASH_OF_FILE}
+HAVING {readable} > 0
 """.strip()
 
 
@@ -153,10 +161,10 @@ def _in_header(column: str) -> str:
     return f'max(CASE WHEN "logical_key" IS NULL THEN "{column}" END) AS "{column}"'
 
 
-def _at_paths(paths: Sequence[str]) -> str:
-    """Return the condition with which an engine opens these files and no others."""
+def at_paths(paths: Sequence[str], word: str = "AND") -> str:
+    """Return the condition with which an engine opens these files and no others; none for all files."""
     literals = ", ".join(quote_literal(path, Dialect.TRINO) for path in paths)
-    return f'\n  AND "$path" IN ({literals})' if paths else ""
+    return f'\n  {word} "$path" IN ({literals})' if paths else ""
 
 
 # The columns of the revisions, from the queries ``revisions`` and ``headers``.
@@ -179,7 +187,7 @@ JOIN headers h ON h.top_hash = r.top_hash
 # Whole numbers however they are written: 10, "10", 10.0, 5e12. Others are NULL. Whether a number is whole is
 # asked of it as a double, as quilt3 reads it; its value comes from a decimal, which keeps every digit. A
 # large exponent is kept away from the decimal: the engine would write all its zeros.
-_SIZE = """CASE
+SIZE = """CASE
     WHEN TRY_CAST("size" AS bigint) IS NOT NULL THEN TRY_CAST("size" AS bigint)
     WHEN regexp_like(CAST("size" AS varchar), '[eE][+-]?0*[1-9][0-9]{2,}') THEN NULL
     WHEN TRY_CAST("size" AS double) = floor(TRY_CAST("size" AS double))
@@ -194,14 +202,14 @@ SELECT
   {TOP_HASH_OF_FILE} AS top_hash,
   "logical_key",
   element_at("physical_keys", 1) AS physical_key,
-  {_SIZE} AS "size",
+  {SIZE} AS "size",
   "hash"."type" AS hash_type,
   "hash"."value" AS hash_value,
   "meta"
 FROM {table_of(source, source.manifests)}
 WHERE "logical_key" IS NOT NULL
   AND cardinality("physical_keys") > 0
-  AND {TOP_HASH_OF_FILE} IS NOT NULL{_at_paths(paths)}
+  AND {TOP_HASH_OF_FILE} IS NOT NULL{at_paths(paths)}
 """.strip()
 
 

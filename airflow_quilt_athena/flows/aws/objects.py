@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 MAX_KEYS_PER_DELETE = 1000  # Amazon S3 API Reference, "DeleteObjects", read 2026-11
 
 _GONE = frozenset({"NoSuchKey", "404"})
+_EMPTY = frozenset({"InvalidRange", "416"})
 _UNMET = frozenset({"PreconditionFailed", "412"})
 
 
@@ -85,6 +86,16 @@ def read_object(s3: S3Client, place: S3Uri, clock: S3Clock) -> Read | None:
     return ask_unless(_GONE, read, f"read {place} from S3")
 
 
+def read_start(s3: S3Client, place: S3Uri, size_bytes: int) -> bytes | None:
+    """Return the first bytes of an object, at most so many; None when there is none, or none in it."""
+
+    def read() -> bytes:
+        response = s3.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes=0-{size_bytes - 1}")
+        return bytes(response["Body"].read())
+
+    return ask_unless(_GONE | _EMPTY, read, f"read {place} from S3")
+
+
 def write_object(
     s3: S3Client,
     place: S3Uri,
@@ -147,6 +158,7 @@ def _pages(s3: S3Client, place: S3Uri, request: dict[str, Any]) -> Iterator[dict
     request = {"Bucket": place.bucket, "Prefix": place.key, **request}
     while True:
         page = ask(lambda sent=request: s3.list_objects_v2(**sent), f"list {place} in S3")  # type: ignore[misc]
+        clock_of(s3).learn(page)
         yield page
         if not page.get("IsTruncated"):
             return

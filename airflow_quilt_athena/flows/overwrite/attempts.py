@@ -66,6 +66,7 @@ def _new_entry(journal: Journal, plan: Plan, task_key: str, attempt: Attempt) ->
         created_at=now,
         updated_at=now,
         folder=str(statements.folder),
+        notes=plan.notes,
     )
 
 

@@ -8,11 +8,13 @@ from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.plan import Seen
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.late import COVERED_PARAMETER, Covered, LateRevisions
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import AthenaClient, LakeClients
 from airflow_quilt_athena.flows.aws.deadline import ask
-from airflow_quilt_athena.flows.quilt.revisions import find_revisions
+from airflow_quilt_athena.flows.quilt.late import late_among, read_covered
+from airflow_quilt_athena.flows.quilt.revisions import find_revisions, list_pointers
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,21 @@ def look(clients: LakeClients, request: OverwriteRequest) -> Seen:
     if interval is None:
         return Seen(table, default, enforced)
     _refuse_missing_manifests(clients, interval.bucket, request.database)
-    return Seen(table, default, enforced, find_revisions(clients.s3, interval))
+    seen = list_pointers(clients.s3, interval.bucket)
+    covered = Covered.of(interval, request.partition, seen.looked_at, seen.pointers)
+    late: tuple[LateRevisions, ...] = ()
+    if table is not None:
+        # What this run itself is about to write is written from what there is now.
+        others = (one for one in read_covered(clients.glue, table) if one.asked != covered.asked)
+        late = late_among(others, interval.bucket, seen.pointers)
+    return Seen(
+        table,
+        default,
+        enforced,
+        find_revisions(clients.s3, interval, seen),
+        late=late,
+        notes={COVERED_PARAMETER: covered.render()},
+    )
 
 
 def _refuse_missing_manifests(clients: LakeClients, bucket: str, database: str) -> None:

@@ -86,6 +86,7 @@ _entries = st.builds(
     untidy=st.booleans(),
     revision=st.integers(0, 10**6),
     writer=_texts,
+    notes=st.dictionaries(_texts, _texts, max_size=2),
 )
 
 

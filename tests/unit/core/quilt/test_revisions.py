@@ -23,7 +23,7 @@ from airflow_quilt_athena.core.quilt.revisions import (
     cut_revisions,
     fill_tokens,
     parse_interval,
-    parse_pointers,
+    parse_pointer,
     plan_revisions,
 )
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -57,12 +57,18 @@ def _given(**changes: object) -> dict[str, object]:
 )
 def test_an_interval_holds_its_start_and_not_its_end(start: str, end: str, first: int, last: int) -> None:
     interval = parse_interval(_given(start=start, end=end))
-    assert [interval.contains(second) for second in (first - 1, first, last, last + 1)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
+    pointers = (Pointer("team/pkg", str(second)) for second in (first - 1, first, last, last + 1))
+    assert [interval.chooses(pointer) for pointer in pointers] == [False, True, True, False]
+
+
+def test_by_arrival_an_interval_holds_what_came_in_then_whenever_it_was_made() -> None:
+    interval = parse_interval(_given(by="arrival"))
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert interval.chooses(Pointer("team/pkg", str(MIDNIGHT - 300 * DAY), noon))
+    assert interval.chooses(Pointer("team/pkg", str(MIDNIGHT + 300 * DAY), interval.start))
+    assert not interval.chooses(Pointer("team/pkg", str(MIDNIGHT), interval.end))
+    assert not interval.chooses(Pointer("team/pkg", "latest", noon))
+    assert interval != parse_interval(_given(by="revision")) == DAY_ONE
 
 
 def test_datetimes_are_taken_as_they_are() -> None:
@@ -80,6 +86,8 @@ def test_without_an_end_an_interval_lasts_a_day() -> None:
         ({"bucket": BUCKET, "end": "2026-01-02"}, r"has the keys \['bucket', 'end'\]"),
         ({"start": "2026-01-01"}, r"has the keys \['start'\]"),
         (_given(until="2026-01-03"), "has the keys"),
+        (_given(by="time"), r"\['by'\] is 'time'. Expected one of revision, arrival"),
+        (_given(by=None), r"\['by'\] is None"),
         (_given(start=None), r"\['start'\] is None.*renders as None"),
         (_given(end="None"), r"\['end'\] is 'None'.*renders as None"),
         (_given(start=""), r"\['start'\] is ''"),
@@ -119,7 +127,7 @@ def test_keys_of_the_pointers_folder_are_told_apart() -> None:
         f"{FOLDER}team/pkg/",
         FOLDER,
     ]
-    found = parse_pointers(BUCKET, keys)
+    found = [pointer for key in keys if (pointer := parse_pointer(BUCKET, key)) is not None]
     assert [(pointer.package, pointer.name, pointer.seconds) for pointer in found] == [
         ("team/pkg", "1767225600", MIDNIGHT),
         ("team/pkg", "latest", None),
@@ -130,11 +138,8 @@ def test_keys_of_the_pointers_folder_are_told_apart() -> None:
         ("team/pkg", "999999999999", 999_999_999_999),
     ]
     assert [pointer.key(BUCKET) for pointer in found] == keys[: len(found)]
-    assert [DAY_ONE.contains(pointer.seconds) for pointer in found if pointer.seconds is not None] == [
-        True,
-        True,
-        False,
-    ]
+    revisions = [pointer for pointer in found if pointer.seconds is not None]
+    assert [DAY_ONE.chooses(pointer) for pointer in revisions] == [True, True, False]
 
 
 def test_only_what_tells_of_the_interval_is_read() -> None:
