@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_quilt_athena.exceptions import QuiltAthenaError
+from airflow_quilt_athena.exceptions import ManualActionError, QuiltAthenaError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them, one_or_many
 from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
+    from airflow_quilt_athena.core.quilt.completeness import Finding
     from airflow_quilt_athena.core.quilt.views import ViewDefinition
     from airflow_quilt_athena.flows.quilt.bucket_views import Refresh, RefreshRequest
 
 _PARALLEL_BUCKETS = 4  # each lists a few namespaces at once
+
+Found = TypeVar("Found")
 
 
 class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
@@ -39,9 +42,15 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
     :param source_database: the platform's database. (templated)
     :param find_hidden: tell of packages whose names begin with ``_``, which Quilt allows and Athena does not
         show; costs a listing of the bucket's namespaces, and one or two of each.
+    :param check_completeness: tell of all that a listing of the registry shows and the views do not, or not
+        as it is: hidden packages and tags, pointers that are none, manifests that are missing or torn, sizes
+        that are none. Costs a listing of the registry, and one query: over everything the first time, later
+        over what is new, and none where nothing changed. None is what ``find_hidden`` says.
+    :param fail_on_incomplete: fail when there is such a thing, once the views are as wanted.
 
     Its XCom: ``changed``, and ``resources``, for each its ``resource``, ``name``, ``action`` (created,
-    changed or unchanged) and ``details``; and ``hidden_packages``, by bucket.
+    changed or unchanged) and ``details``; ``hidden_packages``, by bucket; and ``incomplete``, by bucket, for
+    each ``reason`` its ``text``, ``count``, the first ``names``, and whether it ``loses_rows``.
 
     .. code-block:: python
 
@@ -68,6 +77,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         source: str = "auto",
         source_database: str | None = None,
         find_hidden: bool = True,
+        check_completeness: bool | None = None,
+        fail_on_incomplete: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -77,6 +88,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         self.source = source
         self.source_database = source_database
         self.find_hidden = find_hidden
+        self.check_completeness = find_hidden if check_completeness is None else check_completeness
+        self.fail_on_incomplete = fail_on_incomplete
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out."""
@@ -85,8 +98,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         with errors_as_airflow_sees_them():
             refresh = plan_refresh(self.hook.client("glue"), self._request)
             self._show(refresh)
-            report = {**refresh.plan.to_xcom(), "hidden_packages": self._find_hidden()}
-            return self._apply(refresh, report, self.find_deadline(context))
+            return self._apply(refresh, refresh.plan.to_xcom(), self.find_deadline(context))
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after a deferral: mark the views just made, and make those that are left."""
@@ -128,13 +140,69 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         apply_tables(glue, self.database, refresh)
         apply_views(self.hook.client("athena"), glue, self._request, refresh.views, wait=wait)
         self.log.info("Done in %.1f s.", time.monotonic() - started)
-        return report
+        return {**report, **self._look_for_gaps(refresh, deadline)}
+
+    def _look_for_gaps(self, refresh: Refresh, deadline: float) -> dict[str, Any]:
+        """Tell what the views do not show, or not as it is; the views are there, whatever comes of it."""
+        if not self.check_completeness:
+            self._refuse_gaps({}, unknown=list(self._request.buckets))
+            return {"hidden_packages": self._find_hidden()}
+        from airflow_quilt_athena.core.quilt.completeness import Reason, report_findings
+
+        found = self._of_each_bucket(lambda bucket: self._check(refresh, bucket, deadline))
+        hidden = {
+            bucket: sorted({f.name for f in findings if f.reason is Reason.HIDDEN_PACKAGES})
+            for bucket, findings in found.items()
+            if findings is not None
+        }
+        reports = {b: report_findings(findings) for b, findings in found.items() if findings}
+        for bucket, gaps in reports.items():
+            for gap in gaps:
+                self._tell(bucket, gap)
+        self._refuse_gaps(reports, unknown=[b for b, findings in found.items() if findings is None])
+        return {
+            "hidden_packages": {bucket: names for bucket, names in hidden.items() if names},
+            "incomplete": reports,
+        }
+
+    def _check(self, refresh: Refresh, bucket: str, deadline: float) -> tuple[Finding, ...] | None:
+        from airflow_quilt_athena.flows.quilt.completeness import Place, check_completeness
+
+        request = self._request
+        athena, glue, s3 = (self.hook.client(name) for name in ("athena", "glue", "s3"))
+        place = Place(request.database, request.workgroup, refresh.sources[bucket])
+        seconds = max(1.0, deadline - time.time())
+        try:
+            return check_completeness(athena, glue, s3, bucket, place, timeout_seconds=seconds)
+        except QuiltAthenaError as error:
+            # The views need no more than Glue and Athena; only this look does.
+            self.log.warning("Whether the views of bucket %s show all could not be told: %s", bucket, error)
+            return None
+
+    def _tell(self, bucket: str, gap: Mapping[str, Any]) -> None:
+        told = self.log.warning if gap["loses_rows"] else self.log.info
+        more = "" if gap["count"] <= len(gap["names"]) else ", …"
+        told("Bucket %s has %d %s: %s%s", bucket, gap["count"], gap["text"], ", ".join(gap["names"]), more)
+
+    def _refuse_gaps(self, reports: Mapping[str, Sequence[Mapping[str, Any]]], unknown: list[str]) -> None:
+        if not self.fail_on_incomplete:
+            return
+        lines = [
+            f"{bucket}: {gap['count']} {gap['text']}"
+            for bucket, gaps in reports.items()
+            for gap in gaps
+            if gap["loses_rows"]
+        ]
+        lines += [f"{bucket}: could not be told" for bucket in unknown]
+        if lines:
+            raise ManualActionError(
+                "The views are as wanted, but they do not show all that is in the buckets, and "
+                "fail_on_incomplete is set:\n" + "\n".join(lines)
+            )
 
     def _find_hidden(self) -> dict[str, list[str]]:
         """Tell of packages that the views cannot show; by bucket, where there are any."""
-        buckets = self._request.buckets if self.find_hidden else ()
-        with ThreadPoolExecutor(_PARALLEL_BUCKETS, thread_name_prefix="hidden-packages") as pool:
-            found = dict(zip(buckets, pool.map(self._hidden_in, buckets), strict=True))
+        found = self._of_each_bucket(self._hidden_in) if self.find_hidden else {}
         hidden = {bucket: list(names) for bucket, names in found.items() if names}
         for bucket, names in hidden.items():
             self.log.warning(
@@ -145,6 +213,11 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
                 ", ".join(names),
             )
         return hidden
+
+    def _of_each_bucket(self, look: Callable[[str], Found]) -> dict[str, Found]:
+        buckets = tuple(dict.fromkeys(self._request.buckets))
+        with ThreadPoolExecutor(_PARALLEL_BUCKETS, thread_name_prefix="buckets") as pool:
+            return dict(zip(buckets, pool.map(look, buckets), strict=True))
 
     def _hidden_in(self, bucket: str) -> tuple[str, ...]:
         from airflow_quilt_athena.flows.quilt.hidden_packages import find_hidden_packages

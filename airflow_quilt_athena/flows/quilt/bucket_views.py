@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
@@ -87,6 +87,7 @@ class Refresh:
     plan: Plan
     tables: tuple[tuple[TableDefinition, RawTable | None], ...]  # to be put right, with what is there now
     views: tuple[ViewDefinition, ...]  # to be made
+    sources: Mapping[str, ManifestSource] = field(default_factory=dict)  # what each bucket's views stand on
 
     def statements(self, database: str) -> tuple[str, ...]:
         """Return what is to be done as SQL, for a log. Athena is sent only the views' part of it."""
@@ -121,6 +122,7 @@ def plan_refresh(glue: GlueTables, request: RefreshRequest) -> Refresh:
     steps: list[Step] = []
     tables: list[tuple[TableDefinition, RawTable | None]] = []
     views: list[ViewDefinition] = []
+    sources: dict[str, ManifestSource] = {}
     for bucket in dict.fromkeys(request.buckets):
         names = BucketNames.of(bucket)
         source = find_source(
@@ -130,6 +132,7 @@ def plan_refresh(glue: GlueTables, request: RefreshRequest) -> Refresh:
             database=request.database,
             source_database=request.source_database,
         )
+        sources[bucket] = source
         for definition in _own_tables(names, source, request.database):
             raw = found.get(definition.name)
             step = plan_table(definition, raw, request.database)
@@ -141,7 +144,7 @@ def plan_refresh(glue: GlueTables, request: RefreshRequest) -> Refresh:
             steps.append(step)
             if step.does_something:
                 views.append(view)
-    return Refresh(Plan(tuple(steps)), tuple(tables), tuple(views))
+    return Refresh(Plan(tuple(steps)), tuple(tables), tuple(views), sources)
 
 
 def _own_tables(names: BucketNames, source: ManifestSource, database: str) -> tuple[TableDefinition, ...]:
