@@ -38,7 +38,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
     :param database: the Glue database of the tables and views. (templated)
     :param workgroup: the Athena workgroup the views are made in. (templated)
     :param source: what the views are built on: ``manifests``, tables of our own; ``quilt_tables``, those a
-        Quilt platform keeps in ``source_database``; ``auto``, the platform's where there are any.
+        Quilt platform keeps in ``source_database``, and the plan, the log and the XCom say what they lose;
+        ``auto``, the platform's where there are any that lose nothing.
     :param source_database: the platform's database. (templated)
     :param find_hidden: tell of packages whose names begin with ``_``, which Quilt allows and Athena does not
         show; costs a listing of the bucket's namespaces, and one or two of each.
@@ -46,6 +47,10 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         as it is: hidden packages and tags, pointers that are none, manifests that are missing or torn, sizes
         that are none. Costs a listing of the registry, and one query: over everything the first time, later
         over what is new, and none where nothing changed. None is what ``find_hidden`` says.
+    :param materialized: have the clean views stand on the tables that ``MaterializeQuiltTablesOperator``
+        keeps, so that a question about one package, or some days, costs those. What the tables do not keep
+        when the views are refreshed is read from its manifests; what is rolled back or deleted later is seen
+        at once, what is pushed later by the next refresh of views or tables.
     :param fail_on_incomplete: fail when there is such a thing, once the views are as wanted.
 
     Its XCom: ``changed``, and ``resources``, for each its ``resource``, ``name``, ``action`` (created,
@@ -79,6 +84,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         find_hidden: bool = True,
         check_completeness: bool | None = None,
         fail_on_incomplete: bool = False,
+        materialized: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -90,26 +96,25 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         self.find_hidden = find_hidden
         self.check_completeness = find_hidden if check_completeness is None else check_completeness
         self.fail_on_incomplete = fail_on_incomplete
+        self.materialized = materialized
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out."""
-        from airflow_quilt_athena.flows.quilt.bucket_views import plan_refresh
-
         with errors_as_airflow_sees_them():
-            refresh = plan_refresh(self.hook.client("glue"), self._request)
+            refresh = self._plan()
             self._show(refresh)
             return self._apply(refresh, refresh.plan.to_xcom(), self.find_deadline(context))
 
     def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on after a deferral: mark the views just made, and make those that are left."""
-        from airflow_quilt_athena.flows.quilt.bucket_views import mark_views, plan_refresh
+        from airflow_quilt_athena.flows.quilt.bucket_views import mark_views
 
         with errors_as_airflow_sees_them():
             self.resume_wait(event)
             report, digests = event["carry"]["report"], event["carry"]["digests"]
             glue = self.hook.client("glue")
             mark_views(glue, self._request.database, digests)
-            return self._apply(plan_refresh(glue, self._request), report, float(event["deadline"]))
+            return self._apply(self._plan(), report, float(event["deadline"]))
 
     @property
     def _request(self) -> RefreshRequest:
@@ -122,7 +127,14 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
             workgroup=self.workgroup,
             source=parse_source(self.source, self.source_database),
             source_database=self.source_database,
+            materialized=self.materialized,
         )
+
+    def _plan(self) -> Refresh:
+        from airflow_quilt_athena.flows.quilt.bucket_views import plan_refresh
+
+        s3 = self.hook.client("s3") if self.materialized else None
+        return plan_refresh(self.hook.client("glue"), self._request, s3)
 
     def _apply(self, refresh: Refresh, report: dict[str, Any], deadline: float) -> dict[str, Any]:
         from airflow_quilt_athena.flows.quilt.bucket_views import apply_tables, apply_views

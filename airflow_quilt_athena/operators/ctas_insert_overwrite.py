@@ -84,7 +84,9 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         revisions made from ``start`` on and before ``end`` (dates or times, UTC; without an end, in the day
         from ``start`` on), and read the manifests of those alone, whatever the history of the bucket. Its
         manifests table must be in ``database``. With ``"by": "arrival"`` they hold the revisions whose
-        pointers came into the bucket in that time, whenever they were made. (templated)
+        pointers came into the bucket in that time, whenever they were made. With ``"source_database"`` the
+        tables of a Quilt platform there may be read instead: where they lose nothing, or where there are no
+        others. (templated)
     :param partition_format: how a date of the run becomes a partition value.
 
     Its XCom: ``query_execution_ids``, ``state``, ``outcome`` (published or skipped), ``rows``,

@@ -72,6 +72,7 @@ class Seen:
     revisions: tuple[Revision, ...] = ()  # those of the interval that the query asks for
     late: tuple[LateRevisions, ...] = ()  # of other intervals, since the table was written from them
     notes: Mapping[str, str] = field(default_factory=dict)  # parameters of what is published
+    source: ManifestSource | None = None  # what the revisions' manifests are read by
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Plan:
     revisions: tuple[Revision, ...] = ()
     late: tuple[LateRevisions, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    source: ManifestSource | None = None
     # The revisions in groups, where one statement cannot hold them all: each is read into a table first.
     reads: tuple[tuple[Revision, ...], ...] = ()
 
@@ -101,7 +103,7 @@ class Plan:
     def basis(self) -> str:
         """Equal where the same request would be carried out by the same statements."""
         world = (self.expected_columns, self.selection.keys, self.base, self.encoding, self.bucketing)
-        return hashlib.sha256(repr((*world, self.unloads, self.revisions)).encode()).hexdigest()
+        return hashlib.sha256(repr((*world, self.unloads, self.revisions, self.source)).encode()).hexdigest()
 
     @property
     def expected_columns(self) -> Columns | None:
@@ -134,6 +136,7 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
         revisions=seen.revisions,
         late=seen.late,
         notes=seen.notes,
+        source=seen.source,
     )
     _refuse_writer(plan, seen)
     _refuse_tokens(plan)
@@ -307,7 +310,7 @@ class Statements:
     def _source(self) -> ManifestSource:
         request = self.plan.request
         bucket = request.quilt_revisions.bucket if request.quilt_revisions else ""
-        return ManifestSource.of_bucket(BucketNames.of(bucket), request.database)
+        return self.plan.source or ManifestSource.of_bucket(BucketNames.of(bucket), request.database)
 
     def reads(self) -> dict[str, str]:
         """Return the statements that read the revisions into tables, by their roles."""

@@ -41,7 +41,7 @@ _POINTER_BYTES = range(64, 67)  # with the end of line that an editor leaves
 class Reason(Enum):
     """Why something is not as a listing lets expect; the text is a log's."""
 
-    HIDDEN_PACKAGES = "packages in folders that begin with _ or a dot, which Athena skips"
+    HIDDEN_PACKAGES = "packages that no query sees, because Athena skips folders that begin with _ or a dot"
     HIDDEN_TAGS = "tags whose names begin with _ or a dot, which Athena skips"
     REGISTRY_V2 = "a registry of version 2 in .quilt/v2, which the views do not read"
     ODD_POINTER_NAMES = "pointers named by a number that is no time in seconds: neither revisions nor tags"

@@ -20,6 +20,8 @@ _SUFFIXES = {
     "entries": "_quilt_entries",
     "current": "_quilt_current",
     "tags": "_quilt_tags",
+    "entries_table": "_quilt_entries_table",
+    "revisions_table": "_quilt_revisions_table",
 }
 MAX_IDENTIFIER_LENGTH = MAX_TABLE_NAME_LENGTH - max(map(len, _SUFFIXES.values()))
 
@@ -109,6 +111,8 @@ class BucketNames:
     entries: str
     current: str
     tags: str
+    entries_table: str  # Parquet tables that keep what the views of these names show
+    revisions_table: str
 
     @classmethod
     def of(cls, bucket: str) -> BucketNames:
@@ -120,6 +124,11 @@ class BucketNames:
     def tables(self) -> tuple[str, ...]:
         """The tables' names."""
         return (self.manifests, self.packages)
+
+    @property
+    def kept_tables(self) -> tuple[str, ...]:
+        """The names of the tables that keep rows."""
+        return (self.entries_table, self.revisions_table)
 
     @property
     def views(self) -> tuple[str, ...]:

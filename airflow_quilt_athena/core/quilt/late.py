@@ -50,12 +50,8 @@ class Covered:
 
     def render(self) -> str:
         """Return it as the value of a parameter."""
-        interval = self.interval
         document = {
-            "bucket": interval.bucket,
-            "start": interval.start.isoformat(),
-            "end": interval.end.isoformat(),
-            "by": interval.by.value,
+            **_as_arguments(self.interval),
             "partition": self.partition,
             "looked_at": self.looked_at.isoformat(),
             "digest": self.digest,
@@ -70,11 +66,23 @@ def parse_covered(text: str) -> Covered | None:
         start, end, looked_at = (
             datetime.fromisoformat(document[name]) for name in ("start", "end", "looked_at")
         )
-        interval = Interval(document["bucket"], start, end, By(document["by"]))
+        database = document.get("source_database")
+        interval = Interval(document["bucket"], start, end, By(document["by"]), database)
         partition, digest = document["partition"], str(document["digest"])
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return Covered(interval, partition, looked_at, digest)
+
+
+def _as_arguments(interval: Interval) -> dict[str, str]:
+    arguments = {
+        "bucket": interval.bucket,
+        "start": interval.start.isoformat(),
+        "end": interval.end.isoformat(),
+        "by": interval.by.value,
+    }
+    database = interval.source_database
+    return arguments if database is None else {**arguments, "source_database": database}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +99,7 @@ class LateRevisions:
 
     def to_arguments(self) -> dict[str, Any]:
         """Return the arguments of ``CtasInsertOverwriteOperator`` that write the partition again."""
-        interval = self.interval
-        return {
-            "partition": self.partition,
-            "quilt_revisions": {
-                "bucket": interval.bucket,
-                "start": interval.start.isoformat(),
-                "end": interval.end.isoformat(),
-                "by": interval.by.value,
-            },
-        }
+        return {"partition": self.partition, "quilt_revisions": _as_arguments(self.interval)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class ManifestSource:
     packages: str
     hash_column: str = "hash"  # of the packages table
     has_workflow: bool = True  # the manifests table has a column for it
+    losses: tuple[str, ...] = ()  # what of the manifests it does not give
 
     @classmethod
     def of_bucket(cls, names: BucketNames, database: str) -> ManifestSource:
@@ -213,25 +214,29 @@ WHERE "logical_key" IS NOT NULL
 """.strip()
 
 
-# The columns of the entries, from the queries ``revisions`` and ``files``. The physical key is
-# percent-encoded as in a URL's path, where + stands for itself; url_decode takes it for a space unless it is
-# encoded first.
-ENTRIES = r"""
+# A file's columns, from the query ``files`` named f. The physical key is percent-encoded as in a URL's path,
+# where + stands for itself; url_decode takes it for a space unless it is encoded first.
+FILE_COLUMNS = r"""
+f."logical_key",
+f.physical_key,
+regexp_extract(f.physical_key, '^s3://([^/]+)/', 1) AS "bucket",
+TRY(url_decode(replace(regexp_extract(f.physical_key, '^s3://[^/]+/([^?#]+)', 1), '+', '%2B'))) AS "key",
+TRY(url_decode(regexp_extract(f.physical_key, '^s3://[^?]*[?](.*&)?versionId=([^&#]+)', 2))) AS version_id,
+f."size",
+f.hash_type,
+f.hash_value,
+f."meta"
+""".strip()
+
+# The columns of the entries, from the queries ``revisions`` and ``files``.
+ENTRIES = f"""
 SELECT
   r.pkg_name,
   r.top_hash,
   r.revision_at,
   r.revision_date,
   r.is_latest,
-  f."logical_key",
-  f.physical_key,
-  regexp_extract(f.physical_key, '^s3://([^/]+)/', 1) AS "bucket",
-  TRY(url_decode(replace(regexp_extract(f.physical_key, '^s3://[^/]+/([^?#]+)', 1), '+', '%2B'))) AS "key",
-  TRY(url_decode(regexp_extract(f.physical_key, '^s3://[^?]*[?](.*&)?versionId=([^&#]+)', 2))) AS version_id,
-  f."size",
-  f.hash_type,
-  f.hash_value,
-  f."meta"
+{indented(FILE_COLUMNS)}
 FROM revisions r
 JOIN files f ON f.top_hash = r.top_hash
 """.strip()

@@ -58,6 +58,7 @@ class Interval:
     start: datetime
     end: datetime
     by: By = By.REVISION
+    source_database: str | None = None  # of a Quilt platform, whose tables may be read
 
     def chooses(self, pointer: Pointer) -> bool:
         """Whether a pointer is a revision of the interval."""
@@ -107,12 +108,13 @@ def parse_interval(given: Mapping[str, object]) -> Interval:
     >>> day.chooses(Pointer("user/pkg", "1769817600"))
     True
     """
-    needed, known = {"bucket", "start"}, {"bucket", "start", "end", "by"}
+    needed, known = {"bucket", "start"}, {"bucket", "start", "end", "by", "source_database"}
     if not needed <= set(given) <= known:
         raise InvalidCallError(
             f"quilt_revisions has the keys {sorted(given)}. Expected {sorted(known)}: the revisions of a "
             "bucket made from start on and before end, or, without an end, in the day from start on; by "
-            'is "revision", or "arrival" for those that arrived in that time.'
+            'is "revision", or "arrival" for those that arrived in that time; source_database is that of a '
+            "Quilt platform whose tables are to be read."
         )
     bucket = str(given["bucket"])
     if bucket == "None":
@@ -124,7 +126,9 @@ def parse_interval(given: Mapping[str, object]) -> Interval:
     end = _parse_moment("end", given["end"]) if "end" in given else start + timedelta(days=1)
     if not start < end:
         raise InvalidCallError(f"quilt_revisions ends at {end}, which is not after its start, {start}.")
-    return Interval(check_bucket_name(bucket), start, end, _parse_by(given.get("by", By.REVISION.value)))
+    by = _parse_by(given.get("by", By.REVISION.value))
+    database = given.get("source_database")
+    return Interval(check_bucket_name(bucket), start, end, by, None if database is None else str(database))
 
 
 def _parse_by(value: object) -> By:
@@ -206,14 +210,24 @@ def fill_tokens(query: str, source: ManifestSource, bucket: str, revisions: Sequ
 
 def build_revisions(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
     """Return a query with the columns of the revisions view, for these revisions."""
-    headers = _branches(headers_query, source, bucket, revisions)
-    return name_queries(("revisions", _values(revisions)), ("headers", headers)) + REVISIONS
+    headers = manifest_headers(source, bucket, revisions)
+    return name_queries(("revisions", revision_values(revisions)), ("headers", headers)) + REVISIONS
 
 
 def build_entries(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
     """Return a query with the columns of the entries view, for the files of these revisions."""
-    files = _branches(files_query, source, bucket, revisions)
-    return name_queries(("revisions", _values(revisions)), ("files", files)) + ENTRIES
+    files = manifest_files(source, bucket, revisions)
+    return name_queries(("revisions", revision_values(revisions)), ("files", files)) + ENTRIES
+
+
+def manifest_headers(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
+    """Return what the headers of these revisions' manifests say, opening no others."""
+    return _branches(headers_query, source, bucket, revisions)
+
+
+def manifest_files(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
+    """Return the lines of these revisions' manifests that are files, opening no others."""
+    return _branches(files_query, source, bucket, revisions)
 
 
 def _branches(build: Build, source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
@@ -226,7 +240,8 @@ def _branches(build: Build, source: ManifestSource, bucket: str, revisions: Sequ
     )
 
 
-def _values(revisions: Sequence[Revision]) -> str:
+def revision_values(revisions: Sequence[Revision]) -> str:
+    """Return the rows of these revisions themselves."""
     rows = ",\n".join(f"  {_row(revision)}" for revision in revisions)
     # Without a revision there is a row for the types, which the condition leaves out.
     rows, condition = (rows, "") if rows else ("  ('', '', '0', false)", "\nWHERE false")

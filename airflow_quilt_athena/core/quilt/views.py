@@ -54,9 +54,13 @@ def define_views(names: BucketNames, database: str, source: ManifestSource) -> t
         names.current: _current(source),
         names.tags: _tags(source),
     }
-    return tuple(
-        ViewDefinition(name, f"CREATE OR REPLACE VIEW {quote_name(database, name, Dialect.TRINO)} AS\n{body}")
-        for name, body in bodies.items()
+    return tuple(render_view(database, name, body) for name, body in bodies.items())
+
+
+def render_view(database: str, name: str, body: str) -> ViewDefinition:
+    """Return the view of a query."""
+    return ViewDefinition(
+        name, f"CREATE OR REPLACE VIEW {quote_name(database, name, Dialect.TRINO)} AS\n{body}"
     )
 
 

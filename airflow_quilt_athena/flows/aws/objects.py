@@ -31,6 +31,7 @@ class Listed:
     key: str
     modified_at: datetime
     size_bytes: int
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def list_objects(
     request |= {"MaxKeys": page_size} if page_size else {}
     for page in _pages(s3, folder, request):
         for item in page.get("Contents", ()):
-            yield Listed(item["Key"], item["LastModified"], int(item["Size"]))
+            yield Listed(item["Key"], item["LastModified"], int(item["Size"]), item.get("ETag", ""))
 
 
 def list_folders(s3: S3Client, folder: S3Uri, *, start: str = "") -> Iterator[S3Uri]:
