@@ -7,15 +7,15 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from airflow_quilt_athena.exceptions import QuiltAthenaError
-
 Command = Callable[[argparse.Namespace], int]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; its exit code."""
-    parser = _build_parser()
-    options = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["local"]:
+        return _run_local(words[1:])
+    options = _build_parser().parse_args(words)
     run: Command = options.run
     return run(options)
 
@@ -25,43 +25,20 @@ def _build_parser() -> argparse.ArgumentParser:
         prog="quilt-athena", description="Quilt packages and Amazon Athena, from Airflow."
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    for add in (_add_local, _add_policy):
-        add(commands)
+    commands.add_parser("local", help="serve the embedded local Athena until interrupted")
+    _add_policy(commands)
     return parser
 
 
-def _add_local(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser(
-        "local",
-        help="serve the embedded local Athena until interrupted",
-        description=(
-            "Serve Athena, S3, Glue, IAM and STS on one loopback port, from memory, until Ctrl-C. "
-            "Prints the variables that lead any AWS client there. A local pass is not an AWS pass."
-        ),
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
-    parser.add_argument("--engine", default="duckdb", help="what runs the SQL (default: %(default)s)")
-    parser.add_argument("--trino-url", help="a Trino server to use instead of one of our own (engine: trino)")
-    parser.add_argument("--iam", action="store_true", help="let IAM policies count, but for the root user")
-    parser.set_defaults(run=_run_local)
-
-
-def _run_local(options: argparse.Namespace) -> int:
+def _run_local(arguments: Sequence[str]) -> int:
+    """Hand over to the local Athena's own command, which may not be installed."""
     try:
-        from airflow_quilt_athena.local.foreground import serve_in_foreground
+        from local_athena.cli import serve
     except ModuleNotFoundError as error:
-        missing = f"The local Athena needs {error.name}: pip install 'airflow-quilt-athena[local]'."
+        missing = f"quilt-athena local: needs {error.name}: pip install 'airflow-quilt-athena[local]'."
         print(missing, file=sys.stderr)
         return 1
-    try:
-        serve_in_foreground(
-            options.host, options.port, options.engine, iam=options.iam, trino_url=options.trino_url
-        )
-    except (OSError, ValueError, QuiltAthenaError) as error:
-        print(f"quilt-athena local: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return serve(arguments, "quilt-athena local")
 
 
 def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -41,6 +41,13 @@ class S3DataLink(_PushedLink):
     key = "quilt_athena_data_url"
 
 
+class QuiltPackageLink(_PushedLink):
+    """The package in the Quilt Catalog."""
+
+    name = "Package in Quilt"
+    key = "quilt_athena_package_url"
+
+
 def push_query_link(context: Any, region: str, query_execution_id: str) -> None:
     """Let the task's Athena link lead to this query."""
     context["ti"].xcom_push(key=AthenaQueryLink.key, value=query_url(region, query_execution_id))
@@ -49,3 +56,8 @@ def push_query_link(context: Any, region: str, query_execution_id: str) -> None:
 def push_data_link(context: Any, region: str, folder: S3Uri) -> None:
     """Let the task's S3 link lead to this folder."""
     context["ti"].xcom_push(key=S3DataLink.key, value=folder_url(region, folder))
+
+
+def push_package_link(context: Any, url: str) -> None:
+    """Let the task's package link lead to this page of the Catalog."""
+    context["ti"].xcom_push(key=QuiltPackageLink.key, value=url)

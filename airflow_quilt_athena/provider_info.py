@@ -23,6 +23,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": _modules(
             "operators.create_bucket_views",
+            "operators.create_quilt_package",
             "operators.ctas_insert_overwrite",
             "operators.deprovision_quilt_athena",
             "operators.drop_bucket_views",
@@ -33,10 +34,16 @@ def get_provider_info() -> dict[str, Any]:
             "operators.rollback_partitions",
             "operators.sweep_generations",
         ),
-        "sensors": _modules("sensors.athena_completion"),
+        "sensors": _modules("sensors.athena_completion", "sensors.quilt_package"),
         "hooks": _modules("hooks.quilt_athena"),
-        "triggers": _modules("triggers.athena_completion"),
-        "extra-links": [f"{_PACKAGE}.links.AthenaQueryLink", f"{_PACKAGE}.links.S3DataLink"],
+        "triggers": _modules(
+            "triggers.athena_completion", "triggers.quilt_package", "triggers.quilt_revision"
+        ),
+        "extra-links": [
+            f"{_PACKAGE}.links.AthenaQueryLink",
+            f"{_PACKAGE}.links.QuiltPackageLink",
+            f"{_PACKAGE}.links.S3DataLink",
+        ],
     }
 
 

@@ -1,4 +1,4 @@
-"""Print what the local Athena, an overwrite, Quilt's views and waiting take, beside what they should.
+"""Print what the local Athena, an overwrite, views, packages and waiting take, beside what they should.
 
 Times are of one machine and one run; read them against the column beside them, not against another day's.
 Wrong rows make the run fail; times never do.
@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from benchmarks import local_athena, overwrite, quilt, waiting
+from benchmarks import local_athena, overwrite, packages, quilt, waiting
 from benchmarks.report import Report
 
 GROUPS: dict[str, Callable[[], Sequence[Report]]] = {
     "local": local_athena.measure,
     "overwrite": overwrite.measure,
     "quilt": quilt.measure,
+    "packages": packages.measure,
     "waiting": waiting.measure,
 }
 WIDTH = 132

@@ -20,8 +20,8 @@ from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult, insert_overwrite
-from airflow_quilt_athena.local import Call, LocalAthena
 from benchmarks.blog import Blog
+from local_athena import Call, LocalAthena
 
 LATENCY = {"athena:query": 1.0, "*": 0.03}
 BUCKET, DATABASE, WORKGROUP, ENFORCING = "bench-lake", "bench", "bench", "bench-enforcing"

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_quilt_athena.local import LocalAthena
 from benchmarks import registry
 from benchmarks.report import Report, stopwatch
-from tests.seeds import seed_statements
+from local_athena import LocalAthena
+from local_athena.conformance.quilt_seeds import seed_statements
 
 PACKAGES, ENTRIES, PARTITIONS = 2_000, 50, 365
 BUCKET = "bench-registry"

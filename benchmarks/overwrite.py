@@ -11,10 +11,10 @@ from functools import partial
 
 from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
-from airflow_quilt_athena.local import LocalAthena
 from benchmarks.blog import StatementFailed
 from benchmarks.lake import BUCKET, DATABASE, ENFORCING, LATENCY, OLD_ROW, Lake, Row, Run, folder_of
 from benchmarks.report import Report
+from local_athena import LocalAthena
 
 DAY, NEXT_DAY = "2026-01-01", "2026-01-02"
 FEW_FILES, MANY_FILES = 20, 2_000

@@ -20,11 +20,11 @@ from airflow_quilt_athena.core.quilt.revisions import Interval
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult
 from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
 from airflow_quilt_athena.flows.quilt.hidden_packages import find_hidden_packages
-from airflow_quilt_athena.local import LocalAthena
 from benchmarks import registry
 from benchmarks.lake import BUCKET, DATABASE, LATENCY, TIMEOUT_SECONDS, WORKGROUP, Lake, Row, Run
 from benchmarks.report import Report
-from tests.seeds import seed_statements
+from local_athena import LocalAthena
+from local_athena.conformance.quilt_seeds import seed_statements
 
 UNCHANGED, CREATED, BY_SEED = 100, 20, 4  # buckets
 PACKAGES, ENTRIES = 2_000, 50

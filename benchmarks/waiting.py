@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import airflow_quilt_athena
-from airflow_quilt_athena.local import LocalAthena
 from benchmarks.report import Report, stopwatch
 from benchmarks.triggers_process import Usage
+from local_athena import LocalAthena
 
 ROOT = Path(__file__).resolve().parent.parent
 AMAZON_PYTHON = ROOT / ".venv-amazon/bin/python"

@@ -19,11 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.serve import ENGINES
 from demo import packages
 from demo.lake import Lake
 from demo.stack import AirflowStack, StackError
+from local_athena import LocalAthena
+from local_athena.server import ENGINES
 
 ROOT = Path(__file__).parents[1]
 BUCKET = "demo-quilt-registry"

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 
 from airflow_quilt_athena.core.quilt.identifiers import bucket_identifier
 from airflow_quilt_athena.flows.athena.queries import run_query
-from airflow_quilt_athena.local import LocalAthena
 from demo.packages import FileRow, Revision, Tag
+from local_athena import LocalAthena
 
 DATABASE = "quilt_query"
 WORKGROUP = "quilt-query"

@@ -32,8 +32,9 @@ for variable in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[variable]  # a test must never find its way to a real account
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
-from airflow_quilt_athena.local import LocalAthena  # noqa: E402
+from local_athena import LocalAthena  # noqa: E402
 
+HERE = Path(__file__).parent
 _connect = socket.socket.connect
 
 
@@ -51,24 +52,19 @@ def _closed_network() -> Iterator[None]:
     socket.socket.connect = _connect  # type: ignore[method-assign]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--engine", default="duckdb", help="what the shared local Athena runs its SQL on")
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--engine") != "trino":
+    if config.getoption("--local-athena-engine") != "trino":
         return
     for item in items:
         marker = item.get_closest_marker("not_on_trino")
-        if marker is not None:
+        if marker is not None and HERE in item.path.parents:
             item.add_marker(pytest.mark.xfail(reason=marker.args[0], strict=True))
 
 
 @pytest.fixture(scope="session")
-def aws(request: pytest.FixtureRequest) -> Iterator[LocalAthena]:
+def aws(local_athena: LocalAthena) -> LocalAthena:
     """One local Athena for the whole run; tests keep apart by names from ``unique``."""
-    with LocalAthena(engine=request.config.getoption("--engine")) as running:
-        yield running
+    return local_athena
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
+from airflow_quilt_athena.arguments import JudgedTask
 from airflow_quilt_athena.exceptions import QueryFailedError, QuiltAthenaError, RetryableError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 
 
-class QuiltAthenaBaseOperator(BaseOperator):
+class QuiltAthenaBaseOperator(JudgedTask, BaseOperator):
     """An operator that speaks to AWS through one Airflow connection.
 
     :param aws_conn_id: the Airflow connection; None uses boto3's own way to find credentials. (templated)
@@ -74,11 +75,6 @@ def provisioning_clients(hook: QuiltAthenaHook) -> AwsClients:
 
     athena, glue, s3, iam, sts = (hook.client(name) for name in ("athena", "glue", "s3", "iam", "sts"))
     return AwsClients(athena, glue, s3, iam, sts)
-
-
-def one_or_many(given: str | Sequence[str]) -> tuple[str, ...]:
-    """Return what may be given alone or in a list."""
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 @contextmanager

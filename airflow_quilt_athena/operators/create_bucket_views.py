@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, flag, one_of, optional, several
 from airflow_quilt_athena.exceptions import ManualActionError, QuiltAthenaError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
-from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them, one_or_many
-from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.completeness import Finding
@@ -71,6 +73,18 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         "source_database",
         *AWS_TEMPLATE_FIELDS,
     )
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **WAITING_ARGUMENTS,
+        "bucket": several(names.bucket),
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "source": one_of("auto", "manifests", "quilt_tables", "iceberg"),
+        "source_database": optional(names.database),
+        "find_hidden": flag,
+        "check_completeness": optional(flag),
+        "fail_on_incomplete": flag,
+        "materialized": flag,
+    }
     ui_color = "#e8eef3"
 
     def __init__(
@@ -94,14 +108,22 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         self.source = source
         self.source_database = source_database
         self.find_hidden = find_hidden
-        self.check_completeness = find_hidden if check_completeness is None else check_completeness
+        self.check_completeness = check_completeness
         self.fail_on_incomplete = fail_on_incomplete
         self.materialized = materialized
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out."""
+        from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup
+        from airflow_quilt_athena.flows.quilt.registries import refuse_missing_registries
+
         with errors_as_airflow_sees_them():
+            request = self._request
             refresh = self._plan()
+            if refresh.plan.changed:
+                refuse_missing_registries(self.hook.client("s3"), request.buckets)
+                look_at_workgroup(self.hook.client("athena"), request.workgroup)
             self._show(refresh)
             return self._apply(refresh, refresh.plan.to_xcom(), self.find_deadline(context))
 
@@ -121,12 +143,13 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest
         from airflow_quilt_athena.flows.quilt.sources import parse_source
 
+        asked = self.judge_arguments()
         return RefreshRequest(
-            buckets=one_or_many(self.bucket),
-            database=self.database.lower(),  # as Glue keeps it
-            workgroup=self.workgroup,
-            source=parse_source(self.source, self.source_database),
-            source_database=self.source_database,
+            buckets=asked["bucket"],
+            database=asked["database"].lower(),  # as Glue keeps it
+            workgroup=asked["workgroup"],
+            source=parse_source(asked["source"], asked["source_database"]),
+            source_database=asked["source_database"],
             materialized=self.materialized,
         )
 
@@ -156,7 +179,8 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     def _look_for_gaps(self, refresh: Refresh, deadline: float) -> dict[str, Any]:
         """Tell what the views do not show, or not as it is; the views are there, whatever comes of it."""
-        if not self.check_completeness:
+        wanted = self.find_hidden if self.check_completeness is None else self.check_completeness
+        if not wanted:
             self._refuse_gaps({}, unknown=list(self._request.buckets))
             return {"hidden_packages": self._find_hidden()}
         from airflow_quilt_athena.core.quilt.completeness import Reason, report_findings
@@ -215,14 +239,14 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
     def _find_hidden(self) -> dict[str, list[str]]:
         """Tell of packages that the views cannot show; by bucket, where there are any."""
         found = self._of_each_bucket(self._hidden_in) if self.find_hidden else {}
-        hidden = {bucket: list(names) for bucket, names in found.items() if names}
-        for bucket, names in hidden.items():
+        hidden = {bucket: list(packages) for bucket, packages in found.items() if packages}
+        for bucket, packages in hidden.items():
             self.log.warning(
                 "Bucket %s has %d packages that no query sees, because Athena skips folders that begin "
                 "with _ or a dot: %s",
                 bucket,
-                len(names),
-                ", ".join(names),
+                len(packages),
+                ", ".join(packages),
             )
         return hidden
 

@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import (
+    Judge,
+    any_text,
+    choice,
+    count,
+    mapping,
+    one_of,
+    optional,
+    several,
+    text,
+    upper,
+)
 from airflow_quilt_athena.core.glue.tables import FileFormat, TableName
+from airflow_quilt_athena.core.overwrite.request import (
+    COMPRESSIONS,
+    MAX_OPEN_WRITERS,
+    ZSTD_LEVELS,
+    OnEmpty,
+    OnFailedAudit,
+    OverwriteRequest,
+    Replace,
+    Writer,
+    parse_retain,
+    table_properties,
+)
+from airflow_quilt_athena.core.quilt.revisions import Interval, parse_interval
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, S3DataLink, push_data_link, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
-from airflow_quilt_athena.operators.lake import lake_clients, parse_choice, task_key_of
+from airflow_quilt_athena.operators.lake import lake_clients, task_key_of
 from airflow_quilt_athena.operators.late_revisions import lines_about_late
 from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_partition
-from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
-    from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
     from airflow_quilt_athena.core.quilt.late import LateRevisions
     from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite, OverwriteResult
+
+
+def _interval(name: str, value: object) -> Interval:
+    return parse_interval(mapping(text, names.moment, "a mapping with bucket, start and end")(name, value))
 
 
 class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
@@ -69,8 +98,8 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         holds no NULL, false, zero or empty cell. (templated)
     :param on_failed_audit: what becomes of new rows that did not pass: ``keep`` for ``retain``, or ``drop``.
     :param retain: how long the replaced files are kept at least, to be read to the end or gone back to:
-        ``24h``, ``90m``, ``7d``; no less than 30 minutes. A later overwrite of the same partitions removes
-        them, or ``SweepGenerationsOperator``.
+        ``24h``, ``90m``, ``7d``, or a timedelta; no less than 30 minutes. A later overwrite of the same
+        partitions removes them, or ``SweepGenerationsOperator``.
     :param writer: the statement that writes: ``ctas``, ``unload``, or ``auto``: UNLOAD where the workgroup
         enforces its result location, CTAS elsewhere.
     :param max_parallel_queries: how many queries of this task may run side by side.
@@ -123,6 +152,38 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         *AWS_TEMPLATE_FIELDS,
     )
     template_ext: Sequence[str] = (".sql",)
+    file_field: ClassVar[str | None] = "query"
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **WAITING_ARGUMENTS,
+        "query": any_text,
+        "table": names.table,
+        "partition": optional(names.partition),
+        "replace": choice(Replace),
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "partitioned_by": names.partition_keys,
+        "location": optional(names.folder),
+        "file_format": optional(upper(choice(FileFormat))),
+        "compression": optional(upper(one_of(*COMPRESSIONS))),
+        "compression_level": optional(count(ZSTD_LEVELS.start, ZSTD_LEVELS.stop - 1)),
+        "bucketed_by": several(names.column),
+        "bucket_count": optional(count(1, MAX_OPEN_WRITERS)),
+        "table_comment": optional(text),
+        "column_comments": optional(mapping(names.column, text, "a mapping from column to comment")),
+        "table_properties": optional(table_properties),
+        "on_empty": choice(OnEmpty),
+        "min_rows": optional(count()),
+        "checks": optional(mapping(text, text, "a mapping from a check's name to its SQL")),
+        "on_failed_audit": choice(OnFailedAudit),
+        "retain": lambda name, value: parse_retain(value, name),
+        "writer": choice(Writer),
+        "max_parallel_queries": count(1),
+        "generations_location": optional(names.folder),
+        "catalog_id": optional(names.catalog),
+        "kms_key_arn": optional(names.key_arn),
+        "quilt_revisions": optional(_interval),
+        "partition_format": names.date_format,
+    }
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "query": "sql",
         "partition": "json",
@@ -155,7 +216,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         min_rows: int | None = None,
         checks: Mapping[str, str] | None = None,
         on_failed_audit: str = "keep",
-        retain: str = "24h",
+        retain: str | timedelta = "24h",
         writer: str = "auto",
         max_parallel_queries: int = 5,
         generations_location: str | None = None,
@@ -194,6 +255,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         self.kms_key_arn = kms_key_arn
         self.quilt_revisions = quilt_revisions
         self.partition_format = partition_format
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Overwrite, or go on with what an earlier try of this task began."""
@@ -254,39 +316,35 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         return resolve_partition(self.partition, context, date_format=self.partition_format)
 
     def _request(self, partition: Partition) -> OverwriteRequest:
-        from airflow_quilt_athena.core.overwrite import request as overwrite
-        from airflow_quilt_athena.core.quilt.revisions import parse_interval
-
-        return overwrite.OverwriteRequest(
-            query=self.query,
-            table=TableName.parse(self.table, self.database, self.catalog_id),
+        asked = self.judge_arguments()
+        return OverwriteRequest(
+            query=asked["query"],
+            table=TableName.parse(asked["table"], asked["database"], asked["catalog_id"]),
             partition=partition,
-            database=self.database,
-            workgroup=self.workgroup,
-            replace=parse_choice(overwrite.Replace, "replace", self.replace),
-            partitioned_by=overwrite.parse_partitioned_by(self.partitioned_by),
-            location=_uri(self.location),
-            file_format=parse_choice(FileFormat, "file_format", self.file_format.upper())
-            if self.file_format
-            else None,
-            compression=self.compression,
-            compression_level=self.compression_level,
-            bucketed_by=tuple(self.bucketed_by),
-            bucket_count=self.bucket_count,
-            table_comment=self.table_comment,
-            column_comments=dict(self.column_comments or {}),
-            table_properties=dict(self.table_properties or {}),
-            on_empty=parse_choice(overwrite.OnEmpty, "on_empty", self.on_empty),
-            min_rows=self.min_rows,
-            checks=dict(self.checks or {}),
-            on_failed_audit=parse_choice(overwrite.OnFailedAudit, "on_failed_audit", self.on_failed_audit),
-            retain=overwrite.parse_retain(self.retain),
-            writer=parse_choice(overwrite.Writer, "writer", self.writer),
-            max_parallel_queries=self.max_parallel_queries,
-            generations_location=_uri(self.generations_location),
-            catalog_id=self.catalog_id,
-            kms_key_arn=self.kms_key_arn,
-            quilt_revisions=parse_interval(self.quilt_revisions) if self.quilt_revisions else None,
+            database=asked["database"],
+            workgroup=asked["workgroup"],
+            replace=asked["replace"],
+            partitioned_by=asked["partitioned_by"],
+            location=asked["location"],
+            file_format=asked["file_format"],
+            compression=asked["compression"],
+            compression_level=asked["compression_level"],
+            bucketed_by=asked["bucketed_by"],
+            bucket_count=asked["bucket_count"],
+            table_comment=asked["table_comment"],
+            column_comments=asked["column_comments"] or {},
+            table_properties=asked["table_properties"] or {},
+            on_empty=asked["on_empty"],
+            min_rows=asked["min_rows"],
+            checks=asked["checks"] or {},
+            on_failed_audit=asked["on_failed_audit"],
+            retain=asked["retain"],
+            writer=asked["writer"],
+            max_parallel_queries=asked["max_parallel_queries"],
+            generations_location=asked["generations_location"],
+            catalog_id=asked["catalog_id"],
+            kms_key_arn=asked["kms_key_arn"],
+            quilt_revisions=asked["quilt_revisions"],
         )
 
     def _log_statement(self, overwrite: Overwrite) -> None:
@@ -316,7 +374,3 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra.update(facts)
         return facts
-
-
-def _uri(text: str | None) -> S3Uri | None:
-    return S3Uri.parse(text) if text else None

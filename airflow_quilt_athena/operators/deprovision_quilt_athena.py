@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, flag
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
     QuiltAthenaBaseOperator,
@@ -39,6 +42,15 @@ class DeprovisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         "policy_name",
         *AWS_TEMPLATE_FIELDS,
     )
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **AWS_ARGUMENTS,
+        "results_bucket": names.bucket,
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "policy_name": names.policy,
+        "delete_results": flag,
+        "dry_run": flag,
+    }
     ui_color = "#f3efe4"
 
     def __init__(
@@ -59,18 +71,20 @@ class DeprovisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         self.policy_name = policy_name
         self.delete_results = delete_results
         self.plan_only = dry_run  # BaseOperator has a method dry_run
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
         from airflow_quilt_athena.flows.provisioning.deprovision import DeprovisionRequest, deprovision
 
         with errors_as_airflow_sees_them():
+            asked = self.judge_arguments()
             request = DeprovisionRequest(
-                results_bucket=self.results_bucket,
-                database=self.database,
-                workgroup=self.workgroup,
-                policy_name=self.policy_name,
-                delete_results=self.delete_results,
+                results_bucket=asked["results_bucket"],
+                database=asked["database"],
+                workgroup=asked["workgroup"],
+                policy_name=asked["policy_name"],
+                delete_results=asked["delete_results"],
             )
             clients = provisioning_clients(self.hook)
             return deprovision(clients, request, dry_run=self.plan_only).to_xcom()

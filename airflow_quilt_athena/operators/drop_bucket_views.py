@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, flag, several
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
     QuiltAthenaBaseOperator,
     errors_as_airflow_sees_them,
-    one_or_many,
 )
 
 
@@ -28,6 +30,12 @@ class DropBucketViewsOperator(QuiltAthenaBaseOperator):
     """
 
     template_fields: Sequence[str] = ("bucket", "database", *AWS_TEMPLATE_FIELDS)
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **AWS_ARGUMENTS,
+        "bucket": several(names.bucket),
+        "database": names.database,
+        "dry_run": flag,
+    }
     ui_color = "#e8eef3"
 
     def __init__(
@@ -42,11 +50,13 @@ class DropBucketViewsOperator(QuiltAthenaBaseOperator):
         self.bucket = bucket
         self.database = database
         self.plan_only = dry_run  # BaseOperator has a method dry_run
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
         from airflow_quilt_athena.flows.quilt.drop_views import DropRequest, drop_bucket_views
 
         with errors_as_airflow_sees_them():
-            request = DropRequest(one_or_many(self.bucket), self.database.lower())
+            asked = self.judge_arguments()
+            request = DropRequest(asked["bucket"], asked["database"].lower())
             return drop_bucket_views(self.hook.client("glue"), request, dry_run=self.plan_only).to_xcom()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, flag, optional
 from airflow_quilt_athena.core.glue.tables import TableName
-from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
-
-Choice = TypeVar("Choice", bound=Enum)
 
 
 class GenerationsOperator(QuiltAthenaBaseOperator):
@@ -35,6 +34,15 @@ class GenerationsOperator(QuiltAthenaBaseOperator):
         "kms_key_arn",
         *AWS_TEMPLATE_FIELDS,
     )
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **AWS_ARGUMENTS,
+        "table": names.table,
+        "partitions": optional(names.partitions),
+        "dry_run": flag,
+        "database": names.database,
+        "catalog_id": optional(names.catalog),
+        "kms_key_arn": optional(names.key_arn),
+    }
     ui_color = "#e8f3ec"
 
     def __init__(
@@ -51,15 +59,17 @@ class GenerationsOperator(QuiltAthenaBaseOperator):
         super().__init__(**kwargs)
         self.table = table
         self.partitions = partitions
-        self.tell_only = dry_run  # BaseOperator has a method dry_run
+        self.plan_only = dry_run  # BaseOperator has a method dry_run
         self.database = database
         self.catalog_id = catalog_id
         self.kms_key_arn = kms_key_arn
+        self.judge_constants()
 
-    @property
-    def table_name(self) -> TableName:
-        """The table as it is named."""
-        return TableName.parse(self.table, self.database, self.catalog_id)
+    def judge_arguments(self) -> dict[str, Any]:
+        """Judge everything, and read the table's name with its database."""
+        judged = super().judge_arguments()
+        table = TableName.parse(judged["table"], judged["database"], judged["catalog_id"])
+        return {**judged, "table": table}
 
 
 def lake_clients(hook: QuiltAthenaHook) -> LakeClients:
@@ -71,12 +81,3 @@ def task_key_of(ti: Any) -> str:
     """Return what names a task's work: the same over its retries, another when it is cleared."""
     # max_tries rises when a task is cleared, and not when it is retried.
     return f"{ti.dag_id}/{ti.task_id}/{ti.map_index}/{ti.run_id}/{ti.max_tries}"
-
-
-def parse_choice(choices: type[Choice], name: str, value: str) -> Choice:
-    """Return the choice of a parameter. Raises InvalidCallError for what is none."""
-    try:
-        return choices(value)
-    except ValueError as error:
-        known = ", ".join(str(choice.value) for choice in choices)
-        raise InvalidCallError(f"{name} is {value!r}. Expected one of {known}.") from error

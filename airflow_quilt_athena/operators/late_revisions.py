@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, count, optional
 from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
@@ -43,6 +46,14 @@ class LateRevisionsOperator(QuiltAthenaBaseOperator):
     """
 
     template_fields: Sequence[str] = ("table", "bucket", "database", "catalog_id", *AWS_TEMPLATE_FIELDS)
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **AWS_ARGUMENTS,
+        "table": names.table,
+        "bucket": optional(names.bucket),
+        "database": names.database,
+        "catalog_id": optional(names.catalog),
+        "limit": count(1),
+    }
     ui_color = "#e8f3ec"
 
     def __init__(
@@ -61,6 +72,7 @@ class LateRevisionsOperator(QuiltAthenaBaseOperator):
         self.database = database
         self.catalog_id = catalog_id
         self.limit = limit
+        self.judge_constants()
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
         """Look, and return what is to be written again."""
@@ -68,14 +80,15 @@ class LateRevisionsOperator(QuiltAthenaBaseOperator):
         from airflow_quilt_athena.flows.quilt.late import look_for_late_revisions
 
         with errors_as_airflow_sees_them():
+            asked = self.judge_arguments()
             glue, s3 = self.hook.client("glue"), self.hook.client("s3")
-            name = TableName.parse(self.table, self.database, self.catalog_id)
+            name = TableName.parse(asked["table"], asked["database"], asked["catalog_id"])
             table = observe_table(glue, name)
             if table is None:
                 raise InvalidCallError(
                     f"Table {name} does not exist. Expected one written with quilt_revisions."
                 )
-            late = look_for_late_revisions(glue, s3, table, self.bucket)
+            late = look_for_late_revisions(glue, s3, table, asked["bucket"])
         for line in lines_about_late(str(name), late):
             self.log.warning(line)
         if len(late) > self.limit:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, count, optional, seconds, several
 from airflow_quilt_athena.core.athena.query_status import PENDING, QueryStatus
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.flows.athena.queries import stop_queries
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
-from airflow_quilt_athena.operators.base import (
-    QuiltAthenaBaseOperator,
-    errors_as_airflow_sees_them,
-    one_or_many,
-)
+from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator, errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import lake_clients, task_key_of
 from airflow_quilt_athena.operators.waiting import DEFAULT_TIMEOUT, to_seconds
 
@@ -57,6 +55,16 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
         "kms_key_arn",
         *AWS_TEMPLATE_FIELDS,
     )
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **AWS_ARGUMENTS,
+        "bucket": several(names.bucket),
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "location": optional(names.folder),
+        "max_parallel_queries": count(1),
+        "kms_key_arn": optional(names.key_arn),
+        "timeout": seconds(),
+    }
     ui_color = "#e8eef3"
 
     def __init__(
@@ -80,6 +88,7 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
         self.kms_key_arn = kms_key_arn
         self.timeout = timeout
         self._running: list[str] = []
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Bring the tables of each bucket up to date."""
@@ -87,14 +96,15 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
 
         found: dict[str, Any] = {}
         with errors_as_airflow_sees_them():
-            for bucket in dict.fromkeys(one_or_many(self.bucket)):
+            asked = self.judge_arguments()
+            for bucket in dict.fromkeys(asked["bucket"]):
                 request = KeepRequest(
                     bucket=bucket,
-                    database=self.database.lower(),
-                    workgroup=self.workgroup,
-                    location=S3Uri.parse(self.location) if self.location else None,
-                    max_parallel_queries=self.max_parallel_queries,
-                    kms_key_arn=self.kms_key_arn,
+                    database=asked["database"].lower(),
+                    workgroup=asked["workgroup"],
+                    location=asked["location"],
+                    max_parallel_queries=asked["max_parallel_queries"],
+                    kms_key_arn=asked["kms_key_arn"],
                 )
                 result = keep_quilt_tables(
                     lake_clients(self.hook),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, count, flag, optional, several, whole
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import (
     QuiltAthenaBaseOperator,
     errors_as_airflow_sees_them,
-    one_or_many,
     provisioning_clients,
 )
+
+# Athena API reference, "WorkGroupConfiguration" (BytesScannedCutoffPerQuery), read 2026-11.
+LEAST_SCAN_CUTOFF_BYTES = 10_000_000
 
 
 class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
@@ -67,6 +72,21 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         "kms_key_arn",
         *AWS_TEMPLATE_FIELDS,
     )
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **AWS_ARGUMENTS,
+        "results_bucket": names.bucket,
+        "quilt_buckets": several(names.bucket),
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "warehouse": optional(names.folder),
+        "policy_name": names.policy,
+        "attach_to_roles": several(names.role),
+        "dry_run": flag,
+        "source_database": optional(names.database),
+        "kms_key_arn": optional(names.own_key_arn),
+        "scan_cutoff_bytes": optional(count(LEAST_SCAN_CUTOFF_BYTES)),
+        "results_expire_after_days": optional(whole(timedelta(days=1), "days", 1)),
+    }
     ui_color = "#f3efe4"
 
     def __init__(
@@ -83,7 +103,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         source_database: str | None = None,
         kms_key_arn: str | None = None,
         scan_cutoff_bytes: int | None = None,
-        results_expire_after_days: int | None = 30,
+        results_expire_after_days: int | timedelta | None = 30,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -99,23 +119,25 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         self.kms_key_arn = kms_key_arn
         self.scan_cutoff_bytes = scan_cutoff_bytes
         self.results_expire_after_days = results_expire_after_days
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Plan, show the plan, carry it out unless it is a dry run."""
         from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 
         with errors_as_airflow_sees_them():
+            asked = self.judge_arguments()
             request = ProvisionRequest(
-                results_bucket=self.results_bucket,
-                quilt_buckets=one_or_many(self.quilt_buckets),
-                database=self.database,
-                workgroup=self.workgroup,
-                warehouse=S3Uri.parse(self.warehouse) if self.warehouse else None,
-                source_database=self.source_database,
-                policy_name=self.policy_name,
-                attach_to_roles=one_or_many(self.attach_to_roles),
-                kms_key_arn=self.kms_key_arn,
-                scan_cutoff_bytes=self.scan_cutoff_bytes,
-                results_expire_after_days=self.results_expire_after_days,
+                results_bucket=asked["results_bucket"],
+                quilt_buckets=asked["quilt_buckets"],
+                database=asked["database"],
+                workgroup=asked["workgroup"],
+                warehouse=asked["warehouse"],
+                source_database=asked["source_database"],
+                policy_name=asked["policy_name"],
+                attach_to_roles=asked["attach_to_roles"],
+                kms_key_arn=asked["kms_key_arn"],
+                scan_cutoff_bytes=asked["scan_cutoff_bytes"],
+                results_expire_after_days=asked["results_expire_after_days"],
             )
             return provision(provisioning_clients(self.hook), request, dry_run=self.plan_only).to_xcom()

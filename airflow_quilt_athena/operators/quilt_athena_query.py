@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any, ClassVar
 
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, any_text, count, flag, optional, several, whole
+from airflow_quilt_athena.core.athena.parameters import to_literal
 from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
-from airflow_quilt_athena.core.athena.sql import SILENT, Dialect, SqlTextError, split_statements, tokenize
+from airflow_quilt_athena.core.athena.sql import SILENT, language_at, split_statements, tokenize
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.athena.queries import start_query
 from airflow_quilt_athena.flows.athena.results import copy_result, read_rows
+from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup, refuse_managed_results
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import task_key_of
 from airflow_quilt_athena.operators.query_memory import QueryMemory
-from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
 
 # What a statement with rows of its own begins with; Athena writes them as CSV.
 _WORDS_OF_ROWS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "(", "EXECUTE"})
+_WORDS_OF_HEADERS = _WORDS_OF_ROWS | {"EXPLAIN"}
+# Athena API reference, "ResultReuseByAgeConfiguration", read 2026-11: up to seven days.
+MOST_REUSE_MINUTES = 10_080
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class _Work:
     statements: tuple[str, ...]
     parameters: tuple[str, ...]
     result_file: S3Uri | None
+    reuse_results_minutes: int | None
     memory: QueryMemory
 
 
@@ -76,6 +83,18 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         *AWS_TEMPLATE_FIELDS,
     )
     template_ext: Sequence[str] = (".sql",)
+    file_field: ClassVar[str | None] = "query"
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **WAITING_ARGUMENTS,
+        "query": several(any_text),
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "parameters": several(lambda name, value: to_literal(value, name), lone=False),
+        "max_rows": optional(count()),
+        "result_file": optional(names.file),
+        "wait_for_completion": flag,
+        "reuse_results_minutes": optional(whole(timedelta(minutes=1), "minutes", 1, MOST_REUSE_MINUTES)),
+    }
     template_fields_renderers: ClassVar[dict[str, str]] = {"query": "sql", "parameters": "json"}
     operator_extra_links = (AthenaQueryLink(),)
     ui_color = "#e8eef3"
@@ -90,7 +109,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         max_rows: int | None = None,
         result_file: str | None = None,
         wait_for_completion: bool = True,
-        reuse_results_minutes: int | None = None,
+        reuse_results_minutes: int | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -102,11 +121,15 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         self.result_file = result_file
         self.wait_for_completion = wait_for_completion
         self.reuse_results_minutes = reuse_results_minutes
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the statements, or go on with those that an earlier try started."""
         with errors_as_airflow_sees_them():
             work = self._read(context)
+            if work.result_file is not None:
+                workgroup = look_at_workgroup(self.hook.client("athena"), self.workgroup)
+                refuse_managed_results(workgroup, "result_file has no file to copy")
             work.memory.forget_failures(self.hook.client("athena"))
             return self._run(context, work, [], [], self.find_deadline(context))
 
@@ -120,17 +143,18 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
 
     def _read(self, context: Any) -> _Work:
         """Read what was asked for. Raises InvalidCallError before anything is started."""
-        statements = self._statements()
-        parameters = tuple(to_literal(value) for value in self.parameters)
+        asked = self.judge_arguments()
+        statements = tuple(statement for sql in asked["query"] for statement in split_statements(sql))
+        if not statements:
+            raise InvalidCallError("The query is empty.")
+        parameters, result_file = asked["parameters"], asked["result_file"]
         if parameters and len(statements) > 1:
             raise InvalidCallError("parameters go with one statement; the query holds several.")
-        result_file = None if self.result_file is None else S3Uri.parse(self.result_file)
         if result_file is not None:
-            _refuse_result_file(result_file, statements[-1], waits=self.wait_for_completion)
+            _refuse_result_file(statements[-1], waits=self.wait_for_completion)
         task = [statements, parameters, self.database, self.workgroup]
-        return _Work(
-            statements, parameters, result_file, QueryMemory(context, task_key_of(context["ti"]), task)
-        )
+        memory = QueryMemory(context, task_key_of(context["ti"]), task)
+        return _Work(statements, parameters, result_file, asked["reuse_results_minutes"], memory)
 
     def _run(
         self,
@@ -153,15 +177,8 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             )
             done = [*done, query_execution_id]
             scanned = [*scanned, status.bytes_scanned]
-        assert status is not None  # _statements returns one at least
+        assert status is not None  # there is one statement at least
         return self._report(status, work, done, scanned)
-
-    def _statements(self) -> tuple[str, ...]:
-        texts = (self.query,) if isinstance(self.query, str) else tuple(self.query)
-        statements = tuple(statement for text in texts for statement in _split(text))
-        if not statements:
-            raise InvalidCallError("The query is empty.")
-        return statements
 
     def _start(self, context: Any, statement: str, work: _Work, done: list[str]) -> str:
         self.log.info("::group::SQL\n%s", statement)
@@ -175,7 +192,7 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             workgroup=self.workgroup,
             token=work.memory.find_token(number),
             parameters=work.parameters,
-            reuse_results_minutes=self.reuse_results_minutes,
+            reuse_results_minutes=work.reuse_results_minutes,
         )
         self._running = [query_execution_id]  # from here on, being killed stops it
         if found:
@@ -199,7 +216,10 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         }
         if self.max_rows is not None:
             columns, rows = read_rows(
-                self.hook.client("athena"), status.query_execution_id, max_rows=self.max_rows
+                self.hook.client("athena"),
+                status.query_execution_id,
+                max_rows=self.max_rows,
+                has_header=_first_word(work.statements[-1]) in _WORDS_OF_HEADERS,
             )
             facts |= {"columns": list(columns), "rows": [list(row) for row in rows]}
         if work.result_file is not None:
@@ -208,47 +228,16 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         return facts
 
 
-def _refuse_result_file(result_file: S3Uri, statement: str, *, waits: bool) -> None:
-    if not result_file.key or result_file.key.endswith("/"):
-        raise InvalidCallError(
-            f"result_file is {result_file}, which names no file. Expected s3://bucket/key.csv."
-        )
+def _refuse_result_file(statement: str, *, waits: bool) -> None:
     if not waits:
         raise InvalidCallError("result_file wants the rows: it does not go with wait_for_completion=False.")
-    word = next(token.text.upper() for token in tokenize(statement) if token.kind not in SILENT)
+    word = _first_word(statement)
     if word not in _WORDS_OF_ROWS:
         raise InvalidCallError(
             f"result_file wants rows, and the last statement, {word} …, has none. Let a SELECT be the last."
         )
 
 
-def _split(text: str) -> tuple[str, ...]:
-    try:
-        return split_statements(text)
-    except SqlTextError:
-        return split_statements(text, Dialect.HIVE)  # DDL, where a backslash escapes a quote
-
-
-def to_literal(value: object) -> str:
-    """Return an execution parameter; text is taken to be a literal already.
-
-    >>> from datetime import date
-    >>> [to_literal(value) for value in ("'x'", 3, True, None, date(2026, 1, 31))]
-    ["'x'", '3', 'true', 'NULL', "DATE '2026-01-31'"]
-    """
-    match value:
-        case str():
-            return value
-        case None:
-            return "NULL"
-        case bool():
-            return str(value).lower()
-        case int() | float() | Decimal():
-            return repr(value) if isinstance(value, float) else str(value)
-        case datetime():
-            return f"TIMESTAMP '{value.isoformat(' ')}'"
-        case date():
-            return f"DATE '{value.isoformat()}'"
-    raise InvalidCallError(
-        f"No execution parameter can be made of {value!r}. Expected an SQL literal as text."
-    )
+def _first_word(statement: str) -> str:
+    tokens = tokenize(statement, language_at(statement))
+    return next(token.text.upper() for token in tokens if token.kind not in SILENT)

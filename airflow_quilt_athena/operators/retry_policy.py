@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
-from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.aws.errors import is_passing
+from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
 from airflow_quilt_athena.operators.base import is_worth_a_retry
 
 
@@ -18,8 +17,8 @@ class AthenaRetryPolicy(RetryPolicy):
     """Fail at once where the same task meets the same end; leave the rest to the task's retries.
 
     For ``retry_policy=`` of any task: of ours, of Amazon's, and of a function that calls boto3 or our flows.
-    It looks through the causes of an exception for one it knows: ours, and boto3's ``ClientError``. What it
-    does not know is left to Airflow.
+    It looks through the causes of an exception for one it knows: ours, and what boto3
+    raises. What it does not know is left to Airflow.
 
     :param passing_delay: the delay before a retry that can help; None is the task's ``retry_delay``.
 
@@ -39,7 +38,7 @@ class AthenaRetryPolicy(RetryPolicy):
         for cause in _causes(exception):
             if isinstance(cause, QuiltAthenaError):
                 return self._decide(is_worth_a_retry(cause), cause)
-            if isinstance(cause, ClientError):
+            if isinstance(cause, AWS_ERRORS):
                 return self._decide(is_passing(cause), cause)
         return RetryDecision.default()
 

@@ -34,13 +34,14 @@ class RollbackPartitionsOperator(GenerationsOperator):
         from airflow_quilt_athena.flows.overwrite.rollback import rollback_partitions
 
         with errors_as_airflow_sees_them():
+            asked = self.judge_arguments()
             result = rollback_partitions(
                 lake_clients(self.hook),
-                self.table_name,
+                asked["table"],
                 task_key_of(context["ti"]),
-                partitions=self.partitions,
-                dry_run=self.tell_only,
-                kms_key_arn=self.kms_key_arn,
+                partitions=asked["partitions"],
+                dry_run=self.plan_only,
+                kms_key_arn=asked["kms_key_arn"],
             )
         facts = result.as_dict()
         for partition in facts["partitions"]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS
+from airflow_quilt_athena.core.arguments import Judge, flag, seconds
 from airflow_quilt_athena.core.athena.query_status import Decision, QueryStatus, Verdict
 from airflow_quilt_athena.flows.athena.queries import ProgressLog, conclude, stop_queries, watch_queries
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
@@ -26,6 +28,15 @@ def to_seconds(duration: timedelta | float) -> float:
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
 
 
+WAITING_ARGUMENTS: Mapping[str, Judge[Any]] = {
+    **AWS_ARGUMENTS,
+    "deferrable": flag,
+    "poll_interval": seconds(),
+    "timeout": seconds(),
+    "defer_after": seconds(zero=True),
+}
+
+
 class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
     """An operator that waits for queries.
 
@@ -34,15 +45,19 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
     :param timeout: the deadline of the whole wait; queries not done by then are stopped and the task fails.
         The task's ``execution_timeout`` counts as well, also while it is deferred.
     :param defer_after: seconds to wait on the worker before deferring.
+
+    Each of the three may be a timedelta.
     """
+
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = WAITING_ARGUMENTS
 
     def __init__(
         self,
         *,
         deferrable: bool | None = None,
-        poll_interval: float = 5.0,
+        poll_interval: timedelta | float = 5.0,
         timeout: timedelta | float = DEFAULT_TIMEOUT,
-        defer_after: float = DEFER_AFTER_SECONDS,
+        defer_after: timedelta | float = DEFER_AFTER_SECONDS,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,7 +94,7 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
         :raises QueryFailedError: when one failed, or was not done by the deadline.
         """
         remaining = max(0.0, deadline - time.time())
-        on_worker = min(self.defer_after, remaining) if self.deferrable else remaining
+        on_worker = min(to_seconds(self.defer_after), remaining) if self.deferrable else remaining
         decision, statuses = self._watch(query_execution_ids, on_worker)
         if decision.verdict is Verdict.TIMED_OUT and on_worker < remaining:
             self._hand_over(query_execution_ids, deadline, carry)
@@ -108,7 +123,7 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
             self.hook.client("athena"),
             query_execution_ids,
             timeout_seconds=seconds,
-            poll_interval_seconds=self.poll_interval,
+            poll_interval_seconds=to_seconds(self.poll_interval),
             on_progress=ProgressLog(self.log.info),
         )
 
@@ -127,11 +142,11 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
         trigger = AthenaCompletionTrigger(
             query_execution_ids=query_execution_ids,
             deadline=deadline,
-            poll_interval=self.poll_interval,
+            poll_interval=to_seconds(self.poll_interval),
             carry=carry,
             **self.aws_parameters,
         )
-        self.log.info("Still running after %g s: waiting in the triggerer.", self.defer_after)
+        self.log.info("Still running after %g s: waiting in the triggerer.", to_seconds(self.defer_after))
         self.defer(
             trigger=trigger,
             method_name="execute_complete",

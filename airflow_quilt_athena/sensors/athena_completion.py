@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import re
 import time
-from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -19,6 +18,8 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask
+from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
 from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.athena.query_status import (
     QueryStatus,
@@ -39,9 +40,14 @@ from airflow_quilt_athena.triggers.athena_completion import (
 IDS_KEY = "query_execution_ids"
 
 _BACKSTOP_SECONDS = 120.0
+_ID = re.compile(r"[\w-]{1,128}", re.ASCII)  # Athena API reference, "QueryExecutionId", read 2026-11
 
 
-class AthenaCompletionSensor(BaseSensorOperator):
+# Airflow's own, and judged before Airflow sees them.
+_DURATIONS: Mapping[str, Judge[float]] = {"poke_interval": seconds(zero=True), "timeout": seconds(zero=True)}
+
+
+class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
     """Wait until one Athena query, or every one of many, has succeeded.
 
     Fails when all are done and one did not succeed, naming each that failed with its reason, its category and
@@ -64,6 +70,13 @@ class AthenaCompletionSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = (IDS_KEY, *AWS_TEMPLATE_FIELDS)
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **AWS_ARGUMENTS,
+        IDS_KEY: lambda name, value: parse_query_execution_ids(value),
+        "deferrable": flag,
+        "poll_interval": seconds(zero=True),
+        "stop_on_kill": flag,
+    }
     operator_extra_links = (AthenaQueryLink(),)
     ui_color = "#f3efe8"
 
@@ -72,7 +85,7 @@ class AthenaCompletionSensor(BaseSensorOperator):
         *,
         query_execution_ids: Any,
         deferrable: bool | None = None,
-        poll_interval: float = 15.0,
+        poll_interval: timedelta | float = 15.0,
         stop_on_kill: bool = True,
         aws_conn_id: str | None = "aws_default",
         region_name: str | None = None,
@@ -80,7 +93,9 @@ class AthenaCompletionSensor(BaseSensorOperator):
         botocore_config: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("poke_interval", poll_interval)
+        kwargs.setdefault("poke_interval", seconds()("poll_interval", poll_interval))
+        for name in _DURATIONS.keys() & kwargs.keys():
+            kwargs[name] = _DURATIONS[name](name, kwargs[name])
         super().__init__(**kwargs)
         self.query_execution_ids = query_execution_ids
         self.deferrable = default_deferrable() if deferrable is None else deferrable
@@ -92,6 +107,7 @@ class AthenaCompletionSensor(BaseSensorOperator):
         self.botocore_config = botocore_config
         self._pending: list[str] = []
         self._poked = False
+        self.judge_constants()
 
     @cached_property
     def hook(self) -> QuiltAthenaHook:
@@ -105,6 +121,10 @@ class AthenaCompletionSensor(BaseSensorOperator):
 
     def execute(self, context: Any) -> Any:
         """Wait on the worker, or defer."""
+        try:
+            self.judge_arguments()
+        except QuiltAthenaError as error:
+            raise AirflowFailException(str(error)) from error
         if self.deferrable:
             return self._wait_deferred(context)
         try:
@@ -163,8 +183,8 @@ class AthenaCompletionSensor(BaseSensorOperator):
 
     def _watch(self, context: Any, seconds: float) -> tuple[QueryStatus, ...] | None:
         """Watch for some seconds; return the statuses when all succeeded, None while some are not done."""
-        athena = self.hook.client("athena")
         try:
+            athena = self.hook.client("athena")
             ids = parse_query_execution_ids(self.query_execution_ids)
             push_query_link(context, athena.meta.region_name, ids[0])
             self._pending = list(ids)
@@ -207,33 +227,27 @@ def _flatten(given: Any) -> Iterator[str]:
         yield from _flatten_text(given.strip())
     elif isinstance(given, Mapping):
         yield from _flatten(given.get(IDS_KEY))
-    elif isinstance(given, Sequence):
+    elif is_list(given):
         for item in given:
             yield from _flatten(item)
     else:
         raise InvalidCallError(
-            f"Not a query execution id: {given!r}. Did the task that starts the query run?"
+            f"{IDS_KEY}: not a query execution id: {show(given)}. Did the task that starts the query run?"
         )
 
 
 def _flatten_text(text: str) -> Iterator[str]:
     if text[:1] in {"[", "(", "{"}:
-        yield from _flatten(_parse_literal(text))
+        found = read_printed(text)
+        if isinstance(found, str):
+            raise InvalidCallError(f"Not query execution ids: {text!r}.")
+        yield from _flatten(found)
         return
     for part in text.split(","):
-        if part.strip() in {"", "None"}:
+        query_execution_id = part.strip()
+        if query_execution_id == "None" or not _ID.fullmatch(query_execution_id):
             raise InvalidCallError(f"Not a query execution id: {part!r} in {text!r}.")
-        yield part.strip()
-
-
-def _parse_literal(text: str) -> Any:
-    """Read what a template prints of a list: JSON, or Python's own way of writing it."""
-    for parse in (json.loads, literal_eval):
-        try:
-            return parse(text)
-        except (ValueError, SyntaxError):
-            continue
-    raise InvalidCallError(f"Not query execution ids: {text!r}.")
+        yield query_execution_id
 
 
 def _facts(statuses: Sequence[QueryStatus]) -> dict[str, Any]:

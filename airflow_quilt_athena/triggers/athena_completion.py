@@ -10,7 +10,6 @@ from typing import Any
 from airflow.providers.common.compat.sdk import conf
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
-from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.core.athena.query_status import (
     QueryStatus,
@@ -19,9 +18,9 @@ from airflow_quilt_athena.core.athena.query_status import (
     describe_progress,
     poll_delay,
 )
-from airflow_quilt_athena.exceptions import QuiltAthenaError
+from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.athena.queries import stop_queries
-from airflow_quilt_athena.flows.aws.errors import NO_ANSWER, is_passing, translate
+from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing, translate
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from airflow_quilt_athena.triggers.shared_looks import shared_looks
 
@@ -143,14 +142,14 @@ class AthenaCompletionTrigger(BaseTrigger):
         )
         try:
             return await looks.look(self.query_execution_ids, within_seconds)
-        except ClientError as error:
+        except RetryableError as error:  # no client could be made, for now
+            self.log.info("%s Looking again.", error)
+            return ()
+        except AWS_ERRORS as error:
             if is_passing(error):
                 self.log.info("Athena did not answer (%s); looking again.", error)
                 return ()
             raise translate(error, f"look at Athena queries {', '.join(self.query_execution_ids)}") from error
-        except NO_ANSWER as error:
-            self.log.info("Athena could not be reached (%s); looking again.", error)
-            return ()
 
     def _stop(self) -> None:
         stop_queries(self.hook.client("athena"), self.query_execution_ids)

@@ -14,13 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
-from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.core.athena.poll_batches import Want, choose_round
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
 from airflow_quilt_athena.flows.athena.queries import Looked, look_at_queries, statuses_of
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
-from airflow_quilt_athena.flows.aws.errors import is_passing
+from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
 
 # Rounds come no sooner after each other, whatever the triggers ask for.
 SHORTEST_ROUND_SECONDS = 1.0
@@ -97,7 +96,7 @@ class SharedLooks:
         if self._client is None:
             self._client = self._make_client()
         looked = look_at_queries(self._client, query_execution_ids, take_apart=True)
-        if any(isinstance(found, ClientError) and not is_passing(found) for found in looked.values()):
+        if any(isinstance(found, AWS_ERRORS) and not is_passing(found) for found in looked.values()):
             self._client = None
         return looked
 

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 from .lake import Lake, make_lake
 

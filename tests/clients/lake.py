@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 SRC = (
     (1, "a", 1.5, "2026-01-01"),

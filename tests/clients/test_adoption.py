@@ -28,7 +28,7 @@ from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult, insert_overwrite
 from airflow_quilt_athena.flows.overwrite.rollback import rollback_partitions
 from airflow_quilt_athena.flows.overwrite.sweep import SweepResult, sweep_generations
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.integration.lab import Lab
 
 from .client import Client, ClientError

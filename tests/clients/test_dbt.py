@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.local import Fault
+from local_athena import Fault
 
 from .client import Client, python_of
 from .lake import SRC, WIDE, Lake

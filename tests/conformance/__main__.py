@@ -9,20 +9,23 @@ import json
 import sys
 from pathlib import Path
 
-from airflow_quilt_athena.local import LocalAthena
-from tests.conformance import objects_view, table
+from local_athena import LocalAthena
+from local_athena.conformance import table
+from local_athena.conformance.lake import Lake
+from tests.conformance import objects_view
+from tests.conformance.emitted import emitted_statements
 
-PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
+PAGE = Path(__file__).parents[2] / "local_athena" / "docs" / "conformance.md"
 
 _VERDICTS = ("agreed", "refused", "as Athena", "differing")
 _LONGEST = 160  # characters of a statement that are shown
 
 _HEAD = """# Conformance: the local Athena's DuckDB against the real Trino
 
-Written by `make conformance`. {statements} statements of `tests/conformance/statements`, with the
-answers that Trino 476 gave behind the same local Athena (`LocalAthena(engine="trino")`). Compared are
-column names, types, rows, their order where the statement orders, the count of rows written, and of a
-failure its class. *Refused* is a clear failure of the DuckDB engine (`NOT_SUPPORTED`,
+Written by `make conformance`. {statements} statements of `local_athena/local_athena/conformance/statements`,
+with the answers that Trino 476 gave behind the same local Athena (`LocalAthena(engine="trino")`).
+Compared are column names, types, rows, their order where the statement orders, the count of rows written, and
+of a failure its class. *Refused* is a clear failure of the DuckDB engine (`NOT_SUPPORTED`,
 `FUNCTION_NOT_FOUND`) where Trino answers otherwise. *As Athena* is where Athena is known to answer otherwise
 than Trino, and DuckDB follows Athena. {front} further statements are Hive DDL, which is
 answered in front of both engines; they run too, and are not counted.
@@ -36,7 +39,7 @@ _DISAGREEMENTS = """
 ## What does not agree
 
 What is refused, or as Athena's, and why. Each entry is a test that must fail until it is mended. Long
-statements are cut; they stand in full in `tests/conformance/differences.json`.
+statements are cut; they stand in full in `local_athena/local_athena/conformance/differences.json`.
 
 | topic | | statement | why |
 |---|---|---|---|
@@ -45,8 +48,10 @@ statements are cut; they stand in full in `tests/conformance/differences.json`.
 
 def record(*topics: str) -> None:
     """Run the table, or some of its topics, on the real Trino and write the answers."""
+    text = json.dumps(emitted_statements(), ensure_ascii=False, indent=1)
+    (table.HERE / "statements" / "emitted.json").write_text(text + "\n")
     with LocalAthena(engine="trino") as aws:
-        lake = table.Lake(aws, "recorded")
+        lake = Lake.on(aws.client, "recorded")
         for topic in topics or table.topics():
             answers = lake.answers(topic).items()
             entries = [{"sql": sql, "answer": table.comparable(answer)} for sql, answer in answers]
@@ -58,7 +63,7 @@ def record(*topics: str) -> None:
 def page() -> None:
     """Run the table on DuckDB, print what does not agree, and write the page of the docs."""
     with LocalAthena() as aws:
-        lake = table.Lake(aws, "compared")
+        lake = Lake.on(aws.client, "compared")
         found = {topic: lake.answers(topic) for topic in table.topics()}
     verdicts = {
         topic: {sql: table.verdict(topic, sql, answer) for sql, answer in answers.items()}

@@ -17,11 +17,11 @@ from typing import Any
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.trino.release import VERSION
 from benchmarks import registry
 from benchmarks.lake import DATABASE, WORKGROUP, Lake
 from benchmarks.quilt import ENTRIES, LARGE, PACKAGES, SEED_DATABASE, write_large_registry
+from local_athena import LocalAthena
+from local_athena.trino.release import VERSION
 
 FIGURES = Path(__file__).with_suffix(".json")
 THEIRS, OURS, CLEAN = "the documentation's objects view", "our objects view", "our entries view"

@@ -17,7 +17,7 @@ from airflow_quilt_athena.core.quilt.revisions import MAX_PATHS_PER_BRANCH, Revi
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables, manifests_location, render_create_table
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 pytestmark = pytest.mark.integration
 
@@ -93,7 +93,7 @@ def test_one_list_of_paths_opens_them_alone_and_over_1000_on_trino_all_between_i
     table = f'"{registry.source.database}"."{registry.source.manifests}"'
     rows, scanned = registry.count(f'SELECT count(logical_key) FROM {table} WHERE "$path" IN ({paths})')
     opened = hashes
-    if request.config.getoption("--engine") == "trino" and count > _LONGEST_LIST:
+    if request.config.getoption("--local-athena-engine") == "trino" and count > _LONGEST_LIST:
         opened = [one for one in registry.sizes if hashes[0] <= one <= hashes[-1]]
     assert (rows, scanned) == (count, registry.bytes_of(opened))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import pytest
 
 from airflow_quilt_athena.core.quilt.identifiers import bucket_identifier
-from airflow_quilt_athena.local import LocalAthena
 from demo.stack import StackError
+from local_athena import LocalAthena
 from tests.e2e.driver import Airflow
 from tests.e2e.history import REGISTRY_BUCKET
 from tests.e2e.lake import WAREHOUSE, Lake
 
 ROOT = Path(__file__).parents[2]
+WATCHED_BUCKET = "e2e-quilt-watched"
 FOLDERS = (Path(__file__).parent / "dags", ROOT / "example_dags")
 SETTINGS = {
     "AIRFLOW_VAR_QUILT_BUCKET": REGISTRY_BUCKET,
@@ -23,6 +25,8 @@ SETTINGS = {
     "AIRFLOW_VAR_QUILT_WAREHOUSE": f"s3://{WAREHOUSE}/tables/",
     "AIRFLOW_VAR_QUILT_ENTRIES": f"{bucket_identifier(REGISTRY_BUCKET)}_quilt_entries",
     "AIRFLOW_CONN_AWS_DEFAULT": '{"conn_type": "aws"}',
+    "QUILT_BUCKET": WATCHED_BUCKET,
+    "QUILT_CATALOG_URL": "https://quilt.example.com",
     # A lost worker is noticed after so many seconds instead of 300, a lost triggerer instead of 30.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
@@ -47,10 +51,24 @@ def _stack(
     pytestconfig: pytest.Config,
 ) -> Iterator[Airflow]:
     home = tmp_path_factory.mktemp("airflow")
-    with Airflow(home, FOLDERS, aws.environment | SETTINGS) as running:
+    queue = {"QUILT_EVENTS_QUEUE_URL": make_watched_registry(aws)}
+    with Airflow(home, FOLDERS, aws.environment | SETTINGS | queue) as running:
         pytestconfig.stash[RUNNING] = running
         yield running
         del pytestconfig.stash[RUNNING]
+
+
+def make_watched_registry(aws: LocalAthena) -> str:
+    """Make a registry, and a queue that EventBridge fills with its events; return the queue's URL."""
+    s3, sqs, events = (aws.client(name) for name in ("s3", "sqs", "events"))
+    s3.create_bucket(Bucket=WATCHED_BUCKET)
+    s3.put_bucket_versioning(Bucket=WATCHED_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    url = str(sqs.create_queue(QueueName="quilt-revisions")["QueueUrl"])
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    pattern = {"source": ["com.quiltdata"], "detail-type": ["package-revision"]}
+    events.put_rule(Name="quilt-revisions", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="quilt-revisions", Targets=[{"Id": "1", "Arn": arn}])
+    return url
 
 
 @pytest.fixture

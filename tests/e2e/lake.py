@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from airflow_quilt_athena.local import Fault, LocalAthena
 from demo.stack import StackError
+from local_athena import Fault, LocalAthena
 
 DATABASE, WORKGROUP = "e2e", "e2e"  # the same names are in tests/e2e/dags
 WAREHOUSE, RESULTS = "e2e-warehouse", "e2e-results"

@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime
 import pytest
 from botocore.config import Config
 
-from airflow_quilt_athena.local import LocalAthena
 from demo import packages
 from demo.lake import DATABASE, TABLE
 from demo.lake import Lake as PackageLake
 from demo.packages import FileRow, Push
 from demo.stack import RUN_ENDED
+from local_athena import LocalAthena
 from tests.e2e.driver import Airflow
 from tests.e2e.history import BACKFILLED_DAYS, REGISTRY, REGISTRY_BUCKET, days_until, pushes_of
 from tests.e2e.lake import Lake

@@ -24,7 +24,7 @@ from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import insert_overwrite
 from airflow_quilt_athena.flows.overwrite.rollback import rollback_partitions
 from airflow_quilt_athena.flows.overwrite.sweep import SweepResult, sweep_generations
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 Row = tuple[str, ...]
 Rows = Counter[Row]  # rows have no order, and may be there twice

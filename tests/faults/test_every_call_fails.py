@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws.errors import NO_ANSWER
-from airflow_quilt_athena.local import Fault, LocalAthena
+from local_athena import Fault, LocalAthena
 from tests.faults.forks import Forks
 from tests.faults.hooks import Nth
 from tests.faults.lake import Lake

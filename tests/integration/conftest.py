@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from airflow_quilt_athena.core.athena import query_status as query_states
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.integration.lab import Lab, connection
 
 

@@ -18,7 +18,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 Rows = list[tuple[str | None, ...]]
 

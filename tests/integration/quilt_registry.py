@@ -23,9 +23,9 @@ from botocore.config import Config
 from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
+from local_athena.conformance.quilt_seeds import seed_statements
 from tests.integration.lab import Lab
-from tests.seeds import seed_statements
 
 BASE = 1_767_225_600  # 2026-01-01T00:00:00Z
 DAY = 86_400

@@ -64,8 +64,9 @@ from airflow_quilt_athena.core.quilt.table_ddl import define_tables, render_crea
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, QueryFailedError
 from airflow_quilt_athena.flows.quilt.hidden_packages import find_hidden_packages
 from airflow_quilt_athena.flows.quilt.sources import SourceKind, parse_source
-from airflow_quilt_athena.local import Fault, LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
+from local_athena import Fault, LocalAthena
+from local_athena.conformance.quilt_seeds import seed_statements
 from tests.integration.lab import connection
 from tests.integration.quilt_registry import (
     AWKWARD,
@@ -81,7 +82,6 @@ from tests.integration.quilt_registry import (
     reached_by_quilt3,
     revisions_in,
 )
-from tests.seeds import seed_statements
 
 pytestmark = pytest.mark.integration
 

@@ -20,9 +20,9 @@ from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
-from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
+from local_athena import LocalAthena
 from tests.integration.lab import Lab, connection, run_task
 from tests.integration.quilt_registry import push, reached_by_quilt3
 
@@ -267,7 +267,8 @@ def test_looking_for_them_costs_calls_by_namespace_and_not_by_package(team: Team
     team.provision()
     team.aws.clear_calls()
     team.views(check_completeness=False)
-    assert len(_listings(team)) == 1 + 2 + 2 + 1  # the namespaces; team and user twice each; _x once
+    # Whether there are packages; the namespaces; team and user twice each; _x once.
+    assert len(_listings(team)) == 1 + 1 + 2 + 2 + 1
 
 
 def test_they_are_not_looked_for_when_nobody_asks(team: Team) -> None:
@@ -275,7 +276,22 @@ def test_they_are_not_looked_for_when_nobody_asks(team: Team) -> None:
     team.provision()
     team.aws.clear_calls()
     assert team.views(find_hidden=False)["hidden_packages"] == {}
+    assert len(_listings(team)) == 1  # whether there are packages
+    team.aws.clear_calls()
+    team.views(find_hidden=False)
     assert _listings(team) == []
+
+
+def test_a_bucket_that_is_not_there_or_holds_no_packages_gets_no_tables_or_views(team: Team) -> None:
+    team.provision()
+    empty = f"{team.bucket}-empty"
+    team.aws.client("s3").create_bucket(Bucket=empty)
+    team.aws.clear_calls()
+    for bucket, words in ((f"{team.bucket}-gone", "There is no bucket"), (empty, "holds no Quilt packages")):
+        with pytest.raises(AirflowFailException, match=words):
+            team.views(bucket=[team.bucket, bucket])
+    assert team.aws.client("glue").get_tables(DatabaseName=team.database)["TableList"] == []
+    assert not [call for call in team.aws.calls if call.operation in {"CreateTable", "StartQueryExecution"}]
 
 
 def test_they_are_told_of_after_a_deferral_too(team: Team) -> None:

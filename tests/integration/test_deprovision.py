@@ -18,9 +18,9 @@ from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, Manua
 from airflow_quilt_athena.flows.provisioning.deprovision import DeprovisionRequest, deprovision
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.knobs import Fault
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
+from local_athena import LocalAthena
+from local_athena.wire.faults import Fault
 from tests.integration.lab import connection, run_task
 
 pytestmark = pytest.mark.integration
@@ -430,8 +430,8 @@ def test_every_call_that_takes_something_away_is_among_those_made_to_fail(world:
 @pytest.mark.parametrize("call", CALLS)
 def test_stopped_at_any_call_and_run_again_all_is_gone(world: World, call: str, when: Any) -> None:
     _provision_in_full(world)
-    world.aws.set_faults(Fault(call=call, error="Broken", when=when))
-    with pytest.raises(InvalidCallError, match="Broken"):
+    world.aws.set_faults(Fault(call=call, error="ValidationException", when=when))
+    with pytest.raises(InvalidCallError, match="ValidationException"):
         world.deprovision(delete_results=True)
     world.deprovision(delete_results=True)
     assert world.left() == set()

@@ -11,10 +11,10 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.knobs import Fault
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
+from local_athena import LocalAthena
+from local_athena.wire.faults import Fault
 from tests.integration.lab import Lab, connection
 
 pytestmark = pytest.mark.integration
@@ -239,8 +239,10 @@ def test_stopped_at_any_table_and_run_again_all_are_gone(shelf: Shelf, skip: int
         shelf.lab.client("glue").create_table(DatabaseName=shelf.lab.database, TableInput=table)
     for name in BucketNames.of(one).views:  # as Athena writes them, as far as it matters here
         shelf.put_table(name, TableType="VIRTUAL_VIEW")
-    shelf.lab.aws.set_faults(Fault(call="glue:DeleteTable", error="Broken", skip=skip, when=when))
-    with pytest.raises(AirflowException, match="Broken"):
+    shelf.lab.aws.set_faults(
+        Fault(call="glue:DeleteTable", error="ValidationException", skip=skip, when=when)
+    )
+    with pytest.raises(AirflowException, match="ValidationException"):
         shelf.drop(one)
     assert len(shelf.lab.tables()) == 7 - skip - (when == "after")
     shelf.drop(one)

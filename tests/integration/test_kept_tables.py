@@ -243,7 +243,12 @@ def test_a_run_that_died_between_its_writes_is_made_good_by_the_next(kept: Kept)
 
     awkward(kept)
     kept.registry.aws.set_faults(
-        Fault(call="glue:BatchUpdatePartition", error="AccessDeniedException", status=400)
+        Fault(
+            call="glue:BatchCreatePartition",
+            error="AccessDeniedException",
+            status=400,
+            matching="revisions_table",
+        )
     )
     with pytest.raises(AirflowFailException):
         kept.keep()

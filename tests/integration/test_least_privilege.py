@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 import airflow_quilt_athena
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.core.provisioning.package_policy import build_package_statements
 from airflow_quilt_athena.core.provisioning.policy import Account, Grant, Statement, build_policies
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables
@@ -27,8 +28,8 @@ from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
-from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
+from airflow_quilt_athena.operators.create_quilt_package import CreateQuiltPackageOperator
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
@@ -38,6 +39,7 @@ from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOp
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
 from airflow_quilt_athena.operators.sweep_generations import SweepGenerationsOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
+from local_athena import LocalAthena
 from tests.integration.lab import Ran, run_task
 
 pytestmark = pytest.mark.integration
@@ -500,6 +502,49 @@ def _if_there() -> Iterator[None]:
             raise
 
 
+def make_a_package(worker: Worker) -> Deed:
+    """With the statements for packages, which nobody needs who makes none."""
+    registry = _registry(worker)
+    more = build_package_statements(worker.grant.account, [registry], [registry])
+
+    def deed() -> None:
+        with worker.holding([*_statements(worker.grant), *more]):
+            _package(worker, registry)
+
+    return deed
+
+
+def _registry(worker: Worker) -> str:
+    """A bucket with versions, a workflow and two objects."""
+    bucket, s3 = f"registry-{uuid.uuid4().hex[:8]}", worker.admin("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a", "b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1,2")
+    config = 'version: "1"\nis_workflow_required: false\nworkflows: {alpha: {name: Alpha}}\n'
+    s3.put_object(Bucket=bucket, Key=".quilt/workflows/config.yml", Body=config.encode())
+    return bucket
+
+
+def _package(worker: Worker, registry: str, **arguments: Any) -> Ran:
+    """Make a package of an object by its version, and of one whose version and hash are to be found."""
+    version = worker.admin("s3").head_object(Bucket=registry, Key="a")["VersionId"]
+    query = (
+        "SELECT logical_key, physical_key, 3 AS size, hash_type, hash_value FROM (VALUES "
+        f"('a', 's3://{registry}/a?versionId={version}', 'SHA256', '{TOP_HASH}'), "
+        f"('b', 's3://{registry}/b', NULL, NULL)) AS t (logical_key, physical_key, hash_type, hash_value)"
+    )
+    given: dict[str, Any] = {"query": query, "database": worker.database, "workgroup": worker.workgroup}
+    task = CreateQuiltPackageOperator(
+        task_id="package",
+        registry=registry,
+        package="team/made",
+        aws_conn_id=CONNECTION,
+        **(given | arguments),
+    )
+    return worker.run(task, run_id=uuid.uuid4().hex)
+
+
 # By what each runs as, beside the sensor.
 OPERATIONS: dict[Operation, type] = {
     run_a_query_and_read_its_rows: QuiltAthenaQueryOperator,
@@ -523,6 +568,7 @@ OPERATIONS: dict[Operation, type] = {
     write_the_revisions_of_a_day: CtasInsertOverwriteOperator,
     roll_a_partition_back: RollbackPartitionsOperator,
     sweep_a_table: SweepGenerationsOperator,
+    make_a_package: CreateQuiltPackageOperator,
 }
 # These make and unmake the policy, and are run by somebody else.
 PROVISIONERS = {ProvisionQuiltAthenaOperator, DeprovisionQuiltAthenaOperator}
@@ -550,6 +596,7 @@ def _name(operation: Operation) -> str:
     return operation.__name__
 
 
+@pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated. Use files:DeprecationWarning")  # quilt3's
 @pytest.mark.parametrize("operation", OPERATIONS, ids=_name)
 def test_the_policy_is_enough_to(worker: Worker, operation: Operation) -> None:
     deed = operation(worker)
@@ -674,6 +721,33 @@ def test_without_this_grant_something_fails(worker: Worker, grant: str) -> None:
     ]
     with worker.holding(rest), pytest.raises(AirflowException, match=action):
         deed()
+
+
+PACKAGE_GRANTS = [
+    f"{statement['Sid']}/{action}"
+    for statement in build_package_statements(WITH_ALL.account, ["acme-data"], ["acme-data"])
+    for action in statement["Action"]
+]
+
+
+# Quilt3's, of Python 3.11 and 3.12, which name importlib as the caller.
+@pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated. Use files:DeprecationWarning")
+@pytest.mark.parametrize("grant", PACKAGE_GRANTS)
+def test_without_this_grant_no_package_is_made(worker: Worker, grant: str) -> None:
+    registry, (sid, _, action) = _registry(worker), grant.partition("/")
+    statements = build_package_statements(worker.grant.account, [registry], [registry])
+    rest = [
+        {**one, "Action": [name for name in one["Action"] if one["Sid"] != sid or name != action]}
+        for one in statements
+    ]
+    # The registry is a source as well here, and its objects' grant would cover Quilt's own files.
+    rest[-1]["Resource"] = [f"arn:aws:s3:::{registry}/{key}" for key in ("a", "b")]
+    rest = [one for one in rest if one["Action"]]
+    # Made before, so that there are pointers to be read.
+    with worker.holding([*_statements(worker.grant), *statements]):
+        _package(worker, registry)
+    with worker.holding([*_statements(worker.grant), *rest]), pytest.raises(AirflowException):
+        _package(worker, registry, message="another")
 
 
 def _without_folder(statement: Statement, folder: str) -> Statement:

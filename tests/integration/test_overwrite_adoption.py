@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from airflow_quilt_athena.flows.overwrite.sweep import Adopted
 from tests.integration.lab import Lab
 from tests.integration.overwriting import (
     BASE,
@@ -92,12 +93,18 @@ def test_old_files_are_kept_until_their_time_and_then_swept(lab: Lab) -> None:
     rollback(lab)
     assert stored(lab) == [("1", "a", "2026-01-01")]
     rollback(lab, run_id="forward again")
-    told = sweep_later(lab).as_dict()
+    kept = sweep_later(lab).as_dict()
+    assert lab.keys(NATURAL) == old
+    assert kept["adopted"][place(lab, NATURAL)]["objects"] == len(old) - 1
+    would = sweep_later(lab, adopted=Adopted.DELETE, dry_run=True).as_dict()
+    assert lab.keys(NATURAL) == old
+    told = sweep_later(lab, adopted=Adopted.DELETE).as_dict()
     assert stray in old
-    assert lab.keys(NATURAL) == set()
-    assert data_keys(lab) == lab.keys(registered(lab)[("2026-01-01",)])
-    assert told["folders"][place(lab, NATURAL)] == len(old)
+    assert lab.keys(NATURAL) == {stray}  # Athena never read it
+    assert data_keys(lab) == lab.keys(registered(lab)[("2026-01-01",)]) | {stray}
+    assert told["folders"] == would["folders"] == {place(lab, NATURAL): len(old) - 1}
     assert stored(lab) == [("2", "b", "2026-01-01")]
+    assert sweep_later(lab, adopted=Adopted.DELETE).as_dict()["objects_deleted"] == 0
 
 
 def test_files_newer_than_the_flip_and_those_of_other_tables_stay(lab: Lab) -> None:
@@ -112,11 +119,16 @@ def test_files_newer_than_the_flip_and_those_of_other_tables_stay(lab: Lab) -> N
     next_second()
     overwrite(lab, values((2, "b")))
     newer = put(lab, f"{NATURAL}newer")
-    told = sweep_later(lab).as_dict()
+    told = sweep_later(lab, adopted=Adopted.DELETE).as_dict()
     assert old
-    assert lab.keys(NATURAL) == nested | {newer}
+    assert lab.keys(NATURAL) == old | nested | {newer}
+    assert any(f"table {lab.database}.nested lies there" in why for why in told["left"].values())
     assert told["foreign"] == {place(lab, NATURAL): 1}
     assert lab.rows("SELECT id FROM nested") == [("8",)]
+    lab.run("DROP TABLE nested")
+    sweep_later(lab, adopted=Adopted.DELETE)
+    # What lay below the folder was read as part of the partition, and was listed with it.
+    assert lab.keys(NATURAL) == {newer}
 
 
 def test_another_partition_below_an_adopted_folder_keeps_its_files(lab: Lab) -> None:
@@ -130,10 +142,10 @@ def test_another_partition_below_an_adopted_folder_keeps_its_files(lab: Lab) -> 
     lab.run("DROP TABLE inner_tmp")
     lab.run(f"ALTER TABLE orders ADD PARTITION (dt = 'inner') LOCATION '{place(lab, inner)}'")
     kept = lab.keys(inner)
-    next_second()
     overwrite(lab, values((2, "b")))
-    sweep_later(lab)
-    assert lab.keys(NATURAL) == kept
+    told = sweep_later(lab, adopted=Adopted.DELETE).as_dict()
+    assert kept < lab.keys(NATURAL)
+    assert any("partition ['inner'] of table" in why for why in told["left"].values())
     assert stored(lab) == sorted_rows([(2, "b", "2026-01-01"), (5, "inner", "inner")])
 
 
@@ -150,7 +162,7 @@ def test_a_foreign_location_is_replaced_but_never_deleted_from(lab: Lab) -> None
     next_second()
     ran = overwrite(lab, values((2, "b")))
     assert ran.result["partitions"][0]["previous_location"] == place(lab, foreign)
-    sweep_later(lab)
+    sweep_later(lab, adopted=Adopted.DELETE)
     assert kept
     assert lab.keys(foreign) == kept
     assert stored(lab) == [("2", "b", "2026-01-01")]
@@ -175,7 +187,7 @@ def test_a_tool_that_rewrites_the_natural_folder_is_told_of_and_touches_nothing(
     assert "2026-01-01" in told
     assert stored(lab) == [("3", "c", "2026-01-01")]
     theirs = lab.keys(NATURAL)
-    swept = sweep_later(lab).as_dict()
+    swept = sweep_later(lab, adopted=Adopted.DELETE).as_dict()
     assert theirs
     assert lab.keys(NATURAL) == theirs
     assert swept["foreign"] == {place(lab, NATURAL): len(theirs)}
@@ -203,6 +215,8 @@ def test_a_table_without_partitions_is_taken_over(lab: Lab) -> None:
     rollback(lab)
     assert stored(lab, "id") == [("2",)]
     sweep_later(lab)
+    assert natural <= data_keys(lab)
+    sweep_later(lab, adopted=Adopted.DELETE)
     location = table(lab)["StorageDescriptor"]["Location"].removeprefix(place(lab, ""))
     assert data_keys(lab) == lab.keys(location)
     assert stored(lab, "id") == [("2",)]
@@ -215,7 +229,7 @@ def test_a_rollback_to_what_was_there_before_keeps_it_from_the_sweep(lab: Lab) -
     next_second()
     overwrite(lab, values((2, "b")))
     rollback(lab)
-    sweep_later(lab)
+    sweep_later(lab, adopted=Adopted.DELETE)
     assert data_keys(lab) == natural
     assert stored(lab) == [("1", "a", "2026-01-01")]
 
@@ -229,7 +243,7 @@ def test_a_set_of_partitions_is_taken_over(lab: Lab) -> None:
         lab, select("id, note, dt", [(2, "b", "2026-01-01"), (3, "c", "2026-01-04")]), {}, replace="table"
     )
     assert stored(lab) == sorted_rows([(2, "b", "2026-01-01"), (3, "c", "2026-01-04")])
-    sweep_later(lab)
+    sweep_later(lab, adopted=Adopted.DELETE)
     lab.run("MSCK REPAIR TABLE orders")
     assert stored(lab) == sorted_rows([(2, "b", "2026-01-01"), (3, "c", "2026-01-04")])
     assert data_keys(lab) == {key for folder in registered(lab).values() for key in lab.keys(folder)}

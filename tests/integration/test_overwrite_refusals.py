@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_quilt_athena.exceptions import InvalidCallError
 from tests.integration.lab import Lab
-from tests.integration.overwriting import BASE, overwrite, queries, stored, values
+from tests.integration.overwriting import BASE, overwrite, overwrite_task, queries, stored, values
 
 pytestmark = pytest.mark.integration
 
@@ -80,13 +81,6 @@ def test_what_is_not_one_query_is_refused(lab: Lab, query: str, message: str) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"replace": "everything"}, "replace is 'everything'. Expected one of partitions, table"),
-        ({"on_empty": "explode"}, "on_empty is 'explode'"),
-        ({"on_failed_audit": "explode"}, "on_failed_audit is 'explode'"),
-        ({"writer": "hand"}, "writer is 'hand'"),
-        ({"file_format": "CSV"}, "file_format is 'CSV'"),
-        ({"retain": "5m"}, "shorter than 30m"),
-        ({"retain": "a day"}, "Expected a number with m, h or d"),
         ({"table": "a.b.c"}, "names a catalog"),
         ({"table": ""}, "Not a table's name"),
         (
@@ -99,8 +93,6 @@ def test_what_is_not_one_query_is_refused(lab: Lab, query: str, message: str) ->
         ({"partition": {"n": "3000000000"}, "partitioned_by": {"n": "int"}}, "is not a int"),
         ({"compression_level": 3}, "only ZSTD has levels"),
         ({"bucketed_by": ["id"]}, "bucketed_by and bucket_count go together"),
-        ({"bucketed_by": ["id"], "bucket_count": 101}, "1 to 100 buckets"),
-        ({"max_parallel_queries": 0}, "expected 1 or more"),
         ({"location": "s3://{bucket}/"}, "root of a bucket"),
         ({"generations_location": "s3://{bucket}/"}, "root of a bucket"),
         ({"generations_location": "s3://{bucket}/warehouse/orders/new/"}, "inside the table's folder"),
@@ -108,6 +100,28 @@ def test_what_is_not_one_query_is_refused(lab: Lab, query: str, message: str) ->
 )
 def test_a_call_that_cannot_be_meant_is_refused(lab: Lab, arguments: dict[str, Any], message: str) -> None:
     refuses(lab, message, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"replace": "everything"}, "replace is 'everything'. Expected one of partitions, table"),
+        ({"on_empty": "explode"}, "on_empty is 'explode'"),
+        ({"on_failed_audit": "explode"}, "on_failed_audit is 'explode'"),
+        ({"writer": "hand"}, "writer is 'hand'"),
+        ({"file_format": "CSV"}, "file_format is 'CSV'"),
+        ({"retain": "5m"}, "shorter than 30m"),
+        ({"retain": "a day"}, "Expected a number with m, h or d"),
+        ({"bucketed_by": ["id"], "bucket_count": 101}, "Expected a whole number from 1 to 100"),
+        ({"max_parallel_queries": 0}, "Expected a whole number of 1 or more"),
+    ],
+)
+def test_a_call_that_cannot_be_meant_is_refused_while_its_dag_is_parsed(
+    lab: Lab, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidCallError) as caught:
+        overwrite_task(lab, "SELECT 1 AS id", **arguments)
+    assert message in str(caught.value)
 
 
 def refuses(lab: Lab, message: str, query: str = "SELECT 1 AS id", **arguments: Any) -> None:

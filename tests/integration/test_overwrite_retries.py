@@ -12,8 +12,9 @@ from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.flows.athena.queries import wait_for_queries
 from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite import cleanup
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
-from airflow_quilt_athena.local import Fault
+from local_athena import Fault
 from tests.integration.lab import Lab
 from tests.integration.overwriting import (
     BASE,
@@ -154,10 +155,47 @@ def test_clearing_a_task_runs_it_again(lab: Lab) -> None:
     assert stored(lab) == [("1", "a", "2026-01-01")]
 
 
-def test_a_finished_task_that_runs_once_more_replaces_its_own_rows(lab: Lab) -> None:
+def test_a_try_that_comes_after_its_rows_were_published_answers_the_same_and_runs_nothing(lab: Lab) -> None:
+    overwrite(lab, values((9, "before")), run_id="before")
     lab.aws.clear_calls()
-    for _ in range(2):
-        overwrite(lab, values((1, "a")))
+    first, again = (overwrite(lab, values((1, "a"))) for _ in range(2))
+    assert len(lab.started()) == 1
+    assert again.result == first.result
+    assert stored(lab) == [("1", "a", "2026-01-01")]
+    rollback(lab)  # not back to its own first try
+    assert stored(lab) == [("9", "before", "2026-01-01")]
+
+
+def test_a_worker_lost_right_after_its_rows_were_published_is_answered_for_by_the_next(lab: Lab) -> None:
+    overwrite(lab, values((9, "before")), run_id="before")
+    lab.aws.clear_calls()
+    # The entry says published; then the worker is lost before it could clean or answer.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cleanup, "tidy", lost)
+        with pytest.raises(SystemExit):
+            overwrite(lab, values((1, "a")))
+    ran = overwrite(lab, values((1, "a")))
+    assert len(lab.started()) == 1
+    assert (ran.result["outcome"], ran.result["rows"]) == ("published", 1)
+    assert stored(lab) == [("1", "a", "2026-01-01")]
+    rollback(lab)
+    assert stored(lab) == [("9", "before", "2026-01-01")]
+
+
+def lost(*_: object, **__: object) -> bool:
+    raise SystemExit("the worker is gone")
+
+
+def test_a_task_whose_query_was_edited_after_it_was_published_runs_anew(lab: Lab) -> None:
+    overwrite(lab, values((1, "a")))
+    overwrite(lab, values((2, "b")))
+    assert stored(lab) == [("2", "b", "2026-01-01")]
+
+
+def test_clearing_a_finished_task_runs_it_again(lab: Lab) -> None:
+    lab.aws.clear_calls()
+    for clears in range(2):
+        overwrite(lab, values((1, "a")), clears=clears)
     assert len(lab.started()) == 2
     assert stored(lab) == [("1", "a", "2026-01-01")]
 

@@ -328,8 +328,8 @@ def test_a_new_table_of_any_format_is_made_from_a_set(lab: Lab, file_format: str
         "AS t (n, s, x, d, k)"
     )
     expected = sorted_rows([(1, 'ä, "b"', 1.5, "2026-01-02", "k1"), (2, None, None, None, "k2")])
-    for _ in range(2):
-        ran = overwrite(lab, query, {}, partitioned_by=["k"], file_format=file_format)
+    for clears in range(2):
+        ran = overwrite(lab, query, {}, partitioned_by=["k"], file_format=file_format, clears=clears)
         assert stored(lab, "n, s, x, d, k") == expected
     assert set(actions(ran).values()) == {"replaced"}
     assert temporary_tables(lab) == set()

@@ -16,8 +16,8 @@ from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.knobs import Fault
+from local_athena import LocalAthena
+from local_athena.wire.faults import Fault
 
 pytestmark = pytest.mark.integration
 
@@ -700,8 +700,8 @@ def test_stopped_at_any_call_and_run_again_it_does_the_rest(
     faulty: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str, call: str, when: Any
 ) -> None:
     wanted = dataclasses.replace(request_, attach_to_roles=(role,))
-    faulty.set_faults(Fault(call=call, error="Broken", when=when))
-    with pytest.raises(InvalidCallError, match="Broken"):
+    faulty.set_faults(Fault(call=call, error="ValidationException", when=when))
+    with pytest.raises(InvalidCallError, match="ValidationException"):
         provision(clients, wanted)
     provision(clients, wanted)
     assert not provision(clients, wanted).changed

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_quilt_athena.local import Fault
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
+from local_athena import Fault
 from tests.integration.lab import Lab, Ran
 
 pytestmark = pytest.mark.integration

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_quilt_athena.local import Fault, LocalAthena
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
+from local_athena import Fault, LocalAthena
 from tests.integration.lab import Lab, Ran, connection
 from tests.integration.overwriting import queries, sweep_later, temporary_tables
 from tests.integration.quilt_registry import (

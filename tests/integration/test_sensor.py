@@ -10,9 +10,9 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_quilt_athena.flows.athena.queries import start_query
-from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
+from local_athena import LocalAthena
 from tests.integration.lab import Lab, Ran, connection
 
 pytestmark = pytest.mark.integration

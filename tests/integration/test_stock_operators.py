@@ -20,7 +20,7 @@ from airflow.providers.amazon.aws.sensors.athena import AthenaSensor
 from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 from tests.clients.lake import SRC, WIDE, Lake, make_lake
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_quilt_athena.local import Fault
+from local_athena import Fault
 from tests.integration.lab import Lab
 from tests.integration.overwriting import (
     BASE,
@@ -184,7 +184,7 @@ def test_a_rollback_brings_back_replaced_created_and_removed_partitions(lab: Lab
     assert files < data_keys(lab)
     undone = {tuple(found["values"].values()): found["action"] for found in done["partitions"]}
     assert undone == {("d1", "ch"): "created", ("d1", "de"): "replaced", ("d1", "fr"): "removed"}
-    assert told | {"dry_run": False} == done
+    assert told | {"dry_run": False, "journal_entry": done["journal_entry"]} == done
 
 
 def test_a_restored_partition_is_told_as_it_was(lab: Lab) -> None:
@@ -193,6 +193,8 @@ def test_a_restored_partition_is_told_as_it_was(lab: Lab) -> None:
     overwrite(lab, values((2, "b")), run_id="two")
     rollback(lab)
     (after,) = lab.partitions("orders")
+    rolled_back_at = after["Parameters"].pop("quilt_athena.rolled_back_at")
+    assert datetime.fromisoformat(rolled_back_at).tzinfo is not None
     for field in ("Values", "StorageDescriptor", "Parameters"):
         assert after[field] == before[field]
 

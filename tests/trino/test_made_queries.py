@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from airflow_quilt_athena.local import LocalAthena
-from tests.conformance import table
+from local_athena import LocalAthena
+from local_athena.conformance import table
+from local_athena.conformance.lake import Lake
 
 pytestmark = pytest.mark.trino
 
@@ -220,10 +221,10 @@ def _equality(columns: Columns, draw: st.DrawFn) -> str:
 
 
 @pytest.fixture(scope="module")
-def lakes(aws: LocalAthena) -> Iterator[tuple[table.Lake, table.Lake]]:
+def lakes(aws: LocalAthena) -> Iterator[tuple[Lake, Lake]]:
     """The same tables and views on DuckDB and on Trino."""
     with LocalAthena() as duckdb:
-        both = table.Lake(duckdb, "made"), table.Lake(aws, "made")
+        both = Lake.on(duckdb.client, "made"), Lake.on(aws.client, "made")
         for lake in both:
             lake.answers(table.SET_UP)
             for sql in table.topics()["emitted"]:
@@ -241,8 +242,6 @@ def lakes(aws: LocalAthena) -> Iterator[tuple[table.Lake, table.Lake]]:
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_a_made_query_has_the_same_rows_on_both_engines(
-    lakes: tuple[table.Lake, table.Lake], sql: str
-) -> None:
+def test_a_made_query_has_the_same_rows_on_both_engines(lakes: tuple[Lake, Lake], sql: str) -> None:
     duckdb, trino = (lake.answer(sql) for lake in lakes)
     assert table.comparable(duckdb) == table.comparable(trino), f"{sql}\n{duckdb}\n{trino}"

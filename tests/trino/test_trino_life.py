@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_quilt_athena.local import LocalAthena
-from airflow_quilt_athena.local.trino.server import TrinoServer
+from local_athena import LocalAthena
+from local_athena.trino.server import TrinoServer
 from tests.integration.lab import Lab
 
 pytestmark = pytest.mark.trino
@@ -56,7 +56,7 @@ def wait_until_gone(pids: set[int]) -> None:
 def child() -> Iterator[subprocess.Popen[str]]:
     """A process that runs a local Athena on Trino, and has said so."""
     code = (
-        "import sys\nfrom airflow_quilt_athena.local import LocalAthena\n"
+        "import sys\nfrom local_athena import LocalAthena\n"
         "with LocalAthena(engine='trino') as aws:\n    print(aws.pid, flush=True)\n    sys.stdin.read()\n"
     )
     process = subprocess.Popen(

@@ -10,7 +10,7 @@ import pytest
 from airflow_quilt_athena.exceptions import QueryFailedError
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
-from airflow_quilt_athena.local import Fault
+from local_athena import Fault
 from tests.integration.lab import Lab
 
 pytestmark = pytest.mark.trino

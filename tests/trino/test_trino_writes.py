@@ -9,7 +9,7 @@ import pytest
 from pyarrow import orc
 
 from airflow_quilt_athena.exceptions import QueryFailedError
-from airflow_quilt_athena.local import Fault
+from local_athena import Fault
 from tests.integration.lab import Lab
 
 pytestmark = pytest.mark.trino

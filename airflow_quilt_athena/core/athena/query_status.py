@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from airflow_quilt_athena.core.athena.console import query_url
+from airflow_quilt_athena.core.athena.remedies import remedy_for
 from airflow_quilt_athena.exceptions import ManualActionError, QueryFailedError
 
 
@@ -242,7 +243,7 @@ def _describe_failure(status: QueryStatus, region: str) -> str:
     remedy = "a retry can help" if status.retryable else "a retry cannot help"
     return (
         f"Athena query {status.query_execution_id} {status.state.value} in workgroup {status.workgroup}: "
-        f"{reason.rstrip('. ')} ({category}; {remedy}). "
+        f"{reason.rstrip('. ')} ({category}; {remedy}).{remedy_for(reason)} "
         f"See {query_url(region, status.query_execution_id)}"
     )
 

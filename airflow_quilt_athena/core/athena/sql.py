@@ -8,7 +8,7 @@ Quoting takes the dialect as an argument because a wrong guess is an injection.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
@@ -71,7 +71,11 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_HIVE_STRING = re.compile(r"'(?:[^'\\]|\\.|'')*'", re.DOTALL)
+# Hive knows two quotes of literals, and a backslash escapes in both.
+_HIVE_STRINGS = {
+    "'": re.compile(r"'(?:[^'\\]|\\.|'')*'", re.DOTALL),
+    '"': re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL),
+}
 _OPENERS = {"'": "string literal", '"': "quoted identifier", "`": "quoted identifier"}
 
 
@@ -121,11 +125,12 @@ def tokenize(sql: str, dialect: Dialect = Dialect.TRINO) -> tuple[Token, ...]:
 
 
 def _token_at(sql: str, position: int, dialect: Dialect) -> Token:
-    if dialect is Dialect.HIVE and sql[position] == "'":
-        string = _HIVE_STRING.match(sql, position)
+    if dialect is Dialect.HIVE and sql[position] in _HIVE_STRINGS:
+        string = _HIVE_STRINGS[sql[position]].match(sql, position)
         if string is None:  # open in Hive, also where it would be closed in Trino
             raise _not_closed("string literal", sql, position)
-        return Token(TokenKind.STRING, string.group(), position)
+        kind = TokenKind.STRING if sql[position] == "'" else TokenKind.QUOTED
+        return Token(kind, string.group(), position)
     match = _TOKEN.match(sql, position)
     # The last branch takes any character, so a match there always is.
     kind = TokenKind(match.lastgroup) if match else TokenKind.SYMBOL
@@ -147,22 +152,80 @@ def _not_closed(what: str, sql: str, position: int) -> SqlTextError:
     return SqlTextError(f"The {what} that starts at line {line}:{column} is not closed.")
 
 
-def split_statements(sql: str, dialect: Dialect = Dialect.TRINO) -> tuple[str, ...]:
-    """Cut ``sql`` at its semicolons. Comments stay; statements of nothing but comments and space go.
+def split_statements(sql: str, dialect: Dialect | None = None) -> tuple[str, ...]:
+    r"""Cut ``sql`` at its semicolons. Comments stay; statements of nothing but comments and space go.
+
+    :param dialect: the language of all statements; None is each statement's own, by the words it begins with.
 
     >>> split_statements("SELECT ';' ; -- done")
     ("SELECT ';'",)
+    >>> split_statements(r"ALTER TABLE t SET TBLPROPERTIES ('comment' = 'it\'s; fine'); SELECT 'a\'")[1]
+    "SELECT 'a\\'"
     """
     statements: list[str] = []
-    current: list[Token] = []
-    for token in (*tokenize(sql, dialect), Token(TokenKind.SEMICOLON, ";", len(sql))):
-        if token.kind is not TokenKind.SEMICOLON:
-            current.append(token)
-            continue
-        if any(t.kind not in SILENT for t in current):
-            statements.append("".join(t.text for t in current).strip())
-        current = []
+    position = 0
+    while position < len(sql):
+        start, end, speaks = position, len(sql), False
+        language = dialect or language_at(sql, position)
+        while position < len(sql):
+            token = _token_at(sql, position, language)
+            position += len(token.text)
+            if token.kind is TokenKind.SEMICOLON:
+                end = token.start
+                break
+            speaks = speaks or token.kind not in SILENT
+        if speaks:
+            statements.append(sql[start:end].strip())
     return tuple(statements)
+
+
+_HIVE_WORDS = frozenset({"ALTER", "DESC", "DESCRIBE", "DROP", "MSCK", "SHOW"})
+_HIVE_MADE = frozenset({"EXTERNAL", "DATABASE", "SCHEMA"})
+
+
+def language_at(sql: str, position: int = 0) -> Dialect:
+    """Return the language of the statement that begins at ``position``, as Athena tells them apart.
+
+    Hive's is the DDL. A CREATE TABLE is Trino's when a query follows its name, behind AS or WITH.
+
+    >>> language_at("CREATE TABLE t AS SELECT 1"), language_at("CREATE TABLE t (id int) LOCATION 's3://b/'")
+    (<Dialect.TRINO: 'trino'>, <Dialect.HIVE: 'hive'>)
+    """
+    tokens = _spoken_at(sql, position)
+    first = _word(next(tokens, None))
+    if first in _HIVE_WORDS:
+        return Dialect.HIVE
+    if first != "CREATE":
+        return Dialect.TRINO
+    second = _word(next(tokens, None))
+    if second != "TABLE":
+        return Dialect.HIVE if second in _HIVE_MADE else Dialect.TRINO
+    if _word(next(tokens, None)) == "IF":
+        for _ in ("NOT", "EXISTS", "name"):
+            next(tokens, None)
+    behind = next(tokens, None)
+    while behind is not None and behind.text == ".":
+        next(tokens, None)
+        behind = next(tokens, None)
+    return Dialect.TRINO if _word(behind) in {"AS", "WITH"} else Dialect.HIVE
+
+
+def _spoken_at(sql: str, position: int) -> Iterator[Token]:
+    """Yield the tokens of a statement but for blanks and comments, up to one that does not end."""
+    while position < len(sql):
+        try:
+            token = _token_at(sql, position, Dialect.TRINO)
+        except SqlTextError:
+            return
+        if token.kind is TokenKind.SEMICOLON:
+            return
+        if token.kind not in SILENT:
+            yield token
+        position += len(token.text)
+
+
+def _word(token: Token | None) -> str:
+    return token.text.upper() if token is not None else ""
 
 
 _INERT = frozenset({TokenKind.COMMENT, TokenKind.STRING, TokenKind.QUOTED, TokenKind.BACKTICK})
@@ -174,12 +237,19 @@ def replace_in_code(sql: str, replacements: Mapping[str, str]) -> str:
     >>> replace_in_code("SELECT '{a}' FROM {a} -- {a}", {"{a}": "t"})
     "SELECT '{a}' FROM t -- {a}"
     """
-    pattern = re.compile("|".join(map(re.escape, replacements)))
-    runs = groupby(tokenize(sql), key=lambda token: token.kind in _INERT)
-    texts = ((inert, "".join(token.text for token in tokens)) for inert, tokens in runs)
-    return "".join(
-        text if inert else pattern.sub(lambda found: replacements[found[0]], text) for inert, text in texts
-    )
+    return "".join(target for _, target in replaced_in_code(sql, replacements))
+
+
+def replaced_in_code(sql: str, replacements: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield stretches of ``sql`` with what stands in their place: themselves, but for what is replaced."""
+    if not replacements:
+        yield sql, sql
+        return
+    pattern = re.compile(f"({'|'.join(map(re.escape, replacements))})")
+    for inert, tokens in groupby(tokenize(sql), key=lambda token: token.kind in _INERT):
+        text = "".join(token.text for token in tokens)
+        for part in (text,) if inert else pattern.split(text):
+            yield part, part if inert else replacements.get(part, part)
 
 
 def is_in_code(sql: str, text: str) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
+from numbers import Integral
 
 from airflow_quilt_athena.exceptions import InvalidCallError
 
@@ -24,6 +25,7 @@ _CHARACTERS = re.compile(r"(?:var)?char\((\d+)\)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?", re.ASCII)
 _PLAIN_TYPES = frozenset({*_INTEGER_BITS, "boolean", "date", "string", "timestamp"})
+MAX_VALUE_LENGTH = 1024  # AWS Glue API reference, "Partition" (ValueString), read 2026-11
 _EXACT = Context(prec=100)  # a decimal has up to 38 digits; Python's own context rounds to 28
 
 
@@ -56,6 +58,37 @@ def partition_path(names: Sequence[str], values: Sequence[str | None]) -> str:
     return "/".join(parts)
 
 
+def value_text(value: object) -> str:
+    """Return a partition value as text, as Athena prints it. Raises InvalidCallError for what is no value.
+
+    >>> [value_text(value) for value in ("00", 7, True, Decimal("1E+3"), date(2026, 1, 31))]
+    ['00', '7', 'true', '1000', '2026-01-31']
+    """
+    match value:
+        case str():
+            text = str.__str__(value)  # of an enum the value, not its name in Python
+        case bool():
+            text = "true" if value else "false"
+        case Integral():
+            text = str(int(value))
+        case Decimal() if value.is_finite():
+            text = f"{value:f}"
+        case datetime():
+            text = value.isoformat(" ")
+        case date():
+            text = value.isoformat()
+        case _:
+            raise InvalidCallError(
+                f"A partition value is {value!r}, of type {type(value).__name__}. Expected text, a whole "
+                "number, a boolean, a Decimal, a date or a datetime."
+            )
+    if len(text) > MAX_VALUE_LENGTH:
+        raise InvalidCallError(
+            f"A partition value has {len(text):,} characters, {text[:40]!r}…; Glue keeps {MAX_VALUE_LENGTH}."
+        )
+    return text
+
+
 def canonical_value(value: object, hive_type: str) -> str:
     """Return the one text Glue keeps for ``value`` in a partition key of ``hive_type``.
 
@@ -68,8 +101,9 @@ def canonical_value(value: object, hive_type: str) -> str:
             "A template that found no value renders so."
         )
     type_name = check_key_type(hive_type)
+    text = value_text(value)
     try:
-        return _canonical(value, type_name)
+        return _canonical(value if isinstance(value, date) else text, type_name)
     except (ValueError, InvalidOperation) as error:
         raise InvalidCallError(f"Partition value {value!r} is not a {type_name}.") from error
 

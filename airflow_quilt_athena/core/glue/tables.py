@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,6 +33,8 @@ _TABLE_INPUT_FIELDS = (
     "Parameters",
     "TargetTable",
 )
+# The folder of an attempt: see core.overwrite.attempt_names.
+_ATTEMPT = re.compile(r"(^|/)a[0-9a-f]{12}-[1-9]\d*-[0-9a-f]{8}/")
 _COMPRESSION_PARAMETERS = (
     "write.compression",
     "write_compression",
@@ -145,14 +148,23 @@ class Table:
     @property
     def base(self) -> S3Uri:
         """The folder that all generations' paths come from."""
-        recorded = self.parameters.get(BASE_PARAMETER)
+        # Tools that write a table's parameters anew mostly leave those of its descriptor.
+        recorded = self.parameters.get(BASE_PARAMETER) or self._descriptor_parameters.get(BASE_PARAMETER)
         if recorded:
             return S3Uri.parse(recorded).folder
         if self.location is None:
             raise InvalidCallError(f"Table {self.name} has no location.")
         # A table without keys lies in a generation; a tool that dropped the parameter must not make us nest.
         outside, inside, _ = self.location.folder.key.partition(f"/{GENERATIONS_FOLDER}/")
-        return S3Uri(self.location.bucket, f"{outside}/") if inside else self.location.folder
+        if inside:
+            return S3Uri(self.location.bucket, f"{outside}/")
+        if _ATTEMPT.search(self.location.folder.key):
+            raise InvalidCallError(
+                f"Table {self.name} is at {self.location}, a generation of this package's, and its parameter "
+                f"{BASE_PARAMETER} is gone: something dropped it. Set it to the folder that the table had at "
+                f"first, with ALTER TABLE {self.name} SET TBLPROPERTIES ('{BASE_PARAMETER}'='s3://…/')."
+            )
+        return self.location.folder
 
     @property
     def bucketing(self) -> Bucketing | None:
@@ -164,6 +176,10 @@ class Table:
     def is_governed(self) -> bool:
         """Whether AWS Lake Formation decides who may use it."""
         return bool(self.raw.get("IsRegisteredWithLakeFormation"))
+
+    @property
+    def _descriptor_parameters(self) -> Mapping[str, str]:
+        return self._descriptor.get("Parameters") or {}
 
     @property
     def _descriptor(self) -> Mapping[str, Any]:
@@ -196,9 +212,19 @@ def table_input(table: Table) -> dict[str, Any]:
 
 def refuse_unwritable(table: Table) -> None:
     """Raise InvalidCallError when overwriting the table's partitions could not be seen or read back."""
-    problem = _kind_problem(table) or _place_problem(table) or _format_problem(table)
+    problem = find_problem(table)
     if problem:
         raise InvalidCallError(f"Cannot overwrite {table.name}: {problem}")
+
+
+def find_problem(table: Table) -> str | None:
+    """Return why overwriting the table's partitions could not be seen or read back, and what to do."""
+    return _kind_problem(table) or _place_problem(table) or _format_problem(table)
+
+
+def serde_of(file_format: FileFormat) -> str:
+    """Return the class that reads and writes the rows of a table that a CTAS makes."""
+    return next(serde for serde, known in _SERDES.items() if known is file_format)
 
 
 def _kind_problem(table: Table) -> str | None:

@@ -1,4 +1,4 @@
-"""What the journal keeps of one attempt, and the states it goes through. Values and their JSON; no I/O.
+"""What the journal keeps of one attempt, and the states it goes through. Values alone.
 
 intended → submitted → staged → publishing → published → superseded → deleting, or aborted.
 
@@ -10,8 +10,8 @@ and where it is to be, so that a set that was left half-published can be rolled 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -19,10 +19,8 @@ from typing import Any
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import GENERATIONS_FOLDER
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
-from airflow_quilt_athena.exceptions import ManualActionError
 
 _JOURNAL_FOLDER = ".journal"
-_FORMAT = 1
 
 
 class State(Enum):
@@ -73,6 +71,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptedFile:
+    """A file that lay where Glue pointed before us. ``name`` is its key below that folder."""
+
+    name: str
+    etag: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What happens to one partition, or to a table without keys (whose values are ())."""
 
@@ -84,7 +91,7 @@ class Change:
     previous_location: str | None
     previous_generation: str | None
     previous: Mapping[str, Any] | None  # the PartitionInput to restore; None where there was no partition
-    adopted: tuple[str, ...] = ()  # folders whose files, as old as this change or older, are generation zero
+    adopted: str | None = None  # the folder that Glue pointed at, whose files something else had written
     restored: Mapping[str, Any] | None = None  # of a rollback: the PartitionInput to have again
 
 
@@ -103,8 +110,10 @@ class Entry:
     retain_seconds: float
     created_at: datetime
     updated_at: datetime
+    base: str | None = None  # of the table whose journal this is
     folder: str | None = None  # everything the attempt stages lies below it
     notes: Mapping[str, str] = field(default_factory=dict)  # parameters of what it publishes
+    partition_notes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of single partitions
     queries: tuple[Query, ...] = ()
     found: tuple[Found, ...] | None = None
     rows: int | None = None
@@ -115,6 +124,9 @@ class Entry:
     keep_until: datetime | None = None  # of what never was published, or not as a whole
     # Folders that something else took Glue away from, and until when they are kept.
     marked: Mapping[str, datetime] = field(default_factory=dict)
+    # By folder: what lay there when this attempt took over, if it fits in here; else what object lists it.
+    adopted_files: Mapping[str, tuple[AdoptedFile, ...]] = field(default_factory=dict)
+    adopted_list: str | None = None
     claimed_by: str | None = None  # the rollback that points partitions back at it
     claims: tuple[str, ...] = ()  # of a rollback: the entries that it holds on to
     doomed: tuple[str, ...] = ()  # folders that the sweep that has taken it empties
@@ -138,69 +150,18 @@ class Entry:
         return self.folder is not None and S3Uri.parse(self.folder).contains(S3Uri.parse(location))
 
     def adopts(self, location: str) -> bool:
-        """Whether a folder's old files were taken over as generation zero by this attempt."""
-        return any(location in change.adopted for change in self.changes)
+        """Whether this attempt took a partition away from a folder whose files something else had written."""
+        return any(location == change.adopted for change in self.changes)
 
-    def render(self) -> bytes:
-        """Return the entry as JSON."""
-        document = {"format": _FORMAT, **asdict(self)}
-        return json.dumps(document, default=_to_json, sort_keys=True).encode()
-
-
-def _to_json(value: object) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
+    @property
+    def is_set(self) -> bool:
+        """Whether several partitions are changed, so that an attempt may be left half published."""
+        return len(self.changes) > 1
 
 
-def parse_entry(text: bytes, place: str) -> Entry:
-    """Read an entry. Raises ManualActionError when it is none that this version knows."""
-    try:
-        document = json.loads(text)
-        version = document.pop("format")
-        if version != _FORMAT:
-            raise ValueError(f"format {version}")
-        return _parse(document)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ManualActionError(
-            f"Journal entry {place} cannot be read ({error!r}). Expected one of format {_FORMAT}. Nothing "
-            "was changed; look at it by hand, or use the version that wrote it."
-        ) from error
-
-
-def _parse(document: dict[str, Any]) -> Entry:
-    times = {
-        name: datetime.fromisoformat(document[name]) if document[name] else None
-        for name in ("created_at", "updated_at", "published_at", "settled_at", "keep_until")
-    }
-    found = document["found"]
-    return Entry(
-        **{
-            **document,
-            **times,
-            "attempt": Attempt(**document["attempt"]),
-            "kind": Kind(document["kind"]),
-            "state": State(document["state"]),
-            "queries": tuple(Query(**query) for query in document["queries"]),
-            "found": None if found is None else tuple(Found(tuple(f["values"]), f["rows"]) for f in found),
-            "changes": tuple(_parse_change(change) for change in document["changes"]),
-            "claims": tuple(document["claims"]),
-            "marked": {name: datetime.fromisoformat(until) for name, until in document["marked"].items()},
-            "doomed": tuple(document["doomed"]),
-            "deleted": tuple(document["deleted"]),
-        }
-    )
-
-
-def _parse_change(document: dict[str, Any]) -> Change:
-    return replace(
-        Change(**document),
-        values=tuple(document["values"]),
-        action=Action(document["action"]),
-        adopted=tuple(document["adopted"]),
-    )
+def note_key(values: Sequence[str]) -> str:
+    """Return what the notes of a partition are kept by."""
+    return json.dumps(list(values))
 
 
 def journal_folder(base: S3Uri) -> S3Uri:
@@ -214,5 +175,5 @@ def entry_place(base: S3Uri, name: str) -> S3Uri:
 
 
 def lease_place(base: S3Uri) -> S3Uri:
-    """Return the lease under which sets of a table's partitions are published."""
+    """Return the lease under which a table's partitions are repointed."""
     return journal_folder(base) / "lease"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_quilt_athena.core.glue.partitions import partition_path
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Selection, Values
 from airflow_quilt_athena.core.glue.tables import GENERATIONS_FOLDER
@@ -74,12 +72,11 @@ def plan_changes(
         elif then is not None and new is not None and location_of(now) == new.location:
             changes.append(then)  # flipped by now, as planned
         else:
-            changes.append(_change(selection, values, new, now, attempt, base))
+            changes.append(_change(values, new, now, attempt, base))
     return tuple(sorted(changes, key=lambda change: change.values))
 
 
 def _change(
-    selection: Selection,
     values: Values,
     new: Staged | None,
     now: Mapping[str, Any] | None,
@@ -87,10 +84,6 @@ def _change(
     base: S3Uri,
 ) -> Change:
     action = Action.REMOVED if new is None else Action.CREATED if now is None else Action.REPLACED
-    # Where a generation of ours was, what lies in the natural folder was written since, by something else.
-    natural = (
-        None if generation_of(now) else base / partition_path([name for name, _ in selection.keys], values)
-    )
     return Change(
         values=values,
         action=action,
@@ -100,15 +93,20 @@ def _change(
         previous_location=location_of(now),
         previous_generation=generation_of(now),
         previous=as_input(now),
-        adopted=_adopted(base, str(natural.folder) if natural else None, location_of(now)),
+        adopted=_adopted(base, location_of(now)),
     )
 
 
-def _adopted(base: S3Uri, *folders: str | None) -> tuple[str, ...]:
-    hidden = base / f"{GENERATIONS_FOLDER}/"
-    places = (S3Uri.parse(folder).folder for folder in folders if folder)
-    ours = (place for place in places if base.contains(place) and not hidden.contains(place))
-    return tuple(dict.fromkeys(map(str, ours)))
+def _adopted(base: S3Uri, location: str | None) -> str | None:
+    """Return the folder whose files may be deleted one day though we did not write them.
+
+    Only where Glue pointed at it, inside the table: a foreign location is replaced, never deleted from.
+    """
+    if location is None:
+        return None
+    place = S3Uri.parse(location)
+    inside = base.contains(place) and not (base / f"{GENERATIONS_FOLDER}/").contains(place)
+    return location if inside else None
 
 
 def plan_roll_forward(
@@ -131,10 +129,10 @@ def is_superseded_by(selection: Selection, entry: Entry) -> bool:
 
 
 def as_input(partition: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what of a partition can be sent back to Glue to have it again."""
+    """Return what of a partition can be sent back to Glue to have it again: its own parts, not copies."""
     if partition is None:
         return None
-    return {name: deepcopy(partition[name]) for name in _INPUT_FIELDS if partition.get(name) is not None}
+    return {name: partition[name] for name in _INPUT_FIELDS if partition.get(name) is not None}
 
 
 def location_of(partition: Mapping[str, Any] | None) -> str | None:

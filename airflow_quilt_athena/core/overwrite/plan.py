@@ -40,8 +40,10 @@ from airflow_quilt_athena.core.overwrite.request import (
     Writer,
     plan_format,
     refuse_other_location,
+    refuse_unknown_columns,
 )
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
+from airflow_quilt_athena.core.overwrite.table_input import refuse_unwritable_new
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.late import LateRevisions
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
@@ -121,6 +123,9 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
     if table is not None:
         refuse_unwritable(table)
         refuse_other_location(table, request.location)
+        refuse_unknown_columns(table, request)
+    else:
+        refuse_unwritable_new(request)
     selection = plan_selection(plan_keys(table, request), request)
     file_format = plan_format(table, request)
     unloads = seen.enforced if request.writer is Writer.AUTO else request.writer is Writer.UNLOAD

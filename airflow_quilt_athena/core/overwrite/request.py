@@ -10,18 +10,40 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import Enum
 
+from airflow_quilt_athena.core.arguments import any_text, mapping, refusal, text
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Partition
 from airflow_quilt_athena.core.glue.tables import Columns, FileFormat, Table, TableName
+from airflow_quilt_athena.core.names import partition_keys
 from airflow_quilt_athena.core.quilt.revisions import Interval
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 MIN_RETAIN = timedelta(minutes=30)  # the default limit of a running reader's query
+MAX_RETAIN = timedelta(days=3660)
 DEFAULT_RETAIN = timedelta(hours=24)
 # Amazon Athena user guide, "Considerations and limitations for CTAS queries", read 2026-11.
 MAX_OPEN_WRITERS = 100
 
-_DURATION = re.compile(r"(\d+)\s*([mhd])")
+# What a CTAS writes (Amazon Athena user guide, "Use compression in Athena", read 2026-11).
+COMPRESSIONS = ("NONE", "SNAPPY", "ZSTD", "GZIP", "ZLIB", "LZ4", "BZIP2", "DEFLATE")
+_OF_COLUMNS = {
+    FileFormat.PARQUET: frozenset({"NONE", "SNAPPY", "ZSTD", "GZIP", "LZ4"}),
+    FileFormat.ORC: frozenset({"NONE", "SNAPPY", "ZSTD", "ZLIB", "LZ4"}),
+}
+ZSTD_LEVELS = range(1, 23)
+# Of a table that is made by us: what overwrites rest on, and what would make the next one be refused.
+_OWN_PROPERTIES = frozenset(
+    {
+        "external",
+        "classification",
+        "table_type",
+        "projection.enabled",
+        "skip.header.line.count",
+        "bucketing_format",
+    }
+)
+
+_DURATION = re.compile(r"(\d{1,8})\s*([mhd])", re.ASCII)  # a timedelta holds no more
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -45,6 +67,13 @@ class OnFailedAudit(Enum):
 
     KEEP = "keep"  # for ``retain``, to be looked at
     DROP = "drop"
+
+
+class Adopted(Enum):
+    """What a sweep does with files that something else had written before the first overwrite."""
+
+    KEEP = "keep"
+    DELETE = "delete"
 
 
 class Writer(Enum):
@@ -86,6 +115,8 @@ class OverwriteRequest:
     catalog_id: str | None = None
     kms_key_arn: str | None = None
     quilt_revisions: Interval | None = None
+    # Parameters of single partitions, by ``note_key`` of their values.
+    partition_notes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_parallel_queries < 1:
@@ -112,22 +143,42 @@ class OverwriteRequest:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def parse_retain(text: str) -> timedelta:
-    """Read ``24h``, ``90m`` or ``7d``. Refuses less than 30 minutes: readers may still be at the old files.
+def parse_retain(given: object, name: str = "retain") -> timedelta:
+    """Read ``24h``, ``90m``, ``7d`` or a timedelta.
+
+    Refuses less than 30 minutes: readers may still be at the old files.
 
     >>> parse_retain("24h")
     datetime.timedelta(days=1)
     """
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None:
-        raise InvalidCallError(f"retain is {text!r}. Expected a number with m, h or d, such as 24h.")
-    retain = timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+    retain = given if isinstance(given, timedelta) else _parse_duration(name, given)
     if retain < MIN_RETAIN:
         raise InvalidCallError(
-            f"retain is {text!r}, shorter than 30m, the default time limit of a query: one that "
+            f"{name} is {str(given)!r}, shorter than 30m, the default time limit of a query: one that "
             "still reads the old files would find them gone."
         )
+    if retain > MAX_RETAIN:
+        raise refusal(name, given, f"up to {MAX_RETAIN.days} days")
     return retain
+
+
+def _parse_duration(name: str, given: object) -> timedelta:
+    match = _DURATION.fullmatch(given.strip().lower()) if isinstance(given, str) else None
+    if match is None:
+        raise refusal(name, given, "a number with m, h or d, such as 24h, or a timedelta")
+    return timedelta(**{_UNITS[match.group(2)]: int(match.group(1))})
+
+
+def table_properties(name: str, value: object) -> dict[str, str]:
+    """Judge the properties of a table to be made: text to text, and none that is not the caller's to set."""
+    found = mapping(text, any_text, "a mapping from a property's name to its text")(name, value)
+    for key in found:
+        if key.startswith("quilt_athena.") or key.lower() in _OWN_PROPERTIES:
+            raise InvalidCallError(
+                f"{name} sets {key}, which decides how the table is written and read. Expected properties of "
+                "your own; format, compression and partitions have parameters."
+            )
+    return found
 
 
 def parse_partitioned_by(given: Mapping[str, str] | Sequence[str]) -> Columns:
@@ -136,16 +187,13 @@ def parse_partitioned_by(given: Mapping[str, str] | Sequence[str]) -> Columns:
     >>> parse_partitioned_by({"dt": "date"}), parse_partitioned_by(("dt",))
     ((('dt', 'date'),), (('dt', 'string'),))
     """
-    if isinstance(given, str):
-        given = (given,)
-    pairs = given.items() if isinstance(given, Mapping) else ((name, "string") for name in given)
-    return tuple((name.strip().lower(), hive_type.strip().lower()) for name, hive_type in pairs)
+    return partition_keys("partitioned_by", given)
 
 
 def plan_format(table: Table | None, request: OverwriteRequest) -> FileFormat:
     """Return the format to write: the table's; for a new table the one asked for, or Parquet."""
     if table is None:
-        return request.file_format or FileFormat.PARQUET
+        return _refuse_compression(request.file_format or FileFormat.PARQUET, request)
     if table.file_format is None:
         raise InvalidCallError(f"Table {table.name} is of no format that can be written.")
     if request.file_format not in {None, table.file_format}:
@@ -153,7 +201,17 @@ def plan_format(table: Table | None, request: OverwriteRequest) -> FileFormat:
             f"file_format is {request.file_format and request.file_format.value}, but table {table.name} is "
             f"{table.file_format.value}."
         )
-    return table.file_format
+    return _refuse_compression(table.file_format, request)
+
+
+def _refuse_compression(file_format: FileFormat, request: OverwriteRequest) -> FileFormat:
+    known = _OF_COLUMNS.get(file_format)
+    if known and request.compression and request.compression.upper() not in known:
+        raise InvalidCallError(
+            f"compression is {request.compression}, which {file_format.value} files cannot have. Expected "
+            f"one of {', '.join(sorted(known))}."
+        )
+    return file_format
 
 
 def refuse_other_location(table: Table, asked: S3Uri | None) -> None:
@@ -162,4 +220,15 @@ def refuse_other_location(table: Table, asked: S3Uri | None) -> None:
         raise InvalidCallError(
             f"location is {asked.folder}, but table {table.name} is at {table.base}. An overwrite does not "
             "move a table; leave location out, or name the place it has."
+        )
+
+
+def refuse_unknown_columns(table: Table, request: OverwriteRequest) -> None:
+    """Raise InvalidCallError when the call comments on columns that the table does not have."""
+    known = {name for name, _ in (*table.columns, *table.partition_keys)}
+    unknown = sorted({name.lower() for name in request.column_comments} - known)
+    if unknown:
+        raise InvalidCallError(
+            f"column_comments names {', '.join(unknown)}; table {table.name} has the columns "
+            f"{', '.join(sorted(known))}."
         )

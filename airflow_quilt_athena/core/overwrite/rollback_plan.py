@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_quilt_athena.core.glue.selection import Values
+from airflow_quilt_athena.core.glue.tables import Table
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.core.overwrite.history import (
+    Pointer,
+    Published,
+    is_overtaken,
+    moment_of,
+    was_published,
+)
 from airflow_quilt_athena.core.overwrite.journal_entry import Action, Change, Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import as_input, generation_of, location_of
+from airflow_quilt_athena.core.overwrite.table_input import WriteFacts, build_partition_input
 from airflow_quilt_athena.exceptions import ManualActionError
 
 _PUBLISHED = frozenset({State.PUBLISHED, State.SUPERSEDED})
@@ -22,23 +30,27 @@ class Restoration:
 
     changes: tuple[Change, ...]
     owners: tuple[str, ...]
-    adopted: tuple[tuple[str, datetime], ...]  # folders of generation zero, and since when they are that
+    adopted: tuple[tuple[str, Entry], ...]  # folders that something else had written, and who took them over
 
 
 def plan_rollback(
     entries: Mapping[str, Entry],
     current: Mapping[Values, Mapping[str, Any]],
     wanted: Callable[[Values], bool] | None,
+    table: Table,
 ) -> Restoration:
-    """Decide what each partition goes back to.
+    """Decide what each partition goes back to: what had been published before what was published last.
+
+    That is what Glue had, but for a late call of a run that was older or that failed.
 
     :param current: the partitions as Glue has them, by their identity.
     :param wanted: which partitions; None for all that the last overwrite changed.
     :raises ManualActionError: when one of them has nothing to go back to.
     """
-    last = _last_changes(entries, current)
+    history = _histories(entries)
+    last = _last_changes(entries, history, current)
     if wanted is None:
-        newest = max((entry for entry, _ in last.values()), key=_moment, default=None)
+        newest = max((entry for entry, _ in last.values()), key=moment_of, default=None)
         chosen = {values: pair for values, pair in last.items() if pair[0] is newest}
     else:
         chosen = {values: pair for values, pair in last.items() if wanted(values)}
@@ -52,39 +64,82 @@ def plan_rollback(
         raise ManualActionError("The journal knows of no overwrite to undo. Nothing was changed.")
     changes: list[Change] = []
     owners: set[str] = set()
-    adopted: dict[str, datetime] = {}
-    for values, (entry, change) in sorted(chosen.items()):
+    adopted: dict[str, Entry] = {}
+    for values, (entry, made) in sorted(chosen.items()):
+        change = _as_published(made, entry, history[values], entries, table)
         changes.append(_back(values, change, current.get(values)))
         if change.previous_location is None:
             continue
         owner = _owner(entries, entry, change)
         owners.add(owner.name)
         if not owner.owns(change.previous_location):
-            adopted[change.previous_location] = owner.published_at or owner.created_at
+            adopted[change.previous_location] = owner
     return Restoration(tuple(changes), tuple(sorted(owners)), tuple(sorted(adopted.items())))
 
 
-def _moment(entry: Entry) -> Any:
-    return entry.published_at or entry.created_at
+def _histories(entries: Mapping[str, Entry]) -> dict[Values, list[Published]]:
+    """Return what was published of each partition, one after the other."""
+    histories: dict[Values, list[Published]] = {}
+    for entry in sorted(filter(was_published, entries.values()), key=moment_of):
+        for change in entry.changes:
+            histories.setdefault(change.values, []).append((entry, change))
+    return histories
 
 
 def _last_changes(
-    entries: Mapping[str, Entry], current: Mapping[Values, Mapping[str, Any]]
-) -> dict[Values, tuple[Entry, Change]]:
-    """Return the change that made each partition what it is now."""
-    last: dict[Values, tuple[Entry, Change]] = {}
-    for entry in sorted(filter(_was_published, entries.values()), key=_moment):
-        for change in entry.changes:
-            # A generation that was gone back to is the doing of the rollback, which comes after its making.
-            if change.location == location_of(current.get(change.values)):
-                last[change.values] = (entry, change)
+    entries: Mapping[str, Entry],
+    histories: Mapping[Values, Sequence[Published]],
+    current: Mapping[Values, Mapping[str, Any]],
+) -> dict[Values, Published]:
+    """Return the change that made each partition what it is now, or is to be."""
+    last: dict[Values, Published] = {}
+    for values, history in histories.items():
+        partition = current.get(values)
+        pointer = Pointer.of(partition) if partition is not None else None
+        if is_overtaken(values, pointer, history[-1], entries):
+            last[values] = history[-1]
+            continue
+        location = pointer.location if pointer is not None else None
+        # A generation that was gone back to is the doing of the rollback, which comes after its making.
+        made = [(entry, change) for entry, change in history if change.location == location]
+        if made:
+            last[values] = made[-1]
     return last
 
 
-def _was_published(entry: Entry) -> bool:
-    """Whether what an entry says has happened, be it that a sweep or another rollback is at its files."""
-    busy = entry.state is State.DELETING or entry.claimed_by is not None
-    return entry.state in _PUBLISHED or (busy and entry.published_at is not None)
+def _as_published(
+    change: Change, entry: Entry, history: Sequence[Published], entries: Mapping[str, Entry], table: Table
+) -> Change:
+    """Return a change as if it had replaced what was published before it, where Glue had something else."""
+    attempt = Attempt.parse(change.previous_generation or "")
+    owner = entries.get(attempt.entry_name) if attempt else None
+    before = [published for published in history if moment_of(published[0]) < moment_of(entry)]
+    if owner is None or owner.attempt != attempt or not before:
+        return change
+    older, published = before[-1]
+    if published.location == change.previous_location:
+        return change
+    if was_published(owner) and moment_of(owner) >= moment_of(older):
+        return change
+    again = None if published.location is None else _definition(older, published, history, table)
+    return replace(
+        change,
+        previous=again,
+        previous_location=published.location,
+        previous_generation=published.generation,
+    )
+
+
+def _definition(
+    older: Entry, published: Change, history: Sequence[Published], table: Table
+) -> Mapping[str, Any]:
+    """Return a published partition as Glue had it: as whoever replaced it found it, or made anew."""
+    found = (change.previous for _, change in history if change.previous_location == published.location)
+    known = next((previous for previous in found if previous is not None), None)
+    if known is not None:
+        return known
+    made = build_partition_input(table, replace(published, previous=None), WriteFacts.of(older))
+    return made if table.partition_keys else {n: v for n, v in made.items() if n != "Values"}
 
 
 def _back(values: Values, change: Change, now: Mapping[str, Any] | None) -> Change:
@@ -115,7 +170,7 @@ def _owner(entries: Mapping[str, Entry], entry: Entry, change: Change) -> Entry:
     if owner is None or not owner.owns(location):
         # A folder that something else wrote to again was adopted again: the last one says what is in it.
         adopters = (other for other in entries.values() if other.adopts(location))
-        owner = max(adopters, key=_moment, default=entry)
+        owner = max(adopters, key=moment_of, default=entry)
     if attempt and not owner.owns(location):
         raise _gone(change)
     if owner.state not in _PUBLISHED or is_emptied(owner, location):

@@ -14,6 +14,14 @@ from datetime import UTC, datetime, timedelta
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.core.overwrite.history import (
+    Pointer,
+    Published,
+    find_newest,
+    is_overtaken,
+    moment_of,
+    was_published,
+)
 from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Change, Entry, State
 
 # No query of Athena's runs longer than 4 hours (Service quotas, read 2026-11): what has not moved for a day
@@ -47,18 +55,23 @@ class Removal:
 class SweepPlan:
     """What a sweep does, in this order."""
 
-    roll_forward: tuple[Entry, ...]  # left half published
+    roll_forward: tuple[Entry, ...]  # sets left half published
+    settle: tuple[Entry, ...]  # attempts at one partition that died while they published
+    # Partitions that a late call of an older or a failed run points elsewhere than what was published last.
+    point_back: Mapping[Values, Published]
     release: tuple[Entry, ...]  # held by a rollback that is over
     tidy: tuple[Entry, ...]  # what only served staging could not be removed then
     # Folders that something else took Glue away from, which the journal does not know: kept from now on.
     mark: tuple[tuple[Entry, tuple[str, ...]], ...]
     remove: tuple[Removal, ...]
+    # Folders that something else had written, which nobody goes back to any more, and who took them over.
+    adopted: Mapping[str, Entry]
     left: tuple[tuple[Entry, str], ...]  # and why
 
 
 def plan_sweep(
     entries: Mapping[str, Entry],
-    current: Iterable[str],
+    pointers: Mapping[Values, Pointer],
     now: datetime,
     *,
     wanted: Wanted = lambda values: True,
@@ -66,49 +79,91 @@ def plan_sweep(
     """Decide for each entry.
 
     :param entries: the journal, by name.
-    :param current: the folders that Glue points at, each with a slash at its end.
+    :param pointers: where Glue points, by the partitions' values; () is a table without keys.
     :param wanted: which partitions, by their values, are to be looked at.
     """
-    return _Sweep(entries, frozenset(current), now, wanted).plan()
+    return _Sweep(entries, pointers, now, wanted).plan()
 
 
 class _Sweep:
     def __init__(
         self,
         entries: Mapping[str, Entry],
-        current: frozenset[str],
+        pointers: Mapping[Values, Pointer],
         now: datetime,
         wanted: Wanted,
     ) -> None:
         self._entries = entries
-        self._current = current
+        self._pointers = pointers
+        self._current = frozenset(pointer.location for pointer in pointers.values() if pointer.location)
         self._now = now
         self._wanted = wanted
         self._keep_until = _promises(entries.values())
+        self._newest = find_newest(entries.values())
+        self._point_back = {
+            values: self._newest[values]
+            for values, pointer in pointers.items()
+            if values in self._newest
+            and wanted(values)
+            and is_overtaken(values, pointer, self._newest[values], entries)
+        }
+        self._protected = self._unexplained_elsewhere()
 
     def plan(self) -> SweepPlan:
         roll_forward: list[Entry] = []
+        settle: list[Entry] = []
         release: list[Entry] = []
         mark: list[tuple[Entry, tuple[str, ...]]] = []
         removals: list[Removal] = []
         left: list[tuple[Entry, str]] = []
         for entry in sorted(self._entries.values(), key=lambda entry: entry.created_at):
             if entry.state is State.PUBLISHING:
-                self._sort_publishing(entry, roll_forward, release, left)
+                self._sort_publishing(entry, roll_forward, settle, release, left)
             elif entry.state in _SETTLED:
                 unexplained = self._unexplained(entry)
                 if unexplained:
                     mark.append((entry, unexplained))
+                if any(change.location in self._protected for change in entry.changes):
+                    left.append(
+                        (entry, "it was published last, and Glue points elsewhere for no known reason")
+                    )
                 removals.append(self._settled_removal(entry))
             else:
                 self._sort_never_published(entry, removals, left)
         untidy = tuple(e for e in self._entries.values() if e.untidy and e.state in _SETTLED)
         return SweepPlan(
-            tuple(roll_forward), tuple(release), untidy, tuple(mark), self._finish(removals), tuple(left)
+            tuple(roll_forward),
+            tuple(settle),
+            self._point_back,
+            tuple(release),
+            untidy,
+            tuple(mark),
+            self._finish(removals),
+            self._adopted(),
+            tuple(left),
         )
 
+    def _unexplained_elsewhere(self) -> frozenset[str]:
+        """Return what was published last where a generation that is not newer is in its place."""
+        protected: set[str] = set()
+        for values, (_, change) in self._newest.items():
+            pointer = self._pointers.get(values)
+            if pointer is None or pointer.generation is None or change.location is None:
+                continue  # dropped, or moved by somebody else
+            attempt = Attempt.parse(pointer.generation)
+            owner = self._entries.get(attempt.entry_name) if attempt else None
+            unknown = owner is None or owner.attempt != attempt
+            if pointer.location != change.location and (unknown or values in self._point_back):
+                protected.add(change.location)
+        return frozenset(protected)
+
     def _sort_publishing(
-        self, entry: Entry, roll_forward: list[Entry], release: list[Entry], left: list[tuple[Entry, str]]
+        self,
+        entry: Entry,
+        roll_forward: list[Entry],
+        settle: list[Entry],
+        release: list[Entry],
+        left: list[tuple[Entry, str]],
     ) -> None:
         if entry.claimed_by is not None:
             rollback = self._entries.get(entry.claimed_by)
@@ -117,7 +172,7 @@ class _Sweep:
             else:
                 left.append((entry, f"rollback {entry.claimed_by} is going back to it"))
         elif self._now - entry.updated_at >= HALF_PUBLISHED_AFTER:
-            roll_forward.append(entry)
+            (roll_forward if entry.is_set else settle).append(entry)
         else:
             left.append((entry, "it is being published"))
 
@@ -159,6 +214,7 @@ class _Sweep:
             and entry.owns(change.location)
             and not _is_deleted(entry, change.location, ())
             and change.location not in self._current
+            and change.location not in self._protected
             and self._wanted(change.values)
         ]
 
@@ -166,24 +222,28 @@ class _Sweep:
         loose = [location for location in self._loose(entry) if self._may_go(entry, location)]
         whole = bool(loose) and all(_is_deleted(entry, own, loose) for own in _own(entry))
         folders = (entry.folder,) if whole and entry.folder else tuple(loose)
-        return Removal(entry, (*folders, *self._adopted_folders(entry)), whole, forgets=False)
+        return Removal(entry, folders, whole, forgets=False)
 
     def _may_go(self, entry: Entry, location: str) -> bool:
-        keep_until = self._keep_until.get(location, entry.marked.get(location))
-        return keep_until is not None and self._now >= keep_until
+        known = [self._keep_until.get(location), entry.marked.get(location)]
+        promises = [promise for promise in known if promise is not None]
+        return bool(promises) and self._now >= max(promises)
 
-    def _adopted_folders(self, entry: Entry) -> tuple[str, ...]:
-        return tuple(
-            dict.fromkeys(
-                folder
-                for change in entry.changes
-                for folder in change.adopted
-                if self._wanted(change.values)
-                and folder not in entry.deleted
-                and folder not in self._current
-                and self._now >= max(_promise(entry), self._keep_until.get(folder, _promise(entry)))
-            )
-        )
+    def _adopted(self) -> dict[str, Entry]:
+        """Return the folders that were taken over, are not in use, and whose time is over."""
+        adopted: dict[str, Entry] = {}
+        for entry in sorted(filter(was_published, self._entries.values()), key=moment_of):
+            for change in entry.changes:
+                folder = change.adopted
+                if folder is None or folder in entry.deleted or not self._wanted(change.values):
+                    continue
+                if folder not in self._current:
+                    keep_until = max(_promise(entry), self._keep_until.get(folder, _promise(entry)))
+                    if self._now >= keep_until:
+                        adopted[folder] = entry  # the last one says what is in it
+                    else:
+                        adopted.pop(folder, None)
+        return adopted
 
     def _points_below(self, folder: str) -> bool:
         root = S3Uri.parse(folder)
@@ -204,11 +264,11 @@ class _Sweep:
         entry = removal.entry
         if entry.state is State.DELETING and entry.published_at is None:
             return True
-        adopted = {folder for change in entry.changes for folder in change.adopted}
+        adopted = {change.adopted for change in entry.changes if change.adopted is not None}
         return (
             self._now >= _promise(entry)
             and all(_is_deleted(entry, own, removal.folders) for own in _own(entry))
-            and adopted <= {*removal.folders, *entry.deleted}
+            and adopted <= set(entry.deleted)
             and all(self._wanted(change.values) for change in entry.changes)
             and all(self._is_gone(change, gone) for change in entry.changes)
         )
@@ -231,19 +291,23 @@ def _promises(entries: Iterable[Entry]) -> dict[str, datetime]:
     """Return until when each replaced folder is kept, by what those who replaced it promised.
 
     Who is still publishing may not have replaced it yet: its time begins when that is settled. Where a folder
-    was gone back to, what had been promised before is void.
+    was gone back to, what had been promised before is void. What was published before is replaced as well
+    where a late call of another run had taken its place: it is what an undo goes back to.
     """
     promises: dict[str, datetime] = {}
-    for entry in sorted(entries, key=lambda entry: entry.published_at or entry.created_at):
+    before: dict[Values, str | None] = {}
+    for entry in sorted(entries, key=moment_of):
         if entry.published_at is None:
             continue
         promise = _promise_once_settled(entry)
         for change in entry.changes:
             if change.location is not None:
                 promises.pop(change.location, None)
-            if change.previous_location is not None:
-                known = promises.get(change.previous_location, promise)
-                promises[change.previous_location] = max(promise, known)
+            replaced = {change.previous_location, before.get(change.values)} - {None, change.location}
+            for location in filter(None, replaced):
+                promises[location] = max(promise, promises.get(location, promise))
+        if was_published(entry):
+            before |= {change.values: change.location for change in entry.changes}
     return promises
 
 

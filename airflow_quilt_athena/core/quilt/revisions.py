@@ -8,7 +8,7 @@ with the history of the registry.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -154,6 +154,12 @@ def parse_pointer(bucket: str, key: str, arrived_at: datetime | None = None) -> 
     """Return the pointer of a key in a bucket's pointers folder; None when it is the key of none."""
     match = _POINTER.fullmatch(key.removeprefix(packages_location(bucket).key))
     return Pointer(match["package"], match["name"], arrived_at) if match else None
+
+
+def parse_pointers(bucket: str, keys: Iterable[str]) -> tuple[Pointer, ...]:
+    """Return the pointers among the keys of a bucket's pointers folder."""
+    found = (parse_pointer(bucket, key) for key in keys)
+    return tuple(pointer for pointer in found if pointer is not None)
 
 
 def choose_pointers(interval: Interval, pointers: Sequence[Pointer]) -> tuple[Pointer, ...]:

@@ -12,8 +12,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from botocore.exceptions import ClientError
-
 from airflow_quilt_athena.core.athena.poll_batches import MAX_IDS_PER_BATCH
 from airflow_quilt_athena.core.athena.query_status import (
     Decision,
@@ -27,12 +25,13 @@ from airflow_quilt_athena.core.athena.query_status import (
     parse_status,
     poll_delay,
 )
+from airflow_quilt_athena.core.athena.remedies import remedy_for
 from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
 from airflow_quilt_athena.flows.aws.deadline import Deadline
-from airflow_quilt_athena.flows.aws.errors import NO_ANSWER, is_passing
+from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
 
 log = logging.getLogger(__name__)
 
@@ -87,9 +86,12 @@ def start_query(
         encryption = {"EncryptionOption": "SSE_KMS", "KmsKey": kms_key_arn}
         request["ResultConfiguration"] = {"EncryptionConfiguration": encryption}
     deadline = Deadline.after(timeout_seconds, sleep=sleep, clock=clock)
-    response = deadline.call(
-        lambda: athena.start_query_execution(**request), f"start an Athena query in workgroup {workgroup}"
-    )
+    try:
+        response = deadline.call(
+            lambda: athena.start_query_execution(**request), f"start an Athena query in workgroup {workgroup}"
+        )
+    except InvalidCallError as error:
+        raise InvalidCallError(f"{error}{remedy_for(str(error))}") from error
     return str(response["QueryExecutionId"])
 
 
@@ -129,17 +131,15 @@ def look_at_queries(athena: AthenaClient, query_execution_ids: Sequence[str], *,
 def _look_at_batch(athena: AthenaClient, batch: Sequence[str], take_apart: bool) -> Looked:
     try:
         response = athena.batch_get_query_execution(QueryExecutionIds=batch)
-    except ClientError as error:
+    except AWS_ERRORS as error:
         return {} if take_apart and not is_passing(error) else dict.fromkeys(batch, error)
-    except NO_ANSWER as error:
-        return dict.fromkeys(batch, error)
     return {found["QueryExecutionId"]: _parse(found) for found in response.get("QueryExecutions", ())}
 
 
 def _look_at_one(athena: AthenaClient, query_execution_id: str) -> QueryStatus | Exception:
     try:
         response = athena.get_query_execution(QueryExecutionId=query_execution_id)
-    except (ClientError, *NO_ANSWER) as error:
+    except AWS_ERRORS as error:
         return cast(Exception, error)  # botocore is untyped
     return _parse(response["QueryExecution"])
 
@@ -306,7 +306,7 @@ def stop_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> No
     for query_execution_id in query_execution_ids:
         try:
             athena.stop_query_execution(QueryExecutionId=query_execution_id)
-        except (ClientError, *NO_ANSWER) as error:
+        except AWS_ERRORS as error:
             log.warning(
                 "Could not stop Athena query %s, which may still be running: %s", query_execution_id, error
             )

@@ -23,9 +23,13 @@ def read_update_count(athena: AthenaClient, query_execution_id: str) -> int | No
 
 
 def read_rows(
-    athena: AthenaClient, query_execution_id: str, *, max_rows: int
+    athena: AthenaClient, query_execution_id: str, *, max_rows: int, has_header: bool = True
 ) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
-    """Return the column names of a SELECT and its first ``max_rows`` rows, as Athena prints them."""
+    """Return the column names of a result and its first ``max_rows`` rows, as Athena prints them.
+
+    :param has_header: whether the first row may hold the names: that of a SELECT does, that of SHOW and
+        DESCRIBE is a row, which may well be called as its column is.
+    """
     names: tuple[str, ...] = ()
     rows: list[tuple[str | None, ...]] = []
     request: dict[str, Any] = {"QueryExecutionId": query_execution_id}
@@ -39,7 +43,7 @@ def read_rows(
         result_set = page["ResultSet"]
         names = tuple(column["Name"] for column in result_set["ResultSetMetadata"]["ColumnInfo"])
         cells = [tuple(cell.get("VarCharValue") for cell in row["Data"]) for row in result_set["Rows"]]
-        if first_page and cells and cells[0] == names:
+        if first_page and has_header and cells and cells[0] == names:
             cells = cells[1:]
         rows += cells
         first_page = False

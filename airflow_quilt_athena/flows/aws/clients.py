@@ -43,6 +43,10 @@ class GlueClient(Protocol):
         """Return a database."""
         ...
 
+    def get_databases(self, **request: Any) -> dict[str, Any]:
+        """Return a page of databases."""
+        ...
+
     def get_table(self, **request: Any) -> dict[str, Any]:
         """Return a table."""
         ...
@@ -122,7 +126,11 @@ class S3Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LakeClients:
-    """The clients that writing to tables takes."""
+    """The clients that writing to tables takes.
+
+    Those of Glue and S3 are to give up a try of a call within ``lease.CALL_SECONDS`` and to leave trying
+    again to the flows: a call that is made under a lease must not land after it.
+    """
 
     athena: AthenaClient
     glue: GlueClient

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.flows.aws.errors import NO_ANSWER, error_code, is_passing, translate
+from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, error_code, is_passing, translate
 
 Result = TypeVar("Result")
 
@@ -56,10 +56,10 @@ class Deadline:
         self.sleep(max(0.0, min(seconds, self.seconds - self.elapsed_seconds)))
 
     def call(self, function: Callable[[], Result], doing: str) -> Result:
-        """Return ``function()``, called again while AWS throttles, errs by itself or does not answer.
+        """Return ``function()``, called again while what it meets may pass; see ``is_passing``.
 
-        Only for calls that may be made twice. Raises ours for boto3's errors: at once for those a second
-        call cannot mend, and for all others when the deadline has passed.
+        Only for calls that may be made twice. Raises ours for all that boto3 raises: at once for what is
+        final, and for all else when the deadline has passed.
 
         :param doing: what is being done, for the error: ``read table "sales"."orders" from Glue``.
         """
@@ -67,18 +67,15 @@ class Deadline:
         while True:
             try:
                 return function()
-            except ClientError as error:
+            except AWS_ERRORS as error:
                 if not is_passing(error) or self.passed:
-                    raise translate(error, doing) from error
-            except NO_ANSWER as error:
-                if self.passed:
                     raise translate(error, doing) from error
             self.pause(longest * (0.5 + 0.5 * self.random()))
             longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
 
 
 def ask(function: Callable[[], Result], doing: str) -> Result:
-    """Call AWS, again for two minutes while it throttles or does not answer; raise ours for its refusals.
+    """Call AWS, again for two minutes while what it answers may pass; raise ours for its refusals.
 
     :param doing: what is being done, on which resource: ``create bucket acme-results``.
     """

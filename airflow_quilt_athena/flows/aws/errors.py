@@ -1,28 +1,53 @@
-"""AWS's refusals, sorted by what the reader does next."""
+"""What AWS and botocore refuse, sorted by what the reader does next."""
 
 from __future__ import annotations
 
 import re
 
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectionError,
+    CredentialRetrievalError,
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
+    MetadataRetrievalError,
+    NoRegionError,
+    TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, QuiltAthenaError, RetryableError
+from airflow_quilt_athena.flows.aws.refusals import ACCESS, ALL_FINAL
+
+# All that making a client, signing a call and sending it raise.
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 
 # What boto3 raises when AWS could not be reached or did not answer whole. Whether the call landed is not
 # known.
-NO_ANSWER = (ConnectionError, HTTPClientError, IncompleteReadError, FlexibleChecksumError)
+NO_ANSWER = (
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    FlexibleChecksumError,
+    ResponseParserError,
+)
+
+# Whoever hands out credentials could not be reached. Nothing was sent.
+_NO_CREDENTIALS_YET = (CredentialRetrievalError, MetadataRetrievalError, TokenRetrievalError)
+
+# By name, since newer botocores have more of them; their subclasses are meant as well.
+_BAD_CREDENTIALS = frozenset(
+    {"LoginError", "NoAuthTokenError", "NoCredentialsError", "PartialCredentialsError", "SSOError"}
+)
 
 _THROTTLING = frozenset(
     {
         "Throttling",
         "ThrottlingException",
         "ThrottledException",
+        "KMS.ThrottlingException",
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
@@ -30,21 +55,6 @@ _THROTTLING = frozenset(
         "ProvisionedThroughputExceededException",
         "SlowDown",
         "PriorRequestNotComplete",
-    }
-)
-_ACCESS = frozenset(
-    {
-        "AccessDenied",
-        "AccessDeniedException",
-        "UnauthorizedOperation",
-        "UnrecognizedClientException",
-        "InvalidClientTokenId",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "AllAccessDisabled",
-        "403",
     }
 )
 
@@ -90,14 +100,22 @@ def is_throttling(error: ClientError) -> bool:
     return error_code(error) in _THROTTLING or _status(error) == 429
 
 
-def is_passing(error: ClientError) -> bool:
-    """Whether the same call may be answered when made again: throttled, overtaken, or AWS's own trouble."""
-    return is_throttling(error) or error_code(error) == "ConditionalRequestConflict" or _status(error) >= 500
+def is_passing(error: Exception) -> bool:
+    """Whether the same call may be answered when made again: all of what is not known to be final.
+
+    :param error: one of ``AWS_ERRORS``.
+    """
+    if isinstance(error, ClientError):
+        return is_throttling(error) or not (error_code(error) in ALL_FINAL or is_access(error))
+    return isinstance(error, (*NO_ANSWER, *_NO_CREDENTIALS_YET))
 
 
 def is_access(error: ClientError) -> bool:
     """Whether a permission is missing, or the credentials are not good."""
-    return error_code(error) in _ACCESS or _status(error) in {401, 403}
+    code = error_code(error)
+    if code in ACCESS or _NAMED_ACTION.search(error_message(error)):
+        return True
+    return _status(error) in {401, 403} and code not in ALL_FINAL | _THROTTLING
 
 
 def _status(error: ClientError) -> int:
@@ -118,13 +136,28 @@ def needed_action(error: ClientError) -> str:
 def translate(error: Exception, doing: str) -> QuiltAthenaError:
     """Return our error for boto3's, saying what was being done; raise it ``from`` the one it came of.
 
+    :param error: one of ``AWS_ERRORS``.
     :param doing: what failed and on which object, e.g. ``read table "sales"."orders" from Glue``.
     """
     if not isinstance(error, ClientError):
-        return RetryableError(f"Cannot {doing}: AWS gave no answer ({error}).")
+        return _translate_own(error, doing)
     text = f"Cannot {doing}: {error_code(error)}: {error_message(error).removesuffix('.')}."
     if is_access(error):
         return AccessError(f"{text} Grant the caller {needed_action(error)}, or mend its credentials.")
     if is_passing(error):
         return RetryableError(f"{text} Try again later.")
     return InvalidCallError(text)
+
+
+def _translate_own(error: Exception, doing: str) -> QuiltAthenaError:
+    """Return our error for what botocore raises of itself, without an answer of AWS."""
+    said = str(error).strip().removesuffix(".")
+    if isinstance(error, _NO_CREDENTIALS_YET):
+        return RetryableError(f"Cannot {doing}: credentials could not be fetched: {said}. Try again later.")
+    if is_passing(error) or not isinstance(error, BotoCoreError):
+        return RetryableError(f"Cannot {doing}: AWS gave no answer ({error}).")
+    if any(kind.__name__ in _BAD_CREDENTIALS for kind in type(error).__mro__):
+        return AccessError(f"Cannot {doing}: {said}. Give the connection credentials, or the machine a role.")
+    if isinstance(error, NoRegionError):
+        return InvalidCallError(f"Cannot {doing}: no region is set. Set region_name, or the connection's.")
+    return InvalidCallError(f"Cannot {doing}: {said}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -21,6 +21,7 @@ MAX_KEYS_PER_DELETE = 1000  # Amazon S3 API Reference, "DeleteObjects", read 202
 
 _GONE = frozenset({"NoSuchKey", "404"})
 _EMPTY = frozenset({"InvalidRange", "416"})
+_ON_ITS_WAY = timedelta(seconds=2)  # how much less than the time it is an answer may tell
 _UNMET = frozenset({"PreconditionFailed", "412"})
 
 
@@ -44,21 +45,28 @@ class Read:
 
 
 class S3Clock:
-    """The time as S3 has it: workers' clocks differ, and are compared with times that S3 gave."""
+    """The time as S3 has it: workers' clocks differ, and are compared with times that S3 gave.
+
+    An answer's Date tells whole seconds and is on its way for some time, so what it says is less than the
+    time it is: of all answers, the one that says most is nearest. A worker's clock that may be right is
+    believed: it is finer.
+    """
 
     def __init__(self) -> None:
         self._ahead: timedelta | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether an answer has told the time yet."""
+        return self._ahead is not None
+
     def now(self) -> datetime:
-        """Return the time, never ahead of S3's; the more answers came, the less behind."""
-        return datetime.now(UTC) + (self._ahead or timedelta())
+        """Return the time."""
+        ahead = self._ahead or timedelta()
+        return datetime.now(UTC) + (timedelta() if -_ON_ITS_WAY < ahead <= timedelta() else ahead)
 
     def learn(self, response: dict[str, Any]) -> datetime:
-        """Take the time from an answer's Date header, and return it.
-
-        It tells whole seconds and is on its way for some time, so what it says is less than the time it is:
-        of all answers, the one that says most is nearest.
-        """
+        """Take the time from the Date header of an answer of AWS's, and return it."""
         text = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         if text:
             told = parsedate_to_datetime(text)
@@ -144,7 +152,7 @@ def list_objects(
     request |= {"MaxKeys": page_size} if page_size else {}
     for page in _pages(s3, folder, request):
         for item in page.get("Contents", ()):
-            yield Listed(item["Key"], item["LastModified"], int(item["Size"]), item.get("ETag", ""))
+            yield Listed(item["Key"], item["LastModified"], int(item["Size"]), str(item.get("ETag", "")))
 
 
 def list_folders(s3: S3Client, folder: S3Uri, *, start: str = "") -> Iterator[S3Uri]:
@@ -166,11 +174,17 @@ def _pages(s3: S3Client, place: S3Uri, request: dict[str, Any]) -> Iterator[dict
         request = {**request, "ContinuationToken": page["NextContinuationToken"]}
 
 
-def delete_listed(s3: S3Client, bucket: str, keys: Sequence[str]) -> tuple[int, tuple[str, ...]]:
-    """Delete these objects, never a prefix; return how many went, and a line for each that stayed."""
+def delete_listed(
+    s3: S3Client, bucket: str, keys: Sequence[str], etags: Mapping[str, str] | None = None
+) -> tuple[int, tuple[str, ...]]:
+    """Delete these objects, never a prefix; return how many went, and a line for each that stayed.
+
+    :param etags: by key, what an object must still be to go.
+    """
     deleted, stayed = 0, []
     for batch in in_batches(keys, MAX_KEYS_PER_DELETE):
-        request = {"Objects": [{"Key": key} for key in batch], "Quiet": True}
+        objects = [{"Key": key, **({"ETag": etags[key]} if etags else {})} for key in batch]
+        request = {"Objects": objects, "Quiet": True}
         response = ask(
             lambda sent=request: s3.delete_objects(Bucket=bucket, Delete=sent),  # type: ignore[misc]
             f"delete {len(batch)} objects of bucket {bucket} from S3",

@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.core.overwrite.journal_entry import note_key
 from airflow_quilt_athena.core.overwrite.request import DEFAULT_RETAIN, OverwriteRequest
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.kept import (
@@ -116,6 +117,10 @@ class Keeper:
             retain=DEFAULT_RETAIN,
             max_parallel_queries=self.request.max_parallel_queries,
             kms_key_arn=self.request.kms_key_arn,
+            partition_notes={
+                note_key((unit.date, unit.package)): {KEEPS_PARAMETER: render_mark(held)}
+                for unit, held in units.items()
+            },
         )
         key = hashlib.sha256(repr(sorted(units)).encode()).hexdigest()[:16]
         return insert_overwrite(
@@ -131,25 +136,15 @@ class Keeper:
             return None  # where it is, or where the database puts it
         return self.request.location.folder / f"{table.table}/"
 
-    def mark(self, units: Mapping[Unit, HeldByPointer]) -> tuple[Unit, ...]:
-        """Have partitions say what they were written from; return the units that have none."""
+    def missing(self, units: Mapping[Unit, HeldByPointer]) -> tuple[Unit, ...]:
+        """Return the units that have no partition."""
         name = TableName(self.request.database, self.names.revisions_table)
         table = catalog.observe_table(self.clients.glue, name)
         if table is None:
             return tuple(units)
-        inputs: dict[Unit, dict[str, Any]] = {}
         wanted = [(unit.date, unit.package) for unit in units]
-        for partition in catalog.get_partitions(self.clients.glue, table, wanted):
-            date, package = partition["Values"]
-            unit = Unit(date, package)
-            parameters = {**(partition.get("Parameters") or {}), KEEPS_PARAMETER: render_mark(units[unit])}
-            inputs[unit] = {
-                "Values": partition["Values"],
-                "StorageDescriptor": partition["StorageDescriptor"],
-                "Parameters": parameters,
-            }
-        catalog.update_partitions(self.clients.glue, table, list(inputs.values()), lambda: None)
-        return tuple(unit for unit in units if unit not in inputs)
+        there = {tuple(one["Values"]) for one in catalog.get_partitions(self.clients.glue, table, wanted)}
+        return tuple(unit for unit in units if (unit.date, unit.package) not in there)
 
 
 def keep_quilt_tables(
@@ -194,10 +189,8 @@ def _write_chunk(keeper: Keeper, chunk: Mapping[Unit, HeldByPointer]) -> list[Ov
         keeper.write(names.revisions_table, build_kept_revisions, chunk),
     ]
     # Of a set, what gives no row has no partition. By itself it gets an empty one.
-    for unit in keeper.mark(chunk):
-        alone = {unit: chunk[unit]}
-        results.append(keeper.write(names.revisions_table, build_kept_revisions, alone))
-        keeper.mark(alone)
+    for unit in keeper.missing(chunk):
+        results.append(keeper.write(names.revisions_table, build_kept_revisions, {unit: chunk[unit]}))
     return results
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from airflow_quilt_athena.core.athena.query_status import PENDING, UNSUCCESSFUL
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt, digest_of
+from airflow_quilt_athena.core.overwrite.history import was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite.plan import Plan, Statements
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN
@@ -26,9 +27,9 @@ def begin_attempt(athena: AthenaClient, journal: Journal, plan: Plan, task_key: 
         entry = _new_entry(journal, plan, task_key, Attempt(digest, number, new_nonce()))
         if journal.create(entry):
             return entry
-        latest = journal.latest(digest)
+        newest, latest = journal.latest(digest)
         if latest is None:
-            number = 1  # a sweep was there between the two looks
+            number = newest + 1  # a sweep was there between the two looks, or the entry cannot be read
         elif _can_be_joined(athena, latest, plan):
             log.info("Going on with attempt %s, which is %s.", latest.attempt.name, latest.state.value)
             return latest
@@ -52,7 +53,7 @@ def resume_attempt(athena: AthenaClient, journal: Journal, plan: Plan, task_key:
 
 
 def _new_entry(journal: Journal, plan: Plan, task_key: str, attempt: Attempt) -> Entry:
-    statements, now = Statements(plan, attempt), journal.clock.now()
+    statements, now = Statements(plan, attempt), journal.now()
     return Entry(
         attempt=attempt,
         task_key=task_key,
@@ -65,12 +66,16 @@ def _new_entry(journal: Journal, plan: Plan, task_key: str, attempt: Attempt) ->
         retain_seconds=plan.request.retain.total_seconds(),
         created_at=now,
         updated_at=now,
+        base=str(plan.base.folder),
         folder=str(statements.folder),
         notes=plan.notes,
+        partition_notes=plan.request.partition_notes,
     )
 
 
 def _can_be_joined(athena: AthenaClient, entry: Entry, plan: Plan) -> bool:
+    if is_done(entry, plan):
+        return True
     if entry.state is State.PUBLISHING:
         return entry.claimed_by is None
     if entry.state not in UNFINISHED or (entry.fingerprint, entry.basis) != _wanted(plan):
@@ -80,6 +85,11 @@ def _can_be_joined(athena: AthenaClient, entry: Entry, plan: Plan) -> bool:
         ask(lambda: observe_queries(athena, ids), "look at the queries of the last attempt") if ids else ()
     )
     return not any(status.state in UNSUCCESSFUL for status in statuses)
+
+
+def is_done(entry: Entry, plan: Plan) -> bool:
+    """Whether the same was asked for and was published: the worker was lost before it could say so."""
+    return was_published(entry) and entry.fingerprint == plan.request.fingerprint
 
 
 def _wanted(plan: Plan) -> tuple[str, str]:
@@ -103,5 +113,5 @@ def abort_attempt(
     if ids:
         statuses = ask(lambda: observe_queries(athena, ids), f"look at the queries of {entry.attempt.name}")
         stop_queries(athena, [s.query_execution_id for s in statuses if s.state in PENDING])
-    keep_until = journal.clock.now() + keep
+    keep_until = journal.now() + keep
     return journal.advance(entry, state=State.ABORTED, reason=reason, keep_until=keep_until)

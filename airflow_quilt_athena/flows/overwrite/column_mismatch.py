@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
-from airflow_quilt_athena.core.glue.schema_diff import differences, doubled_names, name_differences
-from airflow_quilt_athena.core.glue.tables import Table
+from botocore.exceptions import BotoCoreError, ClientError
+
+from airflow_quilt_athena.core.athena.sql import is_in_code
+from airflow_quilt_athena.core.glue.schema_diff import doubled_names, name_differences
+from airflow_quilt_athena.core.glue.tables import Columns, Table
+from airflow_quilt_athena.core.overwrite.misfits import (
+    build_types_query,
+    describe_misfits,
+    describe_unlike,
+    describe_unwritable,
+)
 from airflow_quilt_athena.core.overwrite.plan import Plan, Statements
+from airflow_quilt_athena.core.overwrite.positions import relocate
 from airflow_quilt_athena.core.overwrite.slices import key_differences
-from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError
+from airflow_quilt_athena.core.quilt.revisions import TOKENS
+from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError, QuiltAthenaError
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
+
+log = logging.getLogger(__name__)
 
 _NAMES_TIMEOUT_SECONDS = 120.0
 
@@ -30,52 +46,125 @@ _ROUNDED = re.compile(r"'([^']* would be rounded in a column of type [^']*)'")
 def refuse_misfits(plan: Plan, staged: Table) -> None:
     """Raise InvalidCallError when the result's columns are not such as the table has, or may have."""
     expected = plan.expected_columns
+    names = [name for name, _ in staged.columns]
     if expected is not None:
-        found = differences(expected, staged.columns)
+        found = (*_name_differences(plan, expected, names), *describe_unlike(expected, staged.columns))
     else:
-        names = {name for name, _ in staged.columns}
-        found = (*key_differences(plan.selection.dynamic, staged.columns), *_given_twice(plan, names))
+        keys = key_differences(plan.selection.dynamic, staged.columns)
+        found = (*keys, *_given_twice(plan, names), *_not_there(plan, names))
     if found:
         raise InvalidCallError(_unlike(plan, found))
 
 
 def explain_failure(
     athena: AthenaClient, plan: Plan, statements: Statements, error: QueryFailedError
-) -> InvalidCallError | None:
-    """Return the difference between result and table when that is why the statement failed, else None.
+) -> QuiltAthenaError:
+    """Return the error to raise: the difference between result and table when that is why it failed.
 
-    The engine names one column at most; a second query, of the result's columns alone, finds them all.
+    The engine names one column at most; a second query, of the result's columns alone, finds them all. Lines
+    and columns that the engine names become those of the query as it was written.
     """
+    told = _relocated(athena, plan, statements, error)
     rounded = _ROUNDED.search(error.reason)
     if rounded:
-        return InvalidCallError(f"{_unlike(plan, (f'{rounded.group(1)}. Cast it in the query',))}\n{error}")
+        return InvalidCallError(f"{_unlike(plan, (f'{rounded.group(1)}. Cast it in the query',))}\n{told}")
     if not _ABOUT_COLUMNS.search(error.reason):
-        return None
-    request = plan.request
+        return told
     try:
-        status = run_query(
-            athena,
-            statements.names(),
-            database=request.database,
-            workgroup=request.workgroup,
-            timeout_seconds=_NAMES_TIMEOUT_SECONDS,
-        )
+        found = _find_misfits(athena, plan, statements)
     except QueryFailedError:
-        return None  # the user's own query fails by itself, and the first error says why
-    names, _ = read_rows(athena, status.query_execution_id, max_rows=0)
-    expected = plan.expected_columns
-    found = name_differences(expected, names) if expected is not None else doubled_names(names)
-    found = (*found, *_given_twice(plan, {name.lower() for name in names}))
-    if not found and expected is None:
-        return None  # nothing is known of a new table that the first error does not say
+        return told  # the user's own query fails by itself, and the first error says why
+    if not found and plan.expected_columns is None:
+        return told  # nothing is known of a new table that the first error does not say
     if not found:
-        found = (f"types that the engine does not bring together: {error.reason}",)
-    return InvalidCallError(f"{_unlike(plan, found)}\n{error}")
+        found = (f"types that the engine does not bring together: {told.reason}",)
+    return InvalidCallError(f"{_unlike(plan, found)}\n{told}")
 
 
-def _given_twice(plan: Plan, names: set[str]) -> tuple[str, ...]:
-    doubled = [name for name in plan.selection.fixed if name in names]
-    return tuple(f"{name}: a partition key with a value given; leave it out of the query" for name in doubled)
+def _find_misfits(athena: AthenaClient, plan: Plan, statements: Statements) -> tuple[str, ...]:
+    """Return a line for each column that does not fit, by name or else by type."""
+    names, _ = _ask(athena, plan, statements.names())
+    expected = plan.expected_columns
+    found = _name_differences(plan, expected, names) if expected is not None else doubled_names(names)
+    if expected is None:
+        found = (*found, *_given_twice(plan, names))
+    if found or not all(names):
+        return found
+    _, rows = _ask(athena, plan, build_types_query(statements.query, names))
+    types = {name.lower(): kind or "" for name, kind in zip(names, rows[0], strict=True)}
+    return describe_misfits(expected, types) if expected is not None else describe_unwritable(types)
+
+
+def _ask(athena: AthenaClient, plan: Plan, sql: str) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
+    request = plan.request
+    status = run_query(
+        athena,
+        sql,
+        database=request.database,
+        workgroup=request.workgroup,
+        timeout_seconds=_NAMES_TIMEOUT_SECONDS,
+    )
+    return read_rows(athena, status.query_execution_id, max_rows=1)
+
+
+def _relocated(
+    athena: AthenaClient, plan: Plan, statements: Statements, error: QueryFailedError
+) -> QueryFailedError:
+    """Return the same error, its positions counted in the query as it was written."""
+    if "line " not in error.reason:
+        return error
+    try:
+        execution = athena.get_query_execution(QueryExecutionId=error.query_execution_id)
+    except (ClientError, BotoCoreError) as trouble:  # the positions are a help, and no reason to tell less
+        log.info("The statement of query %s cannot be read again: %s", error.query_execution_id, trouble)
+        return error
+    tokens = [token for token in TOKENS if is_in_code(plan.query, token)]
+    fillings = {token: Statements(replace(plan, query=token), statements.attempt).query for token in tokens}
+
+    def moved(text: str) -> str:
+        return relocate(
+            text,
+            sent=execution["QueryExecution"].get("Query", ""),
+            query=plan.query,
+            fillings=fillings,
+            written=plan.request.query,
+        )
+
+    return QueryFailedError(
+        moved(str(error)),
+        query_execution_id=error.query_execution_id,
+        state=error.state,
+        reason=moved(error.reason),
+        category=error.category,
+        retryable=error.retryable,
+        workgroup=error.workgroup,
+    )
+
+
+def _name_differences(plan: Plan, expected: Columns, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a line for each name that does not fit; of a key with a value given, what to do."""
+    given = _given_twice(plan, names)
+    kept = [name for name in names if name.lower() not in plan.selection.fixed]
+    return (*name_differences(expected, kept), *given)
+
+
+def _given_twice(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
+    doubled = {name.lower() for name in names} & plan.selection.fixed.keys()
+    return tuple(
+        f"{name}: a partition key with a value given; leave it out of the query" for name in sorted(doubled)
+    )
+
+
+def _not_there(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a line for each column that the call speaks of and a new table would not have."""
+    request = plan.request
+    wanted = {"column_comments": request.column_comments, "bucketed_by": request.bucketed_by}
+    return tuple(
+        f"{name}: not a column of the result, and named in {parameter}"
+        for parameter, columns in wanted.items()
+        for name in columns
+        if name.lower() not in names
+    )
 
 
 def _unlike(plan: Plan, found: tuple[str, ...]) -> str:

@@ -24,6 +24,7 @@ from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, Sta
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged
 from airflow_quilt_athena.core.overwrite.plan import Plan, Seen, Statements, plan_overwrite
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, OnFailedAudit, OverwriteRequest
+from airflow_quilt_athena.core.overwrite.summary import MOST_TOLD, summarize_changes, summarize_queries
 from airflow_quilt_athena.core.overwrite.table_input import build_table_input
 from airflow_quilt_athena.exceptions import (
     AuditFailedError,
@@ -36,14 +37,19 @@ from airflow_quilt_athena.exceptions import (
 from airflow_quilt_athena.flows.athena.queries import OnProgress, wait_for_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
-from airflow_quilt_athena.flows.overwrite.attempts import abort_attempt, begin_attempt, resume_attempt
-from airflow_quilt_athena.flows.overwrite.cleanup import drop_temporary_tables, empty_folder
+from airflow_quilt_athena.flows.overwrite.attempts import (
+    abort_attempt,
+    begin_attempt,
+    is_done,
+    resume_attempt,
+)
+from airflow_quilt_athena.flows.overwrite.cleanup import clean_up, drop_temporary_tables, empty_folder
 from airflow_quilt_athena.flows.overwrite.column_mismatch import explain_failure, refuse_misfits
 from airflow_quilt_athena.flows.overwrite.journal import Journal
+from airflow_quilt_athena.flows.overwrite.new_place import refuse_taken_place
 from airflow_quilt_athena.flows.overwrite.observe import look
 from airflow_quilt_athena.flows.overwrite.publish import Publisher
 from airflow_quilt_athena.flows.overwrite.stage import StagedResultGone, Stager
-from airflow_quilt_athena.flows.overwrite.sweep import sweep_replaced
 
 __all__ = ["Overwrite", "OverwriteResult", "insert_overwrite"]
 
@@ -63,29 +69,20 @@ class OverwriteResult:
     table: str
     keys: tuple[str, ...]
     changes: tuple[Change, ...]
+    journal_entry: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON values, for an XCom or an asset event."""
+        """Return JSON values, for an XCom or an asset event; of many partitions the first ones."""
         return {
-            "query_execution_ids": list(self.query_execution_ids),
+            "query_execution_ids": summarize_queries(self.query_execution_ids),
             "state": "SUCCEEDED",
             "outcome": self.outcome,
             "rows": self.rows,
             "bytes_scanned": self.bytes_scanned,
             "estimated_cost_usd": estimate_dollars(self.bytes_scanned),
             "table": self.table,
-            "partitions": [self._partition(change) for change in self.changes],
-        }
-
-    def _partition(self, change: Change) -> dict[str, Any]:
-        return {
-            "values": dict(zip(self.keys, change.values, strict=True)),
-            "action": change.action.value,
-            "rows": change.rows,
-            "location": change.location,
-            "generation": change.generation,
-            "previous_location": change.previous_location,
-            "previous_generation": change.previous_generation,
+            **summarize_changes(self.keys, self.changes),
+            "journal_entry": self.journal_entry,
         }
 
 
@@ -109,6 +106,8 @@ class Overwrite:
         self._clients = clients
         self._task_key = task_key
         self.plan: Plan = plan_overwrite(seen or look(clients, request), request)
+        if attempt is None and self.plan.table is None:
+            refuse_taken_place(clients, request.table, self.plan.base)
         self._journal = Journal(clients.s3, self.plan.base, kms_key_arn=request.kms_key_arn)
         self._begin(attempt)
 
@@ -137,11 +136,14 @@ class Overwrite:
     def steps(self) -> Generator[tuple[str, ...], None, OverwriteResult]:
         """Work; yield the ids of queries to wait for, return what was done."""
         entry = self._stager.entry
+        if is_done(entry, self.plan):
+            log.info("Attempt %s was published by an earlier try of this task.", entry.attempt.name)
+            return self._result(entry, PUBLISHED)
         if entry.state is State.PUBLISHING:
             if entry.fingerprint == self.plan.request.fingerprint:
                 return self._publish(entry, _staged_by(entry))
             # What was left half done was asked for otherwise: it is finished, and then the work begins.
-            self._publisher(self.plan.table).roll_forward(entry)
+            self._publisher(self.plan.table).finish(entry)
             self._begin()
         publish = yield from self._stager.stage()
         if not publish:
@@ -166,7 +168,7 @@ class Overwrite:
         if isinstance(error, QueryFailedError):
             explained = explain_failure(self._clients.athena, self.plan, self.statements, error)
             self._end(error.reason or str(error), MIN_RETAIN)
-            return explained or error
+            return explained
         if isinstance(error, InvalidCallError | ManualActionError):
             self._end(str(error), MIN_RETAIN)
         return _as_told(error)
@@ -195,10 +197,11 @@ class Overwrite:
 
     def _publish(self, entry: Entry, staged: dict[Values, Staged]) -> OverwriteResult:
         publisher = self._publisher(self._ensure_table(entry))
-        entry = publisher.conclude(publisher.publish(entry, staged))
-        for change in entry.changes[:_MOST_LOGGED]:
+        entry = publisher.settle(publisher.publish(entry, staged))
+        for change in entry.changes[:MOST_TOLD]:
             log.info("%s %s: %s rows at %s", change.action.value, change.values, change.rows, change.location)
-        sweep_replaced(self._clients, self._journal, publisher.name, entry)
+        # From here on a later try answers the same. What is cleaned now takes a few calls.
+        clean_up(self._clients, self._journal, publisher.name, publisher.table, entry)
         return self._result(entry, PUBLISHED)
 
     def _publisher(self, table: Table | None) -> Publisher:
@@ -218,7 +221,7 @@ class Overwrite:
         """Return the table to publish in; None for one without keys, which is made by pointing it."""
         plan, glue = self.plan, self._clients.glue
         if plan.table is not None:
-            return plan.table if plan.selection.is_unpartitioned else catalog.record_base(glue, plan.table)
+            return plan.table
         template = self._stager.template or self._find_template(entry)
         self._stager.template = template
         if plan.selection.is_unpartitioned:
@@ -268,10 +271,8 @@ class Overwrite:
             entry.table,
             tuple(name for name, _ in self.plan.selection.keys),
             entry.changes,
+            str(self._journal.place(entry.name)),
         )
-
-
-_MOST_LOGGED = 20
 
 
 def _as_told(error: QuiltAthenaError) -> QuiltAthenaError:

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import TableName
-from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
-from airflow_quilt_athena.core.overwrite.journal_entry import Entry, entry_place, journal_folder, parse_entry
+from airflow_quilt_athena.core.overwrite.journal_entry import AdoptedFile, Entry, entry_place, journal_folder
+from airflow_quilt_athena.core.overwrite.journal_format import (
+    UnreadableEntry,
+    parse_adopted,
+    parse_entry,
+    render_adopted,
+    render_entry,
+)
 from airflow_quilt_athena.exceptions import RetryableError
 from airflow_quilt_athena.flows.aws.clients import S3Client
 from airflow_quilt_athena.flows.aws.objects import (
     clock_of,
+    delete_listed,
     delete_object,
     list_objects,
     read_object,
     write_object,
 )
 
+log = logging.getLogger(__name__)
+
 _PARALLEL_READS = 8
 _SUFFIX = ".json"
+_ADOPTED = "adopted/"
 
 
 class JournalConflict(RetryableError):
@@ -42,6 +55,9 @@ class Journal:
     """Reads and writes the entries of one table.
 
     :param base: the table's base; the journal lies in its ``.generations/.journal/``.
+
+    ``unreadable`` tells of the objects that were passed over because they are no entries of this journal, by
+    name.
     """
 
     def __init__(self, s3: S3Client, base: S3Uri, *, kms_key_arn: str | None = None) -> None:
@@ -51,6 +67,13 @@ class Journal:
         self.kms_key_arn = kms_key_arn
         self._writer = secrets.token_hex(4)
         self._etags: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}
+
+    def now(self) -> datetime:
+        """Return the time by S3's clock, which is asked when no answer has told it yet."""
+        if not self.clock.is_known:
+            next(list_objects(self.s3, journal_folder(self.base), page_size=1), None)
+        return self.clock.now()
 
     def place(self, name: str) -> S3Uri:
         """Return the object of an entry."""
@@ -58,19 +81,35 @@ class Journal:
 
     def create(self, entry: Entry) -> bool:
         """Write a new entry; False when there is one of its name."""
-        entry = replace(entry, writer=self._writer)
+        entry = replace(entry, base=str(self.base.folder), writer=self._writer)
         if self._write(entry, None):
             return True
-        found = self.read(entry.name)
+        try:
+            found = self.read(entry.name)
+        except UnreadableEntry:
+            return False
         return found is not None and self._is_mine(found, entry)  # the answer to our own write was lost
 
     def read(self, name: str) -> Entry | None:
-        """Return an entry as it is now, or None."""
+        """Return an entry as it is now, or None.
+
+        :raises UnreadableEntry: when the object of that name is no entry of this journal.
+        """
         found = read_object(self.s3, self.place(name), self.clock)
         if found is None:
             return None
         self._etags[name] = found.etag
-        return parse_entry(found.body, str(self.place(name)))
+        return parse_entry(found.body, str(self.place(name)), name, self.base)
+
+    def read_if_readable(self, name: str) -> Entry | None:
+        """Return an entry as it is now; None, and a warning, for what is no entry of this journal."""
+        try:
+            return self.read(name)
+        except UnreadableEntry as error:
+            if name not in self.unreadable:
+                log.warning("Passed over: %s", error)
+            self.unreadable[name] = str(error)
+            return None
 
     def advance(self, entry: Entry, **changes: Any) -> Entry:
         """Write ``entry`` with ``changes``, if it still is as it was read or written here; return it.
@@ -79,7 +118,7 @@ class Journal:
         """
         new = replace(
             entry,
-            **{"updated_at": self.clock.now(), **changes},
+            **{"updated_at": self.now(), **changes},
             revision=entry.revision + 1,
             writer=self._writer,
         )
@@ -93,42 +132,72 @@ class Journal:
         """Delete an entry that is still as it was read or written here."""
         return delete_object(self.s3, self.place(entry.name), self._etags[entry.name])
 
-    def latest(self, digest: str) -> Entry | None:
-        """Return the newest attempt of a task key."""
-        names = [name for name in self.names(f"{digest}-") if name.rpartition("-")[2].isdigit()]
+    def latest(self, digest: str) -> tuple[int, Entry | None]:
+        """Return the number of the newest attempt of a task key, 0 for none, and its entry, if it is one."""
+        names = [name for name in self.names(f"{digest}-") if name.rpartition("-")[2].isdecimal()]
         newest = max(names, key=lambda name: int(name.rpartition("-")[2]), default=None)
-        return self.read(newest) if newest else None
+        if newest is None:
+            return 0, None
+        return int(newest.rpartition("-")[2]), self.read_if_readable(newest)
 
     def names(self, start: str = "") -> tuple[str, ...]:
         """Return the names of all entries that begin with ``start``."""
         folder = journal_folder(self.base)
         below = S3Uri(folder.bucket, folder.key + start)
         keys = (listed.key.removeprefix(folder.key) for listed in list_objects(self.s3, below))
-        return tuple(key.removesuffix(_SUFFIX) for key in keys if key.endswith(_SUFFIX))
+        return tuple(key.removesuffix(_SUFFIX) for key in keys if key.endswith(_SUFFIX) and "/" not in key)
 
-    def read_all(self, names: Iterable[str]) -> dict[str, Entry]:
-        """Return the entries of these names, by name; those that are gone are left out."""
+    def read_all(self, names: Iterable[str]) -> Iterator[Entry]:
+        """Yield the entries of these names; those that are gone or cannot be read are left out.
+
+        A few are read at a time, so that a journal of any length is read in little memory.
+        """
         with ThreadPoolExecutor(_PARALLEL_READS, thread_name_prefix="journal") as pool:
-            found = pool.map(self.read, names)
-            return {entry.name: entry for entry in found if entry is not None}
+            waiting: deque[Future[Entry | None]] = deque()
+            for name in names:
+                waiting.append(pool.submit(self.read_if_readable, name))
+                if len(waiting) >= 2 * _PARALLEL_READS:
+                    entry = waiting.popleft().result()
+                    if entry is not None:
+                        yield entry
+            for future in waiting:
+                entry = future.result()
+                if entry is not None:
+                    yield entry
 
     def read_table(self, table: TableName) -> tuple[dict[str, Entry], dict[str, Entry]]:
         """Return the entries of a table, and those of others that were made over the same base."""
-        entries = self.read_all(self.names())
-        ours = {name: entry for name, entry in entries.items() if entry.table == str(table)}
-        return ours, {name: entry for name, entry in entries.items() if name not in ours}
+        ours: dict[str, Entry] = {}
+        others: dict[str, Entry] = {}
+        for entry in self.read_all(self.names()):
+            (ours if entry.table == str(table) else others)[entry.name] = entry
+        return ours, others
 
-    def owner_of(self, generation: str | None) -> Entry | None:
-        """Return the entry of a generation by its name, if there still is one."""
-        attempt = Attempt.parse(generation) if generation else None
-        entry = self.read(attempt.entry_name) if attempt else None
-        return entry if entry is not None and entry.attempt == attempt else None
+    def write_adopted(self, entry: Entry, files: Mapping[str, Sequence[AdoptedFile]]) -> str:
+        """Write a list of files that is too long for the entry; return its place."""
+        place = journal_folder(self.base) / f"{_ADOPTED}{entry.attempt.name}.jsonl"
+        write_object(self.s3, place, render_adopted(files), self.clock, kms_key_arn=self.kms_key_arn)
+        return str(place)
+
+    def read_adopted(self, entry: Entry) -> Mapping[str, Sequence[AdoptedFile]]:
+        """Return the files, by folder, that lay there when an attempt took over."""
+        if entry.adopted_list is None:
+            return entry.adopted_files
+        place = journal_folder(self.base) / f"{_ADOPTED}{entry.attempt.name}.jsonl"
+        found = read_object(self.s3, place, self.clock)
+        return {} if found is None else parse_adopted(found.body, str(place))
+
+    def remove_adopted(self, entry: Entry) -> None:
+        """Delete the list of files of an entry that is no longer needed."""
+        if entry.adopted_list is not None:
+            place = journal_folder(self.base) / f"{_ADOPTED}{entry.attempt.name}.jsonl"
+            delete_listed(self.s3, place.bucket, [place.key])
 
     def _write(self, entry: Entry, replaces: str | None) -> bool:
         etag = write_object(
             self.s3,
             self.place(entry.name),
-            entry.render(),
+            render_entry(entry),
             self.clock,
             replaces=replaces,
             kms_key_arn=self.kms_key_arn,
@@ -138,7 +207,7 @@ class Journal:
         return etag is not None
 
     def _is_mine(self, found: Entry, written: Entry) -> bool:
-        return found.render() == written.render()
+        return render_entry(found) == render_entry(written)
 
 
 def new_nonce() -> str:

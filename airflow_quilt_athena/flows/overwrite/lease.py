@@ -1,7 +1,12 @@
-"""The lease under which a set of partitions is published: an object in S3, taken, renewed, given back.
+"""The lease under which a table's partitions are repointed: an object in S3, taken, renewed, given back.
 
-One for a table, not one for each prefix: prefixes overlap (``{}`` with ``dt=…``), and two sets that overlap
-must not be published through one another. It is held for the flips alone, which take seconds.
+Glue has no condition on partitions, so the order of flips is kept here: every flip takes the lease, of one
+partition too, and holds it for the flip alone. There is one for a table, not one for each prefix: prefixes
+overlap (``{}`` with ``dt=…``), and two sets that overlap must not be published through one another.
+
+A call under the lease is made only while enough of it is left, each try anew; whoever has no answer in time
+looks again under a lease that it holds. When the lease is given back, S3 tells whether it was held to the
+end: if it was not, somebody else may have published in between, and ``LeaseLost`` says so.
 
 Whether a lease has expired is told by S3's clock alone: the Date of the answer beside the object's age.
 """
@@ -10,26 +15,47 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
 from types import TracebackType
+from typing import TypeVar
 
 from airflow_quilt_athena.core.overwrite.journal_entry import lease_place
 from airflow_quilt_athena.exceptions import RetryableError
-from airflow_quilt_athena.flows.aws.deadline import Deadline
-from airflow_quilt_athena.flows.aws.objects import delete_object, read_object, write_object
+from airflow_quilt_athena.flows.aws.deadline import Deadline, ask
+from airflow_quilt_athena.flows.aws.objects import Read, delete_object, read_object, write_object
 from airflow_quilt_athena.flows.overwrite.journal import Journal
 
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0
+# The longest that one try of a call may take; the clients that are handed in give up before.
+CALL_SECONDS = 20.0
 PATIENCE_SECONDS = 900.0
-_PAUSE_SECONDS = 1.0
+_MAX_RENEWALS = 5  # of which each took longer than a call may
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 0.5
+
+Result = TypeVar("Result")
+
+
+class LeaseLost(RetryableError):
+    """The lease expired while it was held, and another run took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the object of a lease says: who holds it, and whose work was found half done under it."""
+
+    holder: str | None
+    left: tuple[str, ...]
 
 
 class Lease:
-    """Held between ``with`` and its end. ``left_by`` names the entry of a holder that did not give it back.
+    """Held between ``with`` and its end. ``left_by`` names the entries of holders that did not give it back.
 
     :param holder: the name of the journal entry whose changes are published.
     """
@@ -52,62 +78,122 @@ class Lease:
         self._clock = clock
         self._etag = ""
         self._written_at = 0.0
-        self.left_by: str | None = None
-        self.half_done = False  # set by the holder when there is something to roll forward
+        self._leaves_work = False
+        self._lock = Lock()
+        self.left_by: tuple[str, ...] = ()
 
     def __enter__(self) -> Lease:
         """Take the lease, when its holder gives it back or lets it expire."""
-        while not self._write(None) and not self._take_over():
+        if self._write(None):
+            return self
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._take_when_free():
             if self._deadline.passed:
                 raise RetryableError(
                     f"The lease {self._place} is held by others without pause. Nothing was published. Run "
                     "the task again."
                 )
-            self._deadline.pause(_PAUSE_SECONDS)
+            self._deadline.pause(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give it back; but what was left half done the next holder finds by the lease, when it expires."""
-        if error is None or not self.half_done:
-            delete_object(self._journal.s3, self._place, self._etag)
+        """Give it back; whoever takes it next is told of work that was left half done.
+
+        :raises LeaseLost: when it had been taken by another, who may have published as well.
+        """
+        if error is not None and self._leaves_work:
+            self._put(self._etag, None, (*self.left_by, self._holder))
+            return
+        kept = delete_object(self._journal.s3, self._place, self._etag)
+        if not kept and error is None:
+            raise self._lost()
+
+    def leaves_work(self, half_done: bool) -> None:
+        """Say whether the next holder would have something to finish if this one died now."""
+        self._leaves_work = half_done
+
+    def ask(self, function: Callable[[], Result], doing: str) -> Result:
+        """Call AWS as ``deadline.ask`` does, but only while the lease is held; renew it for a call's time.
+
+        :raises LeaseLost: when it expired and another has it; the call was not made then.
+        """
+
+        def call() -> Result:
+            self.renew()
+            return function()
+
+        return ask(call, doing)
 
     def renew(self) -> None:
-        """Keep the lease. Raises RetryableError when it expired and another has it."""
-        if self._clock() - self._written_at < self._seconds / 3:
-            return
-        if not self._write(self._etag):
-            raise RetryableError(
-                f"The lease {self._place} expired, and another run took it; it rolls forward what this one "
-                "left. Run the task again."
-            )
+        """Make sure of enough of the lease for a call. Raises LeaseLost when another has taken it."""
+        with self._lock:  # a list is read in segments, side by side
+            left = self._seconds - (self._clock() - self._written_at)
+            if left >= min(2 * CALL_SECONDS, self._seconds / 2):
+                return
+            for _ in range(_MAX_RENEWALS):
+                if not self._write(self._etag):
+                    raise self._lost()
+                if self._clock() - self._written_at <= CALL_SECONDS:
+                    return
+        raise RetryableError(f"The lease {self._place} cannot be renewed in time. Run the task again.")
+
+    def _lost(self) -> LeaseLost:
+        return LeaseLost(
+            f"The lease {self._place} expired, and another run took it. What was published is being looked "
+            "at. Run the task again."
+        )
 
     def _write(self, replaces: str | None) -> bool:
+        return self._put(replaces, self._holder, self.left_by)
+
+    def _put(self, replaces: str | None, holder: str | None, left: tuple[str, ...]) -> bool:
         # Never the same twice: two writes of one body have one ETag, and a renewal must be noticed.
-        body = json.dumps({"holder": self._holder, "turn": secrets.token_hex(8)}).encode()
-        journal, place = self._journal, self._place
+        document = {"holder": holder, "left": left, "turn": secrets.token_hex(8)}
+        body = json.dumps(document).encode()
+        journal, place, written_at = self._journal, self._place, self._clock()
         etag = write_object(
             journal.s3, place, body, journal.clock, replaces=replaces, kms_key_arn=journal.kms_key_arn
         )
         if etag is None:
+            if replaces is None:
+                return False
             found = read_object(journal.s3, place, journal.clock)
             if found is None or found.body != body:
                 return False
             etag = found.etag  # the answer to our own write was lost
-        self._etag, self._written_at = etag, self._clock()
+        self._etag, self._written_at = etag, written_at
         return True
 
-    def _take_over(self) -> bool:
+    def _take_when_free(self) -> bool:
+        """Take a lease that was given back, that expired, or that is our own from before."""
         found = read_object(self._journal.s3, self._place, self._journal.clock)
         if found is None:
-            return False  # given back just now
-        holder = str(json.loads(found.body)["holder"])
-        if holder != self._holder and found.age.total_seconds() < self._seconds:
+            return self._write(None)
+        held = _parse(found)
+        if held.holder not in {None, self._holder} and found.age.total_seconds() < self._seconds:
             return False
+        before = self.left_by
+        left = (*held.left, held.holder) if held.holder is not None else held.left
+        self.left_by = tuple(name for name in dict.fromkeys(left) if name != self._holder)
         if not self._write(found.etag):
+            self.left_by = before
             return False
-        if holder != self._holder:
-            log.warning("Attempt %s left the lease %s behind.", holder, self._place)
-            self.left_by = holder
+        for name in self.left_by:
+            log.warning("Attempt %s held the lease %s and did not finish its work.", name, self._place)
         return True
+
+
+def _parse(found: Read) -> _Held:
+    """Read a lease; what cannot be read is a stranger's that expired."""
+    try:
+        document = json.loads(found.body)
+        holder, left = document["holder"], tuple(document.get("left") or ())
+        if isinstance(holder, str | None) and all(isinstance(name, str) for name in left):
+            return _Held(holder, left)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        pass
+    log.warning("The lease cannot be read (%d bytes); it is taken for one that expired.", len(found.body))
+    return _Held(None, ())

@@ -12,9 +12,11 @@ from airflow_quilt_athena.core.quilt.late import COVERED_PARAMETER, Covered, Lat
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import Interval
 from airflow_quilt_athena.exceptions import InvalidCallError
+from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup, refuse_managed_results
 from airflow_quilt_athena.flows.aws import glue as catalog
-from airflow_quilt_athena.flows.aws.clients import AthenaClient, LakeClients
-from airflow_quilt_athena.flows.aws.deadline import ask
+from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.aws.databases import refuse_unusable_database
+from airflow_quilt_athena.flows.aws.objects import clock_of
 from airflow_quilt_athena.flows.quilt.late import late_among, read_covered
 from airflow_quilt_athena.flows.quilt.revisions import find_revisions, list_pointers
 from airflow_quilt_athena.flows.quilt.sources import SourceKind, find_source
@@ -23,9 +25,17 @@ log = logging.getLogger(__name__)
 
 
 def look(clients: LakeClients, request: OverwriteRequest) -> Seen:
-    """Return what an overwrite is planned from. Raises InvalidCallError for a workgroup that is disabled."""
-    enforced = _is_enforced(clients.athena, request.workgroup)
+    """Return what an overwrite is planned from.
+
+    :raises InvalidCallError: for a workgroup or a database that cannot be used.
+    """
+    # The first answer tells the time: nothing is dated by the worker's own clock.
+    learn = clock_of(clients.s3).learn
+    workgroup = look_at_workgroup(clients.athena, request.workgroup, learn)
+    refuse_managed_results(workgroup, "new rows would have no place of their own")
+    enforced = workgroup.enforces_location
     table = catalog.observe_table(clients.glue, request.table)
+    refuse_unusable_database(clients.glue, request.table, table)
     if table is not None and table.is_governed:
         log.info(
             "Table %s is registered with Lake Formation: the caller needs SELECT, INSERT and ALTER on it, "
@@ -77,11 +87,3 @@ def _find_source(clients: LakeClients, interval: Interval, database: str) -> Man
         f"CreateBucketViewsOperator makes for bucket {interval.bucket} in that database; or, where a Quilt "
         "platform keeps tables, its database as source_database in quilt_revisions."
     )
-
-
-def _is_enforced(athena: AthenaClient, workgroup: str) -> bool:
-    response = ask(lambda: athena.get_work_group(WorkGroup=workgroup), f"read Athena workgroup {workgroup}")
-    described = response["WorkGroup"]
-    if described.get("State") == "DISABLED":
-        raise InvalidCallError(f"Athena workgroup {workgroup} is disabled.")
-    return bool((described.get("Configuration") or {}).get("EnforceWorkGroupConfiguration"))

@@ -1,12 +1,15 @@
 """Point partitions at what was staged, or back at what they had; go on where somebody else left off.
 
-The journal says what is to become of each partition before Glue is touched. One partition flips in one call.
-A set flips under the table's lease, is read back, and mended, before anybody is told that it is done.
+The journal says what is to become of each partition before Glue is touched, and Glue is touched under the
+table's lease alone. A set is read back, and mended, before anybody is told that it is done. Where the lease
+was lost meanwhile, what was published may have been overtaken, or have overtaken others: it is published
+anew.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,7 +17,8 @@ from typing import Any, TypeVar
 
 from airflow_quilt_athena.core.glue.selection import Partition, Selection, Values, parse_partitions
 from airflow_quilt_athena.core.glue.tables import Table, TableName, parse_table
-from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, Kind, State
+from airflow_quilt_athena.core.overwrite.history import find_newest, moment_of, next_moment
+from airflow_quilt_athena.core.overwrite.journal_entry import Action, Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite.partition_changes import (
     Staged,
     is_superseded_by,
@@ -22,6 +26,7 @@ from airflow_quilt_athena.core.overwrite.partition_changes import (
     plan_changes,
     plan_roll_forward,
 )
+from airflow_quilt_athena.core.overwrite.plan import scratch_folder
 from airflow_quilt_athena.core.overwrite.table_input import (
     WriteFacts,
     build_partition_input,
@@ -30,13 +35,15 @@ from airflow_quilt_athena.core.overwrite.table_input import (
 from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import GlueClient
-from airflow_quilt_athena.flows.overwrite.cleanup import tidy
+from airflow_quilt_athena.flows.aws.deadline import ask as ask_patiently
+from airflow_quilt_athena.flows.overwrite.adoption import Adoption
 from airflow_quilt_athena.flows.overwrite.journal import Journal, JournalConflict
-from airflow_quilt_athena.flows.overwrite.lease import Lease
+from airflow_quilt_athena.flows.overwrite.lease import Lease, LeaseLost
 
 log = logging.getLogger(__name__)
 
 _MAX_TRIES = 5
+_PAUSE_SECONDS = 0.5
 
 Result = TypeVar("Result")
 Partitions = Partition | Sequence[Partition]
@@ -62,60 +69,86 @@ class Publisher:
 
         May be called again for an attempt that was left half published: what has flipped stays so.
         """
-        if self.selection.is_set:
-            return self.under_lease(entry, lambda lease, left: self._publish(entry, staged, lease, left))
-        return self._publish(entry, staged, None, None)
+        adoption = Adoption(self.journal)
+        for _ in range(_MAX_TRIES):
+            done = False
+            try:
+                with self.lease(entry.name) as lease:
+                    left, _ = self.settle_left(lease)
+                    entry, done = self._publish(entry, staged, lease, left, adoption)
+            except LeaseLost as lost:
+                log.warning("%s", lost)
+                entry, done = self.overtake(entry), False
+            if done:
+                return entry
+            adoption.list_all()
+        raise RetryableError(
+            f"{self.selection.title} of table {self.name} is being changed by others without pause. The "
+            f"new files are at {entry.folder}. Run the task again."
+        )
 
-    def under_lease(self, entry: Entry, work: Callable[[Lease, Entry | None], Result]) -> Result:
-        """Do ``work`` while nobody else publishes a set in this table.
+    def lease(self, holder: str) -> Lease:
+        """Return the lease of the table, to be held for a journal entry, or by a sweep."""
+        return Lease(self.journal, holder)
 
-        What the last holder left half published is finished first; where all of it is about to be replaced,
-        ``work`` is given it instead, to end it once what replaces it is written down.
-        """
-        with Lease(self.journal, entry.name) as lease:
-            left = self._find_left(lease.left_by)
-            if left is not None and not self._supersedes(left):
-                self._finish(left)
-                left = None
-            return work(lease, left)
+    def overtake(self, entry: Entry) -> Entry:
+        """Return the entry, to be published after all that was published since its lease was lost."""
+        entries, _ = self.journal.read_table(self.name)
+        found = entries.get(entry.name)
+        if found is None or found.attempt != entry.attempt or found.state is not State.PUBLISHING:
+            raise JournalConflict(entry, found)
+        return replace(found, published_at=max(moment_of(other) for other in entries.values()))
 
     def _publish(
-        self, entry: Entry, staged: Mapping[Values, Staged], lease: Lease | None, left: Entry | None
-    ) -> Entry:
-        current = self._observe(staged)
+        self,
+        entry: Entry,
+        staged: Mapping[Values, Staged],
+        lease: Lease,
+        left: Sequence[Entry],
+        adoption: Adoption,
+    ) -> tuple[Entry, bool]:
+        """Flip, and read a set back; False when files have to be listed first, which takes long."""
+        current = self._observe(staged, lease)
         changes = self._plan(entry, staged, current)
+        if not adoption.knows(changes, lease):
+            return entry, False
         todo = {c.values for c in changes if location_of(current.get(c.values)) != c.location}
-        entry = self._announce(entry, changes)
-        if left is not None:
-            self._end(left)
+        entry = self._announce(entry, changes, current, adoption)
+        for superseded in left:
+            self._end(superseded)
         for _ in range(_MAX_TRIES):
-            refused = self.apply(entry, todo, lease)
-            if not refused and lease is None:
-                return entry
-            current = self._observe(staged)
-            todo = {v for v in refused if location_of(current.get(v)) != staged[v].location}
+            refused = self.apply(entry, todo, current, lease)
+            if not refused and not self.selection.is_set:
+                return entry, True
+            if refused:
+                time.sleep(_PAUSE_SECONDS)
+            current = self._observe(staged, lease)
+            todo = {v for v in refused if location_of(current.get(v)) != _place(staged, v)}
             todo |= {change.values for change in plan_roll_forward(entry.changes, current)}
             if not todo:
-                return entry
+                lease.leaves_work(False)
+                return entry, True
             # Somebody else was there between our look and our call; what they did is now what was before.
             anew = {change.values: change for change in self._plan(entry, staged, current)}
             changes = tuple(
                 anew.get(change.values, change) if change.values in todo else change
                 for change in entry.changes
             )
-            entry = self._announce(entry, changes)
+            entry = self._announce(entry, changes, current, adoption)
         raise RetryableError(
             f"{self.selection.title} of table {self.name} is being changed by others without pause. The "
             f"new files are at {entry.folder}. Run the task again."
         )
 
-    def _observe(self, staged: Mapping[Values, Staged]) -> Current:
+    def _observe(self, staged: Mapping[Values, Staged], lease: Lease) -> Current:
         if self.selection.is_unpartitioned:
-            return self._observe_table()
-        return catalog.observe_partitions(self.glue, self._partitioned, self.selection, sorted(staged))
+            return self._observe_table(lease)
+        return catalog.observe_partitions(
+            self.glue, self._partitioned, self.selection, sorted(staged), ask=lease.ask
+        )
 
-    def _observe_table(self) -> Current:
-        table = catalog.observe_table(self.glue, self.name)
+    def _observe_table(self, lease: Lease) -> Current:
+        table = catalog.observe_table(self.glue, self.name, lease.ask)
         if table is None and self.definition is None:
             raise RetryableError(f"Table {self.name} vanished while it was being written to.")
         return {} if table is None else {(): table.raw}
@@ -136,23 +169,34 @@ class Publisher:
             known=entry.changes,
         )
 
-    def _announce(self, entry: Entry, changes: tuple[Change, ...]) -> Entry:
-        now = self.journal.clock.now()
-        return self.journal.advance(entry, state=State.PUBLISHING, changes=changes, published_at=now)
+    def _announce(
+        self, entry: Entry, changes: tuple[Change, ...], current: Current, adoption: Adoption
+    ) -> Entry:
+        now = self.journal.now()
+        if entry.published_at is not None:
+            now = max(now, entry.published_at + timedelta(microseconds=1))
+        return self.journal.advance(
+            entry,
+            state=State.PUBLISHING,
+            changes=changes,
+            published_at=next_moment(now, current.values()),
+            found=None if entry.found is None else (),  # the changes say it from here on
+            **adoption.facts(entry, changes),
+        )
 
-    def apply(self, entry: Entry, todo: Iterable[Values], lease: Lease | None) -> set[Values]:
+    def apply(self, entry: Entry, todo: Iterable[Values], current: Current, lease: Lease) -> set[Values]:
         """Make the changes of these partitions; return those that were not as they had been looked at.
 
         Partitions that go are last: a reader of the set then misses nothing that is still to come.
         """
         wanted = set(todo)
         changes = [change for change in entry.changes if change.values in wanted]
-        if lease is not None:
-            lease.half_done = bool(changes)
+        lease.leaves_work(bool(changes) and entry.is_set)
         if self.selection.is_unpartitioned:
-            return {change.values for change in changes if not self._repoint_table(entry, change)}
+            return {
+                change.values for change in changes if not self._repoint_table(entry, change, current, lease)
+            }
         table, facts = self._partitioned, WriteFacts.of(entry)
-        renew = lease.renew if lease is not None else _no_lease
         inputs = {
             change.values: build_partition_input(table, change, facts)
             for change in changes
@@ -161,40 +205,74 @@ class Publisher:
         created = [inputs[change.values] for change in changes if change.previous is None]
         replaced = [inputs[c.values] for c in changes if c.previous is not None and c.location is not None]
         removed = [c.previous["Values"] for c in changes if c.previous is not None and c.location is None]
-        refused = catalog.create_partitions(self.glue, table, created, renew)
-        refused |= catalog.update_partitions(self.glue, table, replaced, renew)
-        catalog.delete_partitions(self.glue, table, removed, renew)
+        refused = catalog.create_partitions(self.glue, table, created, lease.ask)
+        refused |= catalog.update_partitions(self.glue, table, replaced, lease.ask)
+        catalog.delete_partitions(self.glue, table, removed, lease.ask)
         return refused
 
-    def _repoint_table(self, entry: Entry, change: Change) -> bool:
+    def _repoint_table(self, entry: Entry, change: Change, current: Current, lease: Lease) -> bool:
         """Compare and swap: False when the table is no longer where it was looked at."""
-        table = catalog.observe_table(self.glue, self.name)
-        facts = WriteFacts.of(entry)
-        if table is None and self.definition is not None:
+        facts, raw = WriteFacts.of(entry), current.get(())
+        if raw is None and self.definition is not None:
             new = parse_table({**self.definition, "DatabaseName": self.name.database})
-            return catalog.create_table(self.glue, self.name, build_repointed_table(new, change, facts))
-        if table is None or location_of(table.raw) != change.previous_location:
-            return table is not None and location_of(table.raw) == change.location
-        return catalog.update_table(self.glue, table, build_repointed_table(table, change, facts))
+            return catalog.create_table(
+                self.glue, self.name, build_repointed_table(new, change, facts), lease.ask
+            )
+        if raw is None or location_of(raw) != change.previous_location:
+            return raw is not None and location_of(raw) == change.location
+        table = parse_table(raw, self.name.catalog_id)
+        return catalog.update_table(self.glue, table, build_repointed_table(table, change, facts), lease.ask)
 
-    def _find_left(self, name: str | None) -> Entry | None:
-        """Return what the last holder left half published, if no rollback answers for it by now."""
-        left = self.journal.read(name) if name else None
-        if left is None or left.state is not State.PUBLISHING or left.claimed_by is not None:
-            return None
-        return left
+    # ----------------------------------------------------------------------------- what others left behind
+
+    def settle_left(self, lease: Lease) -> tuple[list[Entry], list[Entry]]:
+        """Finish the sets that holders of the lease left half published; return the others, and those.
+
+        A single flip that was not made is not made for anybody: the old rows are whole. Where all of a set is
+        about to be replaced it is not finished, but is to be ended once what replaces it is written down.
+        """
+        superseded: list[Entry] = []
+        finished: list[Entry] = []
+        for name in lease.left_by:
+            left = self.journal.read_if_readable(name)
+            if left is None or left.state is not State.PUBLISHING or left.claimed_by is not None:
+                continue
+            if self._supersedes(left):
+                superseded.append(left)
+            elif left.is_set and self._finish(left, lease):
+                finished.append(left)
+        return superseded, finished
 
     def _supersedes(self, left: Entry) -> bool:
-        return left.kind is Kind.OVERWRITE and is_superseded_by(self.selection, left)
+        ours = left.table == str(self.name) and left.is_set and left.kind is Kind.OVERWRITE
+        return ours and is_superseded_by(self.selection, left)
 
-    def _finish(self, left: Entry) -> None:
+    def _finish(self, left: Entry, lease: Lease) -> bool:
         try:
-            self.roll_forward(left)
+            publisher = self.of_any(left.table, lease)
+            if publisher is None:
+                log.warning(
+                    "Attempt %s was left half published, and table %s is gone.", left.name, left.table
+                )
+                return False
+            publisher.roll_forward(left, lease)
         except JournalConflict as conflict:
             log.info("Attempt %s was finished by somebody else meanwhile: %s", left.attempt.name, conflict)
+            return False
+        return True
+
+    def of_any(self, table: str, lease: Lease) -> Publisher | None:
+        """Return a publisher of any partition of this table, or of another one over the same folder."""
+        if table == str(self.name):
+            return replace(self, selection=selection_of_any(self.table))
+        name = TableName.parse(table, self.name.database, self.name.catalog_id)
+        found = catalog.observe_table(self.glue, name, lease.ask)
+        if found is None:
+            return None
+        return Publisher(self.glue, self.journal, name, found, selection_of_any(found))
 
     def _end(self, left: Entry) -> None:
-        keep_until = self.journal.clock.now() + timedelta(seconds=left.retain_seconds)
+        keep_until = self.journal.now() + timedelta(seconds=left.retain_seconds)
         reason = "left half published, and replaced by the next overwrite of the same partitions"
         try:
             self.journal.advance(left, state=State.ABORTED, keep_until=keep_until, reason=reason)
@@ -203,52 +281,106 @@ class Publisher:
         else:
             log.warning("Attempt %s was left half published; this overwrite replaces it.", left.attempt.name)
 
-    def roll_forward(self, left: Entry) -> Entry:
-        """Finish what another attempt left half published; partitions written since stay as they are."""
-        done = self.roll_changes(left)
+    def roll_forward(self, left: Entry, lease: Lease) -> Entry:
+        """Finish a set that another attempt left half published; what was written since stays as it is."""
+        newest = find_newest(self.journal.read_table(self.name)[0].values())
+        overtaken = {values for values, (entry, _) in newest.items() if moment_of(entry) > moment_of(left)}
+        done = self.roll_changes(left, lease, but=overtaken)
         log.warning(
             "Attempt %s was left half published: rolled %d of %d partitions forward.",
             left.attempt.name,
             done,
             len(left.changes),
         )
-        return self.conclude(left)
+        return self.settle(left)
 
-    def roll_changes(self, entry: Entry, lease: Lease | None = None) -> int:
-        """Make those of an entry's changes that have not been made, read them back; return how many."""
+    def roll_changes(self, entry: Entry, lease: Lease, but: Iterable[Values] = ()) -> int:
+        """Make those of an entry's changes that have not been made, read them back; return how many.
+
+        :param but: partitions that have been published since.
+        """
         publisher = replace(self, selection=selection_of_any(self.table))
-        values = [change.values for change in entry.changes]
+        changes = [change for change in entry.changes if change.values not in set(but)]
+        values = [change.values for change in changes]
         rolled: set[Values] = set()
         for _ in range(_MAX_TRIES):
-            current = publisher.observe_these(values)
-            todo = [change.values for change in plan_roll_forward(entry.changes, current)]
+            current = publisher.observe_these(values, lease)
+            todo = [change.values for change in plan_roll_forward(changes, current)]
             if not todo:
+                lease.leaves_work(False)
                 return len(rolled)
-            publisher.apply(entry, todo, lease)
+            publisher.apply(entry, todo, current, lease)
             rolled |= set(todo)
         raise RetryableError(
             f"Partitions of table {self.name} are being changed by others without pause, and attempt "
             f"{entry.attempt.name} is not all published. Run the task again."
         )
 
-    def observe_these(self, values: Sequence[Values]) -> Current:
+    def observe_these(self, values: Sequence[Values], lease: Lease | None = None) -> Current:
         """Return these partitions as Glue has them now; the table itself, when it has no keys."""
+        asking = ask_patiently if lease is None else lease.ask
         if self.selection.is_unpartitioned:
-            return self._observe_table()
-        return catalog.observe_partitions(self.glue, self._partitioned, selection_of_any(self.table), values)
+            table = catalog.observe_table(self.glue, self.name, asking)
+            return {} if table is None else {(): table.raw}
+        selection = selection_of_any(self.table)
+        return catalog.observe_partitions(self.glue, self._partitioned, selection, values, ask=asking)
 
-    def conclude(self, entry: Entry) -> Entry:
-        """Remove what only served staging, let go of what a rollback claimed, mark the entry published."""
-        tidied = tidy(self.glue, self.journal, entry)
+    def finish(self, left: Entry) -> None:
+        """Finish what an attempt of one's own left half published, or end it, before another is begun."""
+        with self.lease(left.name) as lease:
+            self.settle_left(lease)
+            if left.is_set:
+                replace(self, selection=selection_of_any(self.table)).roll_forward(left, lease)
+            else:
+                self.settle_single(left, lease)
+
+    def settle_single(self, left: Entry, lease: Lease) -> Entry:
+        """End an attempt at one partition that died while it published: published, if Glue points at it."""
+        (change,) = left.changes
+        current = self.observe_these([change.values], lease)
+        if location_of(current.get(change.values)) == change.location:
+            return self.settle(left)
+        self.release(left)
+        reason = "died before its partition was repointed"
+        keep_until = self.journal.now() + timedelta(seconds=left.retain_seconds)
+        log.warning("Attempt %s %s: the old rows stay.", left.attempt.name, reason)
+        return self.journal.advance(left, state=State.ABORTED, keep_until=keep_until, reason=reason)
+
+    def point_back(
+        self, newest: Mapping[Values, tuple[Entry, Change]], current: Current, lease: Lease
+    ) -> None:
+        """Point partitions at what was published last, where a late call of another run points elsewhere."""
+        for values, (entry, change) in newest.items():
+            again = replace(
+                change,
+                action=Action.REMOVED if change.location is None else Action.REPLACED,
+                previous=current[values],
+                previous_location=location_of(current[values]),
+            )
+            self.apply(replace(entry, changes=(again,)), [values], current, lease)
+
+    # ------------------------------------------------------------------------------------- the end of it
+
+    def settle(self, entry: Entry) -> Entry:
+        """Let go of what a rollback claimed, and mark the entry published: from here on it is a fact."""
         self.release(entry)
-        now = self.journal.clock.now()
-        return self.journal.advance(entry, state=State.PUBLISHED, settled_at=now, untidy=not tidied)
+        return self.journal.advance(
+            entry,
+            state=State.PUBLISHED,
+            settled_at=self.journal.now(),
+            untidy=scratch_folder(entry) is not None,
+        )
 
     def release(self, rollback: Entry) -> None:
         """Let go of the entries that a rollback held on to while it pointed back at their files."""
-        for owner in self.journal.read_all(rollback.claims).values():
+        for owner in self.journal.read_all(rollback.claims):
             if owner.claimed_by == rollback.name:
                 self.journal.advance(owner, state=State.PUBLISHED, claimed_by=None)
+
+
+def _place(staged: Mapping[Values, Staged], values: Values) -> str | None:
+    found = staged.get(values)
+    return None if found is None else found.location
 
 
 def choose(table: Table, partitions: Partitions | None) -> Callable[[Values], bool] | None:
@@ -268,7 +400,3 @@ def selection_of_any(table: Table | None) -> Selection:
     """Return the selection of whichever partitions are named; of the table itself, when it has no keys."""
     keys = table.partition_keys if table is not None else ()
     return Selection(keys, {}, removes=not keys)
-
-
-def _no_lease() -> None:
-    """One partition flips without a lease."""

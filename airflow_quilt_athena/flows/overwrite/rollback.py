@@ -8,24 +8,29 @@ and swap: the loser stops.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, TypeGuard
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values, identity
 from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt, digest_of
+from airflow_quilt_athena.core.overwrite.history import moment_of, next_moment, was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, Kind, State
+from airflow_quilt_athena.core.overwrite.partition_changes import location_of
 from airflow_quilt_athena.core.overwrite.request import DEFAULT_RETAIN
 from airflow_quilt_athena.core.overwrite.rollback_plan import Restoration, is_emptied, plan_rollback
+from airflow_quilt_athena.core.overwrite.summary import summarize_changes
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
-from airflow_quilt_athena.flows.overwrite.foreign_files import is_old, list_natural
 from airflow_quilt_athena.flows.overwrite.journal import Journal, new_nonce
+from airflow_quilt_athena.flows.overwrite.lease import Lease, LeaseLost
+from airflow_quilt_athena.flows.overwrite.natural_files import is_read, list_natural
 from airflow_quilt_athena.flows.overwrite.publish import (
     Current,
     Partitions,
@@ -36,6 +41,8 @@ from airflow_quilt_athena.flows.overwrite.publish import (
 
 log = logging.getLogger(__name__)
 
+_MAX_TRIES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class RollbackResult:
@@ -45,23 +52,15 @@ class RollbackResult:
     table: str
     keys: tuple[str, ...]
     changes: tuple[Change, ...]
+    journal_entry: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
+        """Return JSON values; of many partitions the first ones."""
         return {
             "dry_run": self.dry_run,
             "table": self.table,
-            "partitions": [
-                {
-                    "values": dict(zip(self.keys, change.values, strict=True)),
-                    "action": change.action.value,
-                    "location": change.location,
-                    "generation": change.generation,
-                    "previous_location": change.previous_location,
-                    "previous_generation": change.previous_generation,
-                }
-                for change in self.changes
-            ],
+            **summarize_changes(self.keys, self.changes),
+            "journal_entry": self.journal_entry,
         }
 
 
@@ -87,36 +86,53 @@ def rollback_partitions(
         raise InvalidCallError(f"There is no table {name}. Expected one that was overwritten.")
     journal = Journal(clients.s3, table.base, kms_key_arn=kms_key_arn)
     keys = tuple(key for key, _ in table.partition_keys)
-    done = None if dry_run else journal.latest(digest_of(task_key))
-    if done is not None and done.state is State.PUBLISHED:
-        return RollbackResult(False, str(name), keys, done.changes)
-    rollback = _Rollback(clients, journal, table)
-    if done is not None and done.state is State.PUBLISHING:
-        return RollbackResult(False, str(name), keys, rollback.finish(done).changes)
-    plan = rollback.plan(choose(table, partitions))
+    rollback = _Rollback(clients, journal, table, fingerprint=_fingerprint(partitions))
     if dry_run:
+        plan = rollback.plan(partitions)
         return RollbackResult(True, str(name), keys, plan.changes)
-    number = 1 if done is None else done.attempt.number + 1
-    entry = rollback.begin(plan, task_key, Attempt(digest_of(task_key), number, new_nonce()))
-    return RollbackResult(False, str(name), keys, rollback.finish(entry).changes)
+    number, done = journal.latest(digest_of(task_key))
+    if done is None or not rollback.is_of(done):
+        plan = rollback.plan(partitions)
+        attempt = Attempt(digest_of(task_key), number + 1, new_nonce())
+        done = rollback.finish(rollback.begin(plan, task_key, attempt))
+    elif not was_published(done):
+        done = rollback.finish(done)
+    return RollbackResult(False, str(name), keys, done.changes, str(journal.place(done.name)))
+
+
+def _fingerprint(partitions: Partitions | None) -> str:
+    text = json.dumps(partitions, default=str, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Rollback:
-    def __init__(self, clients: LakeClients, journal: Journal, table: Table) -> None:
+    def __init__(self, clients: LakeClients, journal: Journal, table: Table, *, fingerprint: str) -> None:
         self._clients = clients
+        self._fingerprint = fingerprint
         self._journal = journal
         self._table = table
         selection = selection_of_any(table)
-        self._latest: datetime | None = None
         self._publisher = Publisher(clients.glue, journal, table.name, table, selection)
 
-    def plan(self, wanted: Callable[[Values], bool] | None) -> Restoration:
+    def is_of(self, entry: Entry) -> bool:
+        """Whether an entry is of this rollback, done or to be gone on with."""
+        same = entry.kind is Kind.ROLLBACK and entry.fingerprint == self._fingerprint
+        return same and (was_published(entry) or entry.state is State.PUBLISHING)
+
+    def plan(self, partitions: Partitions | None) -> Restoration:
         """Decide, and make sure that what is gone back to is there."""
+        try:
+            return self._plan(choose(self._table, partitions))
+        except ManualActionError as error:
+            name = self._table.name
+            what = f"table {name}" if partitions is None else f"{partitions!r} of table {name}"
+            raise ManualActionError(f"Cannot roll back {what}: {error}") from error
+
+    def _plan(self, wanted: Callable[[Values], bool] | None) -> Restoration:
         entries, _ = self._journal.read_table(self._table.name)
-        self._latest = max((e.published_at for e in entries.values() if e.published_at), default=None)
-        plan = plan_rollback(entries, self._all(), wanted)
-        for folder, flipped_at in plan.adopted:
-            self._refuse_changed(folder, flipped_at)
+        plan = plan_rollback(entries, self._all(), wanted, self._table)
+        for folder, adopter in plan.adopted:
+            self._refuse_changed(folder, adopter)
         if not self._table.partition_keys and plan.changes[0].location is None:
             raise ManualActionError(
                 f"Table {self._table.name} was made by the overwrite to undo. Nothing was changed. Drop the "
@@ -124,12 +140,21 @@ class _Rollback:
             )
         return plan
 
-    def _refuse_changed(self, folder: str, flipped_at: datetime) -> None:
+    def _refuse_changed(self, folder: str, adopter: Entry) -> None:
         """Raise ManualActionError unless a folder holds what a partition had before its first overwrite."""
-        listed = list(list_natural(self._clients.s3, self._journal.base, S3Uri.parse(folder)))
-        newer = [found for found in listed if not is_old(found, flipped_at)]
-        if newer or not listed:
-            what = f"{len(newer)} files were written there since" if newer else "its files were removed"
+        place = S3Uri.parse(folder)
+        found = [
+            one for one in list_natural(self._clients.s3, self._journal.base, place) if is_read(one, place)
+        ]
+        if adopter.adopts(folder):
+            then = {(f.name, f.etag) for f in self._journal.read_adopted(adopter).get(folder, ())}
+            now = {(one.key.removeprefix(place.key), one.etag) for one in found}
+            came, went = len(now - then), len(then - now)
+        else:  # a place outside the table, of which no list is kept
+            flipped_at = moment_of(adopter).replace(microsecond=0)
+            came, went = sum(one.modified_at >= flipped_at for one in found), int(not found)
+        if came or went:
+            what = f"{came} files were written there since" if came else "files were removed from there"
             raise ManualActionError(
                 f"A partition was at {folder} before its first overwrite, and {what}, by something else. "
                 "Nothing was changed. Write the partition again instead."
@@ -142,10 +167,8 @@ class _Rollback:
         return {identity(self._table.partition_keys, p["Values"]): p for p in partitions}
 
     def begin(self, plan: Restoration, task_key: str, attempt: Attempt) -> Entry:
-        """Write down what is to be done: later than all that was done before, whatever clocks said."""
-        now = self._journal.clock.now()
-        if self._latest is not None:
-            now = max(now, self._latest + timedelta(milliseconds=1))
+        """Write down what is to be done."""
+        now = self._journal.now()
         entry = Entry(
             attempt=attempt,
             task_key=task_key,
@@ -153,11 +176,12 @@ class _Rollback:
             database=self._table.name.database,
             kind=Kind.ROLLBACK,
             state=State.PUBLISHING,
-            fingerprint="",
+            fingerprint=self._fingerprint,
             basis="",
             retain_seconds=DEFAULT_RETAIN.total_seconds(),
             created_at=now,
             updated_at=now,
+            base=str(self._journal.base.folder),
             published_at=now,
             changes=plan.changes,
             claims=plan.owners,
@@ -169,11 +193,39 @@ class _Rollback:
     def finish(self, entry: Entry) -> Entry:
         """Hold on to the files, flip what is not flipped, let go. May be repeated."""
         self._claim(entry)
-        if len(entry.changes) > 1:
-            self._publisher.under_lease(entry, lambda lease, _: self._publisher.roll_changes(entry, lease))
-        else:
-            self._publisher.roll_changes(entry)
-        return self._publisher.conclude(entry)
+        for _ in range(_MAX_TRIES):
+            try:
+                with self._publisher.lease(entry.name) as lease:
+                    self._publisher.settle_left(lease)
+                    entry = self._flip(entry, lease)
+            except LeaseLost as lost:
+                log.warning("%s", lost)
+                entry = self._publisher.overtake(entry)
+                continue
+            return self._publisher.settle(entry)
+        raise RetryableError(f"Rollback {entry.name} cannot keep the lease of the table. Run the task again.")
+
+    def _flip(self, entry: Entry, lease: Lease) -> Entry:
+        """Flip what is as it was planned from; give up when somebody else was there since."""
+        current = self._publisher.observe_these([change.values for change in entry.changes], lease)
+        places = {change.values: location_of(current.get(change.values)) for change in entry.changes}
+        moved = [c for c in entry.changes if places[c.values] not in {c.previous_location, c.location}]
+        if moved and not any(places[c.values] == c.location for c in entry.changes):
+            self._give_up(entry, "somebody else wrote the partitions meanwhile")
+            raise RetryableError(
+                f"The partitions {[list(c.values) for c in moved[:5]]} of table {self._table.name} were "
+                "written by somebody else since the rollback looked at them. Nothing was changed. Run the "
+                "task again."
+            )
+        now = max(self._journal.now(), moment_of(entry))
+        moment = next_moment(now, current.values())
+        entry = self._journal.advance(entry, published_at=moment)
+        self._publisher.roll_changes(entry, lease)
+        return entry
+
+    def _give_up(self, entry: Entry, reason: str) -> None:
+        self._journal.advance(entry, state=State.ABORTED, reason=reason)
+        self._publisher.release(entry)
 
     def _claim(self, entry: Entry) -> None:
         for name in entry.claims:
@@ -181,8 +233,7 @@ class _Rollback:
             if owner is not None and owner.claimed_by == entry.name:
                 continue  # held since an earlier try
             if not _can_be_claimed(owner, entry):
-                self._journal.advance(entry, state=State.ABORTED, reason=f"{name} is not to be had")
-                self._publisher.release(entry)
+                self._give_up(entry, f"{name} is not to be had")
                 state = f"{owner.state.value} or emptied" if owner is not None else "gone"
                 raise ManualActionError(
                     f"The files of attempt {name}, to which the rollback goes back, are {state}. Nothing was "

@@ -129,8 +129,8 @@ class Stager:
                 # Written down with the slices' queries; until then the answer can be read again.
                 self.entry = replace(self.entry, state=State.STAGED, found=found, rows=rows)
             return
-        written = read_update_count(self._clients.athena, self._statuses["stage"].query_execution_id)
-        if written is None:  # Athena does not promise it for UNLOAD
+        written = None if self._plan.unloads else self._update_count("stage")
+        if not written:  # nothing told, or nothing written: what rests on it is worth a look
             yield from self._run({"rows": self._statements.rows()})
             written = int(self._answer("rows", max_rows=1)[0][0] or 0)
         self.entry = replace(self.entry, rows=written)
@@ -183,9 +183,7 @@ class Stager:
     def _accept_slice(self, number: int, part: Sequence[Found], keys: Sequence[str]) -> None:
         """Take over a slice's partitions, after making sure that it holds what was counted."""
         root = self._statements.slice_place(number)
-        written = read_update_count(
-            self._clients.athena, self._statuses[slice_role(number)].query_execution_id
-        )
+        written = None if self._plan.unloads else self._update_count(slice_role(number))
         below = [key for key in keys if key.startswith(root.key)]
         places = find_places(root, self._plan.selection.dynamic, below)
         counted = sum(partition.rows for partition in part)
@@ -202,6 +200,10 @@ class Stager:
         for partition in part:
             values = self._plan.selection.complete(partition.values)
             self.staged[values] = Staged(str(places[partition.values]), partition.rows)
+
+    def _update_count(self, role: str) -> int | None:
+        """Return the rows that a CTAS says it wrote; Athena promises no such number for UNLOAD."""
+        return read_update_count(self._clients.athena, self._statuses[role].query_execution_id)
 
     # ------------------------------------------------------------------------------------------- queries
 

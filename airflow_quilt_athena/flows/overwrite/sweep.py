@@ -1,82 +1,41 @@
-"""Remove generations that nothing points at and that nobody may go back to any more.
+"""Remove generations that nothing points at and that nobody may go back to any more; mend what was left.
 
-A sweep takes a journal entry to ``deleting`` before it touches a file, by compare and swap against publish
-and rollback; looks at Glue again when it has won; and deletes keys that it listed, never a prefix.
+First what the dead left half done is finished or ended, under the table's lease; then partitions that a late
+call points elsewhere are pointed back at what was published last; then what is no longer needed goes.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
-from threading import Lock
-from typing import Any
 
-from airflow_quilt_athena.core.athena.query_status import PENDING
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.selection import identity
+from airflow_quilt_athena.core.glue.selection import Values, identity
 from airflow_quilt_athena.core.glue.tables import Table, TableName
-from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX, Attempt
-from airflow_quilt_athena.core.overwrite.journal_entry import Entry, State
-from airflow_quilt_athena.core.overwrite.partition_changes import generation_of, location_of
-from airflow_quilt_athena.core.overwrite.sweep_plan import (
-    ABANDONED_AFTER,
-    Removal,
-    SweepPlan,
-    Wanted,
-    plan_sweep,
-)
+from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.core.overwrite.history import Pointer, Published, was_published
+from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
+from airflow_quilt_athena.core.overwrite.partition_changes import location_of
+from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, Adopted
+from airflow_quilt_athena.core.overwrite.sweep_plan import SweepPlan, plan_sweep
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
-from airflow_quilt_athena.flows.athena.queries import observe_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
-from airflow_quilt_athena.flows.aws.deadline import ask
-from airflow_quilt_athena.flows.aws.objects import Listed, delete_listed, list_objects
+from airflow_quilt_athena.flows.overwrite.adopted_files import AdoptedFiles
 from airflow_quilt_athena.flows.overwrite.cleanup import tidy
-from airflow_quilt_athena.flows.overwrite.foreign_files import (
-    count_foreign,
-    find_foreign_files,
-    is_old,
-    list_natural,
-    natural_folder,
-)
 from airflow_quilt_athena.flows.overwrite.journal import Journal, JournalConflict
+from airflow_quilt_athena.flows.overwrite.lease import Lease, LeaseLost
+from airflow_quilt_athena.flows.overwrite.natural_files import count_natural_files
+from airflow_quilt_athena.flows.overwrite.orphans import Orphans
 from airflow_quilt_athena.flows.overwrite.publish import Partitions, Publisher, choose, selection_of_any
+from airflow_quilt_athena.flows.overwrite.removal import Remover
+from airflow_quilt_athena.flows.overwrite.sweep_result import SweepResult
+
+__all__ = ["Adopted", "SweepResult", "sweep_generations"]
 
 log = logging.getLogger(__name__)
-
-_MOST_REPLACED = 20  # generations that an overwrite looks after by itself; the others are the sweep's
-_LONGEST_CHAIN = 50
-_PARALLEL_REMOVALS = 8  # of boto3's ten connections
-
-
-@dataclass
-class SweepResult:
-    """What a sweep did, or would do."""
-
-    dry_run: bool
-    folders: dict[str, int] = field(default_factory=dict)  # emptied: how many objects went
-    bytes_deleted: int = 0
-    rolled_forward: list[str] = field(default_factory=list)
-    stayed: list[str] = field(default_factory=list)  # objects that could not be deleted, and why
-    left: dict[str, str] = field(default_factory=dict)  # attempts left alone, and why
-    foreign: dict[str, int] = field(default_factory=dict)  # files that something else wrote since
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {
-            "dry_run": self.dry_run,
-            "objects_deleted": sum(self.folders.values()),
-            "bytes_deleted": self.bytes_deleted,
-            "folders": self.folders,
-            "rolled_forward": self.rolled_forward,
-            "stayed": self.stayed,
-            "left": self.left,
-            "foreign": self.foreign,
-        }
 
 
 def sweep_generations(
@@ -84,6 +43,7 @@ def sweep_generations(
     name: TableName,
     *,
     partitions: Partitions | None = None,
+    adopted: Adopted = Adopted.KEEP,
     dry_run: bool = False,
     now: datetime | None = None,
     kms_key_arn: str | None = None,
@@ -91,7 +51,9 @@ def sweep_generations(
     """Remove what is no longer needed of a table's generations.
 
     :param partitions: which partitions are looked at: one or several, each whole or by some of its keys;
-        None for all.
+        None for all, and then for what no entry of the journal explains as well.
+    :param adopted: what becomes of files that lay where Glue pointed before the first overwrite. Those that
+        were listed then go, unless a table or a partition of any database lies there.
     :param dry_run: tell what would go, and change nothing.
     :param now: the time to decide by; S3's without one.
     :raises InvalidCallError: when there is no such table.
@@ -100,288 +62,186 @@ def sweep_generations(
     if table is None:
         raise InvalidCallError(f"There is no table {name}. Expected one that was overwritten.")
     journal = Journal(clients.s3, table.base, kms_key_arn=kms_key_arn)
-    entries, others = journal.read_table(name)
-    moment = now or journal.clock.now()
+    moment = now or journal.now()
     wanted = choose(table, partitions) or (lambda values: True)
-    pointers = _pointers(clients, table)
-    plan = plan_sweep(entries, _places(pointers), moment, wanted=wanted)
+    entries, others = _read_entries(journal, name)
+    pointers = _observe_pointers(clients, table)
+    plan = plan_sweep(entries, pointers, moment, wanted=wanted)
     work = _Sweeping(clients, journal, table, SweepResult(dry_run))
     for entry in others.values():
-        work.leave(entry, f"it is of table {entry.table}, over the same folder")
-    work.look_for_foreign_files(entries, pointers, wanted)
+        work.result.leave(entry, f"it is of table {entry.table}, over the same folder")
+    files = AdoptedFiles(clients, journal, table)
+    count_natural_files(journal, table, entries, pointers, wanted, work.result)
     if dry_run:
         work.tell(plan)
     else:
         work.do(plan, moment)
+    if adopted is Adopted.DELETE:
+        files.delete(plan.adopted, work.result)
+    if partitions is None:
+        known = {**entries, **others}
+        places = {pointer.location for pointer in pointers.values() if pointer.location}
+        Orphans(clients, journal, table, known, places, moment).remove(work.result)
+    work.result.unreadable = dict(journal.unreadable)
     return work.result
 
 
-def _pointers(clients: LakeClients, table: Table) -> list[Mapping[str, Any]]:
-    """Return what Glue has for this table that points at a folder: its partitions, or itself."""
-    if table.partition_keys:
-        return list(catalog.list_partitions(clients.glue, table))
-    found = catalog.observe_table(clients.glue, table.name)
-    return [] if found is None else [found.raw]
+def _read_entries(journal: Journal, name: TableName) -> tuple[dict[str, Entry], dict[str, Entry]]:
+    """Return the entries of a table, and of others, without what is long and not needed to decide."""
+    ours: dict[str, Entry] = {}
+    others: dict[str, Entry] = {}
+    for entry in journal.read_all(journal.names()):
+        (ours if entry.table == str(name) else others)[entry.name] = _slim(entry)
+    return ours, others
 
 
-def _places(pointers: Iterable[Mapping[str, Any]]) -> set[str]:
-    return {location for location in map(location_of, pointers) if location}
+def _slim(entry: Entry) -> Entry:
+    changes = tuple(replace(change, previous=None, restored=None) for change in entry.changes)
+    return replace(entry, changes=changes, found=None if entry.found is None else ())
 
 
-def sweep_replaced(clients: LakeClients, journal: Journal, name: TableName, entry: Entry) -> None:
-    """Remove what this overwrite replaced, and what that had replaced, as far as its time is over.
-
-    Only for a few partitions: the rest is for the sweep. Trouble is logged, not raised.
-    """
-    try:
-        chain = _read_chain(journal, entry)
-        table = catalog.observe_table(clients.glue, name) if len(chain) > 1 else None
-        if table is None:
-            return
-        foreign = find_foreign_files(journal.s3, journal.base, table.partition_keys, entry, chain)
-        for partition, folder, count in foreign:
-            log.warning(
-                "%d files were written below %s since partition %s was first overwritten here, by something "
-                "that does not ask Glue where the partition is. Athena does not read them; they were left as "
-                "they are.",
-                count,
-                folder,
-                partition,
-            )
-        values = {change.values for change in entry.changes}
-        here = {change.location for change in entry.changes if change.location}
-        plan = plan_sweep(chain, here, journal.clock.now(), wanted=values.__contains__)
-        work = _Sweeping(clients, journal, table, SweepResult(dry_run=False))
-        work.remove([removal for removal in plan.remove if removal.entry.name != entry.name])
-    except QuiltAthenaError as error:
-        log.warning("What table %s had before could not be cleaned up: %s", entry.table, error)
-
-
-def _read_chain(journal: Journal, entry: Entry) -> dict[str, Entry]:
-    """Return the entry, those of the generations it replaced, and so on back."""
-    chain = {entry.name: entry}
-    values = {change.values for change in entry.changes}
-    waiting = [entry]
-    while waiting and len(chain) < _LONGEST_CHAIN:
-        generations = {
-            change.previous_generation
-            for newer in waiting
-            for change in newer.changes
-            if change.values in values and change.previous_generation
-        }
-        attempts = [attempt for attempt in map(Attempt.parse, sorted(generations)) if attempt]
-        names = [a.entry_name for a in attempts if a.entry_name not in chain][:_MOST_REPLACED]
-        found = journal.read_all(names).values()
-        waiting = [older for older in found if older.table == entry.table]
-        chain |= {older.name: older for older in waiting}
-    return chain
+def _observe_pointers(clients: LakeClients, table: Table) -> dict[Values, Pointer]:
+    """Return where Glue points for each partition of a table, or for a table without keys."""
+    if not table.partition_keys:
+        return {(): Pointer.of(table.raw)}
+    found = catalog.scan_partitions(clients.glue, table)
+    return {identity(table.partition_keys, raw.get("Values") or ()): Pointer.of(raw) for raw in found}
 
 
 class _Sweeping:
     """Carries out a plan in one table."""
 
-    def __init__(
-        self,
-        clients: LakeClients,
-        journal: Journal,
-        table: Table,
-        result: SweepResult,
-    ) -> None:
+    def __init__(self, clients: LakeClients, journal: Journal, table: Table, result: SweepResult) -> None:
         self._clients = clients
         self._journal = journal
-        self._table = table
-        self._natural: list[Listed] | None = None  # what lies in natural folders, where all was listed
-        self._lock = Lock()
-        self._temporary: dict[str, list[str]] = {}  # by database
+        self._remover = Remover(clients, journal, table, result)
+        self._publisher = Publisher(clients.glue, journal, table.name, table, selection_of_any(table))
         self.result = result
-
-    def look_for_foreign_files(
-        self, entries: Mapping[str, Entry], pointers: Sequence[Mapping[str, Any]], wanted: Wanted
-    ) -> None:
-        """Count what others have written where overwritten partitions were: nobody reads it, and it stays."""
-        base, keys = self._table.base, self._table.partition_keys
-        current = [(identity(keys, raw.get("Values") or ()), raw) for raw in pointers]
-        ours = [
-            natural_folder(base, keys, values)
-            for values, raw in current
-            if generation_of(raw) and wanted(values)
-        ]
-        others = self._other_tables(base)
-        natural = list_natural(self._clients.s3, base, base)
-        self._natural = [found for found in natural if not _lies_below(found, others)]
-        self.result.foreign = count_foreign(base, self._natural, entries, ours, _places(pointers))
-        for folder, count in self.result.foreign.items():
-            log.warning(
-                "%d files below %s were written since it was first overwritten here, by something that does "
-                "not ask Glue. No partition points at them; they stay.",
-                count,
-                folder,
-            )
 
     def tell(self, plan: SweepPlan) -> None:
         """Count what would go."""
         self._note_left(plan)
-        self.result.rolled_forward += [entry.attempt.name for entry in plan.roll_forward]
+        self.result.rolled_forward += [entry.attempt.name for entry in (*plan.roll_forward, *plan.settle)]
+        self.result.pointed_back += [list(values) for values in plan.point_back]
         for removal in plan.remove:
             for folder in removal.folders:
-                self._count(folder, self._deletable(removal.entry, folder, set()))
+                for found in self._remover.find_objects(folder, set()):
+                    self.result.count(folder, 1, found.size_bytes)
 
     def do(self, plan: SweepPlan, now: datetime) -> None:
-        """Roll forward, release, mark, and remove."""
+        """Finish, point back, release, mark, and remove."""
         self._note_left(plan)
-        publisher = Publisher(
-            self._clients.glue,
-            self._journal,
-            self._table.name,
-            self._table,
-            selection_of_any(self._table),
-        )
-        for entry in plan.roll_forward:
-            publisher.roll_forward(entry)
-            self.result.rolled_forward.append(entry.attempt.name)
-        for entry in plan.release:
-            self._try(entry, state=State.PUBLISHED, claimed_by=None)
-        for entry in plan.tidy:
-            if tidy(self._clients.glue, self._journal, entry):
-                self._try(entry, untidy=False)
+        if plan.roll_forward or plan.settle or plan.point_back:
+            self._mend(plan, now)
+        changed = {owner.name for owner in self._release_and_tidy(plan)}
         for entry, folders in plan.mark:
-            keep_until = now + timedelta(seconds=entry.retain_seconds)
-            marked = {**entry.marked, **dict.fromkeys(folders, keep_until)}
-            if self._try(entry, state=State.SUPERSEDED, marked=marked):
-                until = keep_until.isoformat(timespec="seconds")
-                self.leave(entry, f"something else replaced {len(folders)} folders; kept until {until}")
-        changed = {entry.name for entry in (*(entry for entry, _ in plan.mark), *plan.tidy)}
-        self.remove([removal for removal in plan.remove if removal.entry.name not in changed])
-
-    def remove(self, removals: Iterable[Removal]) -> None:
-        """Take each entry, look at Glue again, delete, and write down what is gone."""
-        with ThreadPoolExecutor(_PARALLEL_REMOVALS, thread_name_prefix="sweep") as pool:
-            removals = list(removals)
-            entries = list(pool.map(self._take, removals))
-            taken = [(removal, entry) for removal, entry in zip(removals, entries, strict=True) if entry]
-            if not taken:
-                return
-            current = self._look_again(taken)
-            for emptied in pool.map(lambda pair: self._empty(pair[0], pair[1], current), taken):
-                for folder, keys in emptied:
-                    self._count(folder, keys)
-
-    def _look_again(self, taken: Sequence[tuple[Removal, Entry]]) -> set[str]:
-        """Return where Glue points now, as far as it can concern what is to go.
-
-        Only partitions of an attempt can point into its own folder; into others any may.
-        """
-        keys = self._table.partition_keys
-        if not keys or not all(entry.owns(folder) for removal, entry in taken for folder in removal.folders):
-            return _places(_pointers(self._clients, self._table))
-        values = sorted({change.values for _, entry in taken for change in entry.changes})
-        selection = selection_of_any(self._table)
-        found = catalog.observe_partitions(self._clients.glue, self._table, selection, values).values()
-        return _places(found)
-
-    def _take(self, removal: Removal) -> Entry | None:
-        entry = removal.entry
-        if removal.asks_athena and self._is_running(entry):
-            self.leave(entry, "one of its queries still runs")
-            return None
-        if not removal.folders or entry.state is State.DELETING:
-            return entry
-        return self._try(entry, state=State.DELETING, doomed=removal.folders)
-
-    def _is_running(self, entry: Entry) -> bool:
-        ids = [query.query_execution_id for query in entry.queries]
-        if not ids or self._journal.clock.now() - entry.updated_at >= ABANDONED_AFTER:
-            return False
-        statuses = ask(
-            lambda: observe_queries(self._clients.athena, ids), f"look at the queries of {entry.attempt.name}"
-        )
-        return any(status.state in PENDING for status in statuses)
-
-    def _empty(self, removal: Removal, entry: Entry, current: set[str]) -> list[tuple[str, Sequence[Listed]]]:
-        """Delete, and write down what is gone; return the folders with what went."""
-        emptied: list[tuple[str, Sequence[Listed]]] = []
-        for folder in removal.folders:
-            if folder in current:
-                self.leave(entry, f"Glue points at {folder} again")
+            found = self._as_it_is(entry)
+            if found is None or entry.name in changed:
                 continue
-            found = self._deletable(entry, folder, current)
-            keys = [listed.key for listed in found]
-            _, stayed = delete_listed(self._clients.s3, S3Uri.parse(folder).bucket, keys)
-            self.result.stayed += stayed
-            if not stayed:
-                emptied.append((folder, found))
-        if removal.whole:
-            self._drop_stray_tables(entry)
-        if removal.forgets and len(emptied) == len(removal.folders):
-            self._journal.remove(entry)
-        elif entry.state is State.DELETING:
-            state = removal.entry.state
-            if state is State.DELETING:  # of a sweep that died
-                state = State.PUBLISHED if entry.published_at else State.ABORTED
-            deleted = tuple(dict.fromkeys((*entry.deleted, *(folder for folder, _ in emptied))))
-            self._try(entry, state=state, doomed=(), deleted=deleted)
-        return emptied
+            keep_until = now + timedelta(seconds=entry.retain_seconds)
+            marked = {**found.marked, **dict.fromkeys(folders, keep_until)}
+            if self._remover.try_to_advance(found, state=State.SUPERSEDED, marked=marked):
+                until = keep_until.isoformat(timespec="seconds")
+                self.result.leave(
+                    entry, f"something else replaced {len(folders)} folders; kept until {until}"
+                )
+            changed.add(entry.name)
+        self._remover.remove([removal for removal in plan.remove if removal.entry.name not in changed])
 
-    def _deletable(self, entry: Entry, folder: str, current: set[str]) -> list[Listed]:
-        """List what may go: of an own folder all, of an adopted one what is older than the overwrite."""
-        place = S3Uri.parse(folder)
-        inside = [S3Uri.parse(location) for location in current if location.startswith(folder)]
-        if entry.owns(folder):
-            listed = list_objects(self._clients.s3, place)
-            return [found for found in listed if not _lies_below(found, inside)]
-        if self._natural is not None and not any(f.key.startswith(place.key) for f in self._natural):
-            return []  # as most are, where everything was written by us
-        flipped_at = entry.published_at or entry.created_at
-        kept = [*inside, *self._other_tables(place)]
-        natural = list_natural(self._clients.s3, self._table.base, place)
-        return [found for found in natural if is_old(found, flipped_at) and not _lies_below(found, kept)]
+    def _mend(self, plan: SweepPlan, now: datetime) -> None:
+        """Finish or end what the dead left, and point back what late calls pointed elsewhere."""
+        holder = f"sweep-{secrets.token_hex(6)}"
+        try:
+            with self._publisher.lease(holder) as lease:
+                _, finished = self._publisher.settle_left(lease)
+                self.result.rolled_forward += [entry.attempt.name for entry in finished]
+                for entry in plan.roll_forward:
+                    with self._one_of(entry) as found:
+                        if found is not None:
+                            self._publisher.roll_forward(found, lease)
+                for entry in plan.settle:
+                    with self._one_of(entry) as found:
+                        if found is not None:
+                            self._publisher.settle_single(found, lease)
+                self._point_back(plan.point_back, lease, now)
+        except LeaseLost as lost:
+            log.warning("%s The next sweep goes on.", lost)
 
-    def _other_tables(self, place: S3Uri) -> list[S3Uri]:
-        """Return the folders of the database's other tables that lie below a place."""
-        return [uri for uri in self._tables if place.contains(uri)]
+    def _one_of(self, entry: Entry) -> _Finishing:
+        return _Finishing(self._as_it_is(entry), self.result)
 
-    @cached_property
-    def _tables(self) -> list[S3Uri]:
-        tables = catalog.list_tables(self._clients.glue, self._table.name)
-        found = [location_of(raw) for raw in tables if str(raw["Name"]).lower() != self._table.name.table]
-        return [S3Uri.parse(location) for location in found if location]
+    def _as_it_is(self, entry: Entry) -> Entry | None:
+        """Return an entry whole, if it is still as it was planned from."""
+        found = self._journal.read_if_readable(entry.name)
+        if found is None or found.revision != entry.revision or found.attempt != entry.attempt:
+            return None
+        return found
 
-    def _drop_stray_tables(self, entry: Entry) -> None:
-        """Drop the temporary tables that an attempt which died has left, known to its journal or not."""
-        start = entry.attempt.temporary_table(entry.database).table
-        for name in self._temporary_tables(entry.database):
-            if name.startswith(start):
-                catalog.delete_table(self._clients.glue, TableName(entry.database, name))
+    def _point_back(self, newest: Mapping[Values, Published], lease: Lease, now: datetime) -> None:
+        current = self._publisher.observe_these(sorted(newest), lease)
+        pointed: dict[Values, tuple[Entry, Change]] = {}
+        for values, (entry, change) in newest.items():
+            found, partition = self._as_it_is(entry), current.get(values)
+            if found is None or partition is None or location_of(partition) == change.location:
+                continue
+            whole = next(one for one in found.changes if one.values == values)
+            pointed[values] = (found, whole)
+            self._keep_for_readers(Pointer.of(partition), now)
+        if pointed:
+            self._publisher.point_back(pointed, current, lease)
+            self.result.pointed_back += [list(values) for values in pointed]
+            log.warning(
+                "%d partitions were pointed back at what was published last; a late call of another run had "
+                "pointed them elsewhere: %s",
+                len(pointed),
+                [list(values) for values in list(pointed)[:5]],
+            )
 
-    def _temporary_tables(self, database: str) -> list[str]:
-        with self._lock:
-            if database not in self._temporary:
-                any_table = TableName(database, "")
-                found = catalog.list_tables(self._clients.glue, any_table, f"{TEMPORARY_PREFIX}*")
-                self._temporary[database] = [str(raw["Name"]) for raw in found]
-            return self._temporary[database]
+    def _keep_for_readers(self, pointer: Pointer, now: datetime) -> None:
+        """Keep what Glue pointed at by mistake: queries may be reading it."""
+        attempt = Attempt.parse(pointer.generation or "")
+        owner = self._journal.read_if_readable(attempt.entry_name) if attempt else None
+        if owner is None or pointer.location is None:
+            return
+        until = now + MIN_RETAIN
+        if was_published(owner):
+            self._remover.try_to_advance(owner, marked={**owner.marked, pointer.location: until})
+        elif owner.state is State.ABORTED:
+            self._remover.try_to_advance(owner, keep_until=max(until, owner.keep_until or until))
 
-    def _count(self, folder: str, keys: Sequence[Listed]) -> None:
-        if keys:
-            self.result.folders[folder] = len(keys)
-        self.result.bytes_deleted += sum(found.size_bytes for found in keys)
+    def _release_and_tidy(self, plan: SweepPlan) -> Iterator[Entry]:
+        for entry in plan.release:
+            found = self._as_it_is(entry)
+            if found is not None:
+                self._remover.try_to_advance(found, state=State.PUBLISHED, claimed_by=None)
+        for entry in plan.tidy:
+            found = self._as_it_is(entry)
+            if found is not None and tidy(self._clients.glue, self._journal, found):
+                self._remover.try_to_advance(found, untidy=False)
+                yield entry
 
     def _note_left(self, plan: SweepPlan) -> None:
         for entry, why in plan.left:
-            self.leave(entry, why)
-
-    def leave(self, entry: Entry, why: str) -> None:
-        """Note an attempt that is left alone, and why."""
-        self.result.left[entry.attempt.name] = why
-
-    def _try(self, entry: Entry, **changes: Any) -> Entry | None:
-        """Advance an entry; None when somebody else came first, who then has it."""
-        try:
-            return self._journal.advance(entry, **changes)
-        except JournalConflict as conflict:
-            self.leave(entry, str(conflict))
-            return None
+            self.result.leave(entry, why)
 
 
-def _lies_below(found: Listed, folders: Iterable[S3Uri]) -> bool:
-    return any(found.key.startswith(folder.key) for folder in folders)
+class _Finishing:
+    """Finishes the work of one dead attempt; trouble with it stops no other."""
+
+    def __init__(self, entry: Entry | None, result: SweepResult) -> None:
+        self._entry = entry
+        self._result = result
+
+    def __enter__(self) -> Entry | None:
+        return self._entry
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if self._entry is None:
+            return False
+        if error is None:
+            self._result.rolled_forward.append(self._entry.attempt.name)
+            return False
+        if isinstance(error, LeaseLost) or not isinstance(error, JournalConflict | QuiltAthenaError):
+            return False
+        self._result.leave(self._entry, str(error))
+        return True

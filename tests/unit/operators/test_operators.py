@@ -80,8 +80,15 @@ def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     read = {name.split(".", 2)[2] for name in told.stdout.splitlines()[-1].split()}
-    aws, athena = ("errors", "batches", "clients", "deadline"), ("queries", "results")
-    assert read == {"aws", "athena", *(f"aws.{name}" for name in aws), *(f"athena.{name}" for name in athena)}
+    aws = ("errors", "refusals", "batches", "clients", "deadline", "objects")
+    athena = ("queries", "results", "workgroups")
+    quilt = ("package_events", "pointers", "revision_look")  # waits for a revision, by listing
+    assert read == {
+        *("aws", "athena", "quilt"),
+        *(f"aws.{name}" for name in aws),
+        *(f"athena.{name}" for name in athena),
+        *(f"quilt.{name}" for name in quilt),
+    }
 
 
 # ------------------------------------------------------------------ names that other people's code relies on
@@ -169,7 +176,11 @@ GENERATIONS_TEMPLATED = {"table", "partitions", "database", "catalog_id", "kms_k
 def test_the_documented_parameters_have_their_names_and_defaults(
     cls: type, parameters: dict[str, Any], templated: set[str]
 ) -> None:
-    signature = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    signature = {
+        name: parameter
+        for base in reversed(cls.__mro__)
+        for name, parameter in inspect.signature(base.__init__).parameters.items()  # type: ignore[misc]
+    }
     assert {name: signature[name].default for name in parameters} == parameters
     assert set(cls.template_fields) == templated | {"aws_conn_id", "region_name", "verify"}  # type: ignore[attr-defined]
 
@@ -267,6 +278,10 @@ class LookedAt(FakeAthena):
         self.calls.append("get_table")
         raise client_error("EntityNotFoundException")
 
+    def get_database(self, **_: Any) -> dict[str, Any]:
+        self.calls.append("get_database")
+        return {"Database": {}}
+
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> LookedAt:
@@ -289,10 +304,22 @@ def overwrite(**arguments: Any) -> CtasInsertOverwriteOperator:
         ({"replace": "rows"}, "replace is 'rows'"),
         ({"writer": "copy"}, "writer is 'copy'"),
         ({"file_format": "AVRO"}, "file_format"),
+        ({"max_parallel_queries": 0}, "max_parallel_queries"),
+    ],
+)
+def test_what_is_not_templated_is_refused_while_the_dag_is_parsed(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidCallError, match=message):
+        overwrite(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         ({"location": "/tmp/x"}, "S3 URI"),
         ({"generations_location": "/tmp/x"}, "S3 URI"),
         ({"table": "a.b.c"}, "catalog"),
-        ({"max_parallel_queries": 0}, "max_parallel_queries"),
         ({"bucket_count": 3}, "go together"),
         ({"compression_level": 3}, "only ZSTD"),
     ],
@@ -322,7 +349,7 @@ def test_what_cannot_work_is_refused_after_no_more_than_a_look(
 ) -> None:
     with pytest.raises(AirflowFailException, match=message):
         overwrite(location="s3://lake/t/", **arguments).execute(context())
-    assert set(aws.calls) <= {"get_work_group", "get_table"}
+    assert set(aws.calls) <= {"get_work_group", "get_table", "get_database"}
     assert aws.started == []
 
 
@@ -447,7 +474,7 @@ def test_parameters_go_with_one_statement(athena: FakeAthena) -> None:
     [
         ("'it''s'", "'it''s'"),
         (3, "3"),
-        (2.5, "2.5"),
+        (2.5, "2.5E0"),  # a double; 2.5 would be a decimal
         (False, "false"),
         (None, "NULL"),
         (date(2026, 1, 31), "DATE '2026-01-31'"),

@@ -121,3 +121,30 @@ def test_a_token_in_a_literal_a_quoted_name_or_a_comment_is_left_to_the_user() -
     )
     assert is_in_code(sql, "{revisions}")
     assert not is_in_code("SELECT 1 -- {revisions}", "{revisions}")
+
+
+# ------------------------------------------------------------------------ each statement in its own language
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        r"""CREATE EXTERNAL TABLE t (a string COMMENT 'it\'s; fine') WITH SERDEPROPERTIES ("q" = "\"")""",
+        r"CREATE TABLE IF NOT EXISTS d.t (a string COMMENT 'it\'s; fine') LOCATION 's3://b/'",
+        r"ALTER TABLE t SET TBLPROPERTIES ('comment' = 'it\'s; fine')",
+        r"""/* ; */ alter table t set tblproperties ("a" = "\";")""",
+        r"CREATE DATABASE d COMMENT 'it\'s; fine'",
+        r"SHOW TABLES 'it\'s;.*'",
+        r"SELECT 'a\', ';', "
+        r"""'it''s' AS "a;b\" FROM t""",
+        r"CREATE TABLE t AS SELECT 'a\', ';' AS b",
+        r"CREATE TABLE IF NOT EXISTS d.t WITH (format = 'ORC') AS SELECT 'a\', ';' AS b",
+        r"CREATE OR REPLACE VIEW v AS SELECT 'a\', ';' AS b",
+        r"INSERT INTO t VALUES ('a\', ';')",
+        r"UNLOAD (SELECT ';') TO 's3://b/\' WITH (format = 'ORC')",
+    ],
+)
+def test_a_statement_is_cut_by_its_own_language(statement: str) -> None:
+    others = ("SELECT 'x\\'", r"MSCK REPAIR TABLE t", r"DROP TABLE `a;b`")
+    for other in others:
+        assert split_statements(f"{other};\n{statement} ;{other}") == (other, statement, other)

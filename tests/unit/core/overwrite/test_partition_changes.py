@@ -63,7 +63,7 @@ def _planned(
     return plan_changes(selection, staged, current, attempt=ATTEMPT, base=BASE)
 
 
-def test_a_partition_that_was_not_there_is_created_and_what_lies_in_its_folder_is_adopted() -> None:
+def test_a_partition_that_was_not_there_is_created_and_nothing_is_adopted() -> None:
     (created,) = _planned(JANUARY, {("1", "a/b"): Staged(f"{HIDDEN}x/", 7)}, {})
     assert created == Change(
         values=("1", "a/b"),
@@ -74,11 +74,11 @@ def test_a_partition_that_was_not_there_is_created_and_what_lies_in_its_folder_i
         previous_location=None,
         previous_generation=None,
         previous=None,
-        adopted=("s3://lake/sales/orders/dt=1/c=a%2Fb/",),
+        adopted=None,
     )
 
 
-def test_a_partition_that_something_else_wrote_is_adopted_from_both_its_places() -> None:
+def test_a_partition_that_something_else_wrote_is_adopted_where_glue_pointed_and_nowhere_else() -> None:
     found = partition("1", "x", location="s3://lake/sales/orders/run-7", team="blue")
     (replaced,) = _planned(JANUARY, {("1", "x"): Staged(f"{HIDDEN}x/", 7)}, {("1", "x"): found})
     assert replaced.action is Action.REPLACED
@@ -89,7 +89,7 @@ def test_a_partition_that_something_else_wrote_is_adopted_from_both_its_places()
         "StorageDescriptor": {"Location": "s3://lake/sales/orders/run-7"},
         "Parameters": {"team": "blue"},
     }
-    assert replaced.adopted == ("s3://lake/sales/orders/dt=1/c=x/", "s3://lake/sales/orders/run-7/")
+    assert replaced.adopted == "s3://lake/sales/orders/run-7/"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_folder_outside_the_base_or_among_generations_is_never_adopted(foreign
     found = partition("1", "x", location=foreign)
     (replaced,) = _planned(JANUARY, {("1", "x"): Staged(f"{HIDDEN}x/", 7)}, {("1", "x"): found})
     assert replaced.previous_location == foreign
-    assert replaced.adopted == ("s3://lake/sales/orders/dt=1/c=x/",)
+    assert replaced.adopted is None
 
 
 def test_where_a_generation_of_ours_was_nothing_is_adopted_for_it_was_written_since() -> None:
@@ -107,7 +107,7 @@ def test_where_a_generation_of_ours_was_nothing_is_adopted_for_it_was_written_si
     found = partition("1", "x", location=location, **{"quilt_athena.generation": OTHER_ATTEMPT.name})
     (replaced,) = _planned(JANUARY, {("1", "x"): Staged(f"{HIDDEN}x/", 7)}, {("1", "x"): found})
     assert replaced.previous_generation == OTHER_ATTEMPT.name
-    assert replaced.adopted == ()
+    assert replaced.adopted is None
 
 
 def test_a_table_without_keys_is_replaced_whole_and_its_folder_adopted() -> None:
@@ -115,17 +115,18 @@ def test_a_table_without_keys_is_replaced_whole_and_its_folder_adopted() -> None
     (replaced,) = _planned(UNPARTITIONED, {(): Staged(f"{HIDDEN}x/", 7)}, current)
     assert replaced.values == ()
     assert replaced.action is Action.REPLACED
-    assert replaced.adopted == (str(BASE),)
+    assert replaced.adopted == str(BASE)
     (created,) = _planned(UNPARTITIONED, {(): Staged(f"{HIDDEN}x/", 7)}, {})
     assert created.action is Action.CREATED
 
 
-def test_what_is_remembered_of_a_partition_does_not_change_with_it() -> None:
+def test_what_is_remembered_of_a_partition_is_what_glue_takes_back() -> None:
     found = partition("1", "x", location="s3://lake/sales/orders/old/")
-    remembered = as_input(found)
-    found["StorageDescriptor"]["Location"] = "changed"
-    assert remembered is not None
-    assert remembered["StorageDescriptor"]["Location"] == "s3://lake/sales/orders/old/"
+    assert as_input(found) == {
+        "Values": ["1", "x"],
+        "StorageDescriptor": {"Location": "s3://lake/sales/orders/old/"},
+        "Parameters": {},
+    }
     assert as_input(None) is None
 
 

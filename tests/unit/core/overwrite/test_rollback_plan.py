@@ -14,7 +14,7 @@ from airflow_quilt_athena.core.overwrite.journal_entry import Action, Change, En
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged, location_of, plan_changes
 from airflow_quilt_athena.core.overwrite.rollback_plan import Restoration, plan_rollback
 from airflow_quilt_athena.exceptions import ManualActionError
-from tests.unit.lake_examples import BASE, NOON, entry, partition
+from tests.unit.lake_examples import BASE, NOON, entry, partition, table
 
 KEYS = (("k", "string"),)
 HIDDEN = f"{BASE}.generations/"
@@ -37,7 +37,8 @@ class History:
         )
 
     def plan(self, wanted: Callable[[Values], bool] | None = None) -> Restoration:
-        return plan_rollback(self.journal, self.glue, wanted)
+        keys = [{"Name": "k", "Type": "string"}]
+        return plan_rollback(self.journal, self.glue, wanted, table(PartitionKeys=keys))
 
     def roll_back(self, wanted: Callable[[Values], bool] | None = None) -> Entry:
         plan = self.plan(wanted)
@@ -48,6 +49,7 @@ class History:
         attempt = Attempt(f"{number:012x}", 1, f"{number:08x}")
         at = NOON + number * timedelta(hours=1)
         known = {"attempt": attempt, "folder": f"{HIDDEN}{attempt.name}/", "state": State.PUBLISHED}
+        known["settled_at"] = at
         return entry(**{**known, "created_at": at, "updated_at": at, "published_at": at, **fields})
 
     def _publish(self, made: Entry, changes: tuple[Change, ...]) -> Entry:
@@ -136,7 +138,7 @@ def test_what_is_restored_is_the_partition_as_it_was_with_its_rows() -> None:
     (change,) = history.plan().changes
     assert change.restored == {name: was[name] for name in ("Values", "StorageDescriptor", "Parameters")}
     assert change.rows == 7
-    assert change.adopted == ()
+    assert change.adopted is None
 
 
 def test_a_removed_partition_is_made_again() -> None:
@@ -154,7 +156,7 @@ def test_files_of_before_the_first_overwrite_are_to_be_looked_for_and_held_by_wh
     first = history.overwrite("a")
     plan = history.plan()
     assert plan.owners == (first.name,)
-    assert plan.adopted == (("s3://lake/sales/orders/k=a/", first.published_at),)
+    assert plan.adopted == (("s3://lake/sales/orders/k=a/", first),)
     assert plan.changes[0].rows is None
     history.roll_back()
     history.roll_back()
@@ -166,7 +168,7 @@ def test_a_partition_that_lay_outside_the_base_can_be_gone_back_to() -> None:
     history = History(a="s3://elsewhere/a")
     first = history.overwrite("a")
     plan = history.plan()
-    assert (plan.owners, plan.adopted) == ((first.name,), (("s3://elsewhere/a/", first.published_at),))
+    assert (plan.owners, plan.adopted) == ((first.name,), (("s3://elsewhere/a/", first),))
 
 
 def test_a_folder_that_was_adopted_twice_is_as_who_adopted_it_last_found_it() -> None:
@@ -178,7 +180,7 @@ def test_a_folder_that_was_adopted_twice_is_as_who_adopted_it_last_found_it() ->
     _change_owner(history, first, {"deleted": ("s3://lake/sales/orders/k=a/",)})
     plan = history.plan()
     assert plan.owners == (last.name,)
-    assert plan.adopted == (("s3://lake/sales/orders/k=a/", last.published_at),)
+    assert plan.adopted == (("s3://lake/sales/orders/k=a/", last),)
 
 
 # ------------------------------------------------------------------------------------------------ refused
@@ -263,6 +265,44 @@ def test_an_entry_of_the_same_name_but_of_another_time_is_not_taken_for_the_owne
 def test_what_is_left_half_done_is_not_undone() -> None:
     history = History()
     made = history.overwrite("a")
-    history.change(made, state=State.PUBLISHING)
+    history.change(made, state=State.PUBLISHING, settled_at=None)
     with pytest.raises(ManualActionError, match="no overwrite to undo"):
         history.plan()
+
+
+# ------------------------------------------------------------------------- the newest published is the truth
+
+
+def _late_call(history: History, of: Entry) -> None:
+    """A call of a run lands after all that was published since."""
+    (made,) = of.changes
+    parameters = {"quilt_athena.generation": str(made.generation)}
+    history.glue[made.values] = partition(*made.values, location=made.location, **parameters)
+
+
+@pytest.mark.parametrize("failed", [True, False], ids=["of a failed run", "of an older run"])
+def test_an_undo_goes_back_to_what_was_published_and_not_to_what_a_late_call_had_left(failed: bool) -> None:
+    history = History()
+    late = history.overwrite("a")
+    if failed:
+        history.change(late, state=State.ABORTED, settled_at=None)
+    first = history.overwrite("a")
+    _late_call(history, late)
+    second = history.overwrite("a")
+    assert second.changes[0].previous_location == late.changes[0].location
+    (back,) = history.plan().changes
+    assert (back.location, back.generation) == (first.changes[0].location, first.attempt.name)
+    assert back.restored is not None
+    assert location_of(back.restored) == first.changes[0].location
+    assert back.restored["Parameters"]["quilt_athena.generation"] == first.attempt.name
+    history.roll_back()
+    assert history.places == {("a",): first.changes[0].location}
+
+
+def test_a_partition_that_a_late_call_points_elsewhere_is_undone_all_the_same() -> None:
+    history = History()
+    first = history.overwrite("a")
+    history.overwrite("a")
+    _late_call(history, first)
+    (back,) = history.plan().changes
+    assert back.location == first.changes[0].location

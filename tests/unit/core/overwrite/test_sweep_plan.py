@@ -8,6 +8,7 @@ import pytest
 
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.core.overwrite.history import Pointer
 from airflow_quilt_athena.core.overwrite.journal_entry import Action, Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite.sweep_plan import SweepPlan, plan_sweep
 from tests.unit.lake_examples import NOON, change, entry
@@ -49,7 +50,10 @@ def published(number: int, *changes: Change, at: datetime = NOON, **fields: Any)
         "updated_at": at,
         "published_at": at,
     }
-    return entry(**{**known, **fields})
+    known |= fields
+    if known["published_at"] and known["state"] in {State.PUBLISHED, State.SUPERSEDED, State.DELETING}:
+        known.setdefault("settled_at", known["published_at"])
+    return entry(**known)
 
 
 def rollback(number: int, *changes: Change, at: datetime = NOON, **fields: Any) -> Entry:
@@ -59,7 +63,13 @@ def rollback(number: int, *changes: Change, at: datetime = NOON, **fields: Any) 
 def planned(
     *entries: Entry, current: tuple[str, ...] = (), now: datetime = NOON, **options: Any
 ) -> SweepPlan:
-    return plan_sweep({one.name: one for one in entries}, current, now, **options)
+    """Plan where Glue points at these folders, each a generation of the entries', or of partition 1."""
+    pointers: dict[Values, Pointer] = {}
+    for location in current:
+        made = [found for one in entries for found in one.changes if found.location == location]
+        values, generation = (made[0].values, made[0].generation) if made else (("1",), None)
+        pointers[values] = Pointer(location, generation)
+    return plan_sweep({one.name: one for one in entries}, pointers, now, **options)
 
 
 def removed(plan: SweepPlan) -> dict[str, tuple[str, ...]]:
@@ -164,26 +174,27 @@ def test_what_is_taken_later_has_a_time_of_its_own() -> None:
 
 
 def test_what_was_there_before_the_first_overwrite_goes_when_its_time_is_over() -> None:
-    ours = published(1, flip(1, adopted=(NATURAL,), previous_location=NATURAL))
+    ours = published(1, flip(1, adopted=NATURAL, previous_location=NATURAL))
     current = (where(flip(1)),)
-    assert planned(ours, current=current, now=NOON + HOUR / 2).remove == ()
-    (removal,) = planned(ours, current=current, now=NOON + HOUR).remove
-    assert removal.folders == (NATURAL,)
-    assert (removal.whole, removal.forgets) == (False, False)
-    assert planned(ours, current=(*current, NATURAL), now=NOON + HOUR).remove == ()
+    assert planned(ours, current=current, now=NOON + HOUR / 2).adopted == {}
+    plan = planned(ours, current=current, now=NOON + HOUR)
+    assert plan.adopted == {NATURAL: ours}
+    assert plan.remove == ()  # it goes only when somebody says so
+    other = published(3, flip(3, "3", adopted=NATURAL), at=NOON)
+    assert planned(ours, other, current=(NATURAL, where(flip(3, "3"))), now=NOON + HOUR).adopted == {}
     done = published(1, *ours.changes, deleted=(NATURAL,))
-    assert planned(done, current=current, now=NOON + HOUR).remove == ()
+    assert planned(done, current=current, now=NOON + HOUR).adopted == {}
 
 
 def test_an_adopted_folder_that_was_gone_back_to_is_kept_as_long_as_who_replaced_it_last_promised() -> None:
-    first = published(1, flip(1, adopted=(NATURAL,), previous_location=NATURAL))
+    first = published(1, flip(1, adopted=NATURAL, previous_location=NATURAL))
     later = published(
-        2, flip(2, adopted=(NATURAL,), previous_location=NATURAL), at=NOON + HOUR, retain_seconds=9 * 3600.0
+        2, flip(2, adopted=NATURAL, previous_location=NATURAL), at=NOON + HOUR, retain_seconds=9 * 3600.0
     )
     # something else had gone back to it in between
-    assert removed(planned(first, later, current=(where(flip(2)),), now=NOON + 9 * HOUR)) == {}
-    freed = removed(planned(first, later, current=(where(flip(2)),), now=NOON + 10 * HOUR))
-    assert freed[attempt(2).name] == (NATURAL,)
+    assert planned(first, later, current=(where(flip(2)),), now=NOON + 9 * HOUR).adopted == {}
+    freed = planned(first, later, current=(where(flip(2)),), now=NOON + 10 * HOUR)
+    assert freed.adopted == {NATURAL: later}
 
 
 # ---------------------------------------------------------------------------------- entries that are needed
@@ -292,9 +303,12 @@ def test_a_sweep_that_died_is_gone_on_with() -> None:
 def test_what_was_left_half_published_is_rolled_forward_when_nobody_can_be_at_it(
     after: timedelta, rolls: bool
 ) -> None:
-    half = published(1, flip(1), state=State.PUBLISHING)
+    half = published(1, flip(1), flip(1, "2"), state=State.PUBLISHING)
     plan = planned(half, now=NOON + after)
     assert plan.roll_forward == ((half,) if rolls else ())
+    single = published(1, flip(1), state=State.PUBLISHING)
+    assert planned(single, now=NOON + after).settle == ((single,) if rolls else ())
+    assert planned(single, now=NOON + after).roll_forward == ()
     assert plan.left == (() if rolls else ((half, "it is being published"),))
     assert plan.remove == ()
 
@@ -321,17 +335,84 @@ def only(*values: str) -> Callable[[Values], bool]:
 
 
 def test_only_the_partitions_asked_for_are_looked_at() -> None:
-    old = published(1, flip(1, "1", adopted=(NATURAL,)), flip(1, "2"))
+    old = published(1, flip(1, "1", adopted=NATURAL), flip(1, "2"))
     new = published(2, flip(2, "1", before=1), flip(2, "2", before=1))
     current = (where(flip(2, "1")), where(flip(2, "2")))
     plan = planned(old, new, current=current, now=NOON + HOUR, wanted=only("1"))
     (removal,) = plan.remove
-    assert removal.folders == (where(flip(1, "1")), NATURAL)
+    assert removal.folders == (where(flip(1, "1")),)
+    assert plan.adopted == {NATURAL: old}
     assert not removal.whole
     assert not removal.forgets
-    assert planned(old, new, current=current, now=NOON + HOUR, wanted=only("3")).remove == ()
+    nothing = planned(old, new, current=current, now=NOON + HOUR, wanted=only("3"))
+    assert (nothing.remove, nothing.adopted) == ((), {})
 
 
 def test_an_attempt_that_was_half_published_in_other_partitions_is_left_alone() -> None:
     left = published(1, flip(1, "1"), flip(1, "2"), state=State.ABORTED, keep_until=NOON)
-    assert planned(left, now=NOON + HOUR, wanted=only("1")) == SweepPlan((), (), (), (), (), ())
+    assert planned(left, now=NOON + HOUR, wanted=only("1")) == SweepPlan((), (), {}, (), (), (), (), {}, ())
+
+
+# ------------------------------------------------------------------------- the newest published is the truth
+
+
+def test_a_late_call_of_an_older_run_is_pointed_back_and_what_was_published_last_stays() -> None:
+    old = published(1, flip(1), at=NOON)
+    new = published(2, flip(2, before=1), at=NOON + HOUR, retain_seconds=60.0)
+    plan = planned(old, new, current=(where(flip(1)),), now=NOON + 999 * HOUR)
+    assert plan.point_back == {("1",): (new, new.changes[0])}
+    assert plan.remove == ()
+    assert plan.mark == ()
+
+
+@pytest.mark.parametrize("state", [State.ABORTED, State.PUBLISHING])
+def test_a_late_call_of_a_run_that_failed_is_pointed_back(state: State) -> None:
+    new = published(1, flip(1), at=NOON + HOUR)
+    failed = published(2, flip(2, before=1), at=NOON, updated_at=NOON + 998 * HOUR, state=state)
+    plan = planned(new, failed, current=(where(flip(2)),), now=NOON + 998 * HOUR)
+    assert plan.point_back == {("1",): (new, new.changes[0])}
+    assert plan.mark == ()
+    assert all(removal.entry.attempt != attempt(1) for removal in plan.remove)
+
+
+def test_what_is_being_published_after_the_last_is_not_pointed_back() -> None:
+    new = published(1, flip(1), at=NOON)
+    newer = published(2, flip(2, before=1), at=NOON + HOUR, state=State.PUBLISHING)
+    plan = planned(new, newer, current=(where(flip(2)),), now=NOON + HOUR)
+    assert plan.point_back == {}
+    assert plan.mark == ()
+
+
+def test_a_generation_of_an_unknown_attempt_does_not_free_what_was_published_last() -> None:
+    new = published(1, flip(1), at=NOON)
+    pointers = {("1",): Pointer(folder(9), attempt(9).name)}
+    plan = plan_sweep({new.name: new}, pointers, NOON + 999 * HOUR)
+    assert (plan.point_back, plan.mark, plan.remove) == ({}, (), ())
+    assert [one for one, _ in plan.left] == [new]
+
+
+def test_a_partition_that_somebody_dropped_is_not_made_again() -> None:
+    new = published(1, flip(1), at=NOON)
+    plan = plan_sweep({new.name: new}, {}, NOON + HOUR)
+    assert plan.point_back == {}
+    assert plan.mark == ((new, (where(flip(1)),)),)
+
+
+def test_a_partition_created_within_the_clocks_difference_is_left_as_it_is() -> None:
+    gone = published(1, flip(1, location=None, generation=None, action=Action.REMOVED), at=NOON)
+    made = published(2, flip(2), at=NOON - timedelta(seconds=1))
+    assert planned(gone, made, current=(where(flip(2)),), now=NOON + HOUR).point_back == {}
+    earlier = published(2, flip(2), at=NOON - timedelta(minutes=1))
+    late = planned(gone, earlier, current=(where(flip(2)),), now=NOON + HOUR)
+    assert late.point_back == {("1",): (gone, gone.changes[0])}
+
+
+def test_what_was_published_before_is_kept_for_who_undoes_though_a_late_call_had_taken_its_place() -> None:
+    first = published(1, flip(1), at=NOON)
+    failed = published(2, flip(2, before=1), at=NOON - HOUR, state=State.ABORTED, keep_until=NOON)
+    last = published(3, flip(3, before=2), at=NOON + 10 * HOUR, retain_seconds=5 * 3600.0)
+    current = (where(flip(3)),)
+    kept = planned(first, failed, last, current=current, now=NOON + 14 * HOUR)
+    assert attempt(1).name not in removed(kept)
+    gone = planned(first, failed, last, current=current, now=NOON + 15 * HOUR)
+    assert removed(gone)[attempt(1).name] == (folder(1),)

@@ -3,6 +3,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from airflow_quilt_athena.core.glue.tables import FileFormat, parse_table
 from airflow_quilt_athena.core.overwrite.journal_entry import Action, Query
 from airflow_quilt_athena.core.overwrite.request import parse_partitioned_by
@@ -11,7 +13,9 @@ from airflow_quilt_athena.core.overwrite.table_input import (
     build_partition_input,
     build_repointed_table,
     build_table_input,
+    refuse_unwritable_new,
 )
+from airflow_quilt_athena.exceptions import InvalidCallError
 from tests.unit.lake_examples import ATTEMPT, BASE, NOON, change, entry, glue_table, request, table
 
 FACTS = WriteFacts("q1", "dag/task", datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC))
@@ -21,8 +25,9 @@ WRITTEN = {
     "quilt_athena.query_id": "q1",
     "quilt_athena.rows": "7",
     "quilt_athena.written_by": "dag/task",
-    "quilt_athena.written_at": "2026-01-02T03:04:05+00:00",
+    "quilt_athena.written_at": "2026-01-02T03:04:05.000678+00:00",
 }
+ROLLED_BACK = {"quilt_athena.rolled_back_at": "2026-01-02T03:04:05.000678+00:00"}
 STATISTICS = {
     "numRows": "5", "numFiles": "1", "totalSize": "9", "rawDataSize": "9", "recordCount": "5",
     "COLUMN_STATS_ACCURATE": "true", "transient_lastDdlTime": "1",
@@ -67,9 +72,9 @@ def test_what_is_restored_is_as_it_was_to_the_last_field() -> None:
         "Parameters": {"a": "b"},
     }
     built = build_partition_input(table(), change("1", restored=restored), FACTS)
-    assert built == restored
-    built["StorageDescriptor"]["Location"] = "changed"
-    assert restored["StorageDescriptor"]["Location"] == "s3://x/y"
+    # But for when it was restored: whoever comes next says to come after that.
+    assert built == {**restored, "Parameters": {"a": "b", **ROLLED_BACK}}
+    assert restored["Parameters"] == {"a": "b"}
 
 
 def test_building_changes_neither_the_table_nor_the_partition() -> None:
@@ -95,7 +100,8 @@ def test_a_table_without_keys_is_pointed_elsewhere_and_keeps_what_others_noted()
         "Name": "orders",
         "TableType": "EXTERNAL_TABLE",
         "PartitionKeys": [],
-        "StorageDescriptor": glue_table()["StorageDescriptor"] | {"Location": LOCATION},
+        "StorageDescriptor": glue_table()["StorageDescriptor"]
+        | {"Location": LOCATION, "Parameters": {"quilt_athena.base": str(BASE)}},
         "Parameters": {
             "owner": "me",
             "quilt_athena.base": str(BASE),
@@ -120,7 +126,46 @@ def test_a_table_that_is_pointed_back_has_our_notes_of_then_and_the_others_of_no
         "quilt_athena.rows": "1",
         "quilt_athena.generation": "a-then",
         "quilt_athena.base": str(BASE),
+        **ROLLED_BACK,
     }
+
+
+def test_a_table_whose_parameters_were_dropped_keeps_its_base_all_the_same() -> None:
+    elsewhere = f"s3://lake/generations/{ATTEMPT.name}/"
+    found = table(PartitionKeys=[])
+    flipped = build_repointed_table(found, change(location=elsewhere), FACTS)
+    kept = parse_table({**flipped, "DatabaseName": "sales", "Parameters": {}})
+    assert kept.base == BASE
+    descriptor = {**flipped["StorageDescriptor"], "Parameters": {}}
+    lost = {**flipped, "DatabaseName": "sales", "Parameters": {}, "StorageDescriptor": descriptor}
+    with pytest.raises(InvalidCallError, match=r"quilt_athena\.base is gone.*SET TBLPROPERTIES"):
+        _ = parse_table(lost).base
+
+
+@pytest.mark.parametrize(
+    ("properties", "file_format", "problem"),
+    [
+        ({"projection.enabled": "true"}, None, "projected"),
+        ({"table_type": "ICEBERG"}, None, "of type iceberg"),
+        ({"table_type": "hudi"}, FileFormat.ORC, "of type hudi"),
+        ({"spark.sql.sources.provider": "delta"}, None, "of type delta"),
+        ({"skip.header.line.count": "1"}, FileFormat.TEXTFILE, "skips header lines"),
+        ({"quilt_athena.base": "s3://elsewhere/"}, None, "writes itself"),
+        ({"EXTERNAL": "FALSE"}, None, "EXTERNAL is not TRUE"),
+    ],
+)
+def test_a_table_to_be_made_is_judged_as_it_will_be_once_it_is_there(
+    properties: dict[str, str], file_format: FileFormat | None, problem: str
+) -> None:
+    asked = request(table_properties=properties, file_format=file_format)
+    with pytest.raises(InvalidCallError, match=problem):
+        refuse_unwritable_new(asked)
+
+
+@pytest.mark.parametrize("file_format", [None, *FileFormat])
+def test_harmless_properties_of_a_table_to_be_made_are_taken(file_format: FileFormat | None) -> None:
+    properties = {"team": "blue", "projection.enabled": "false", "skip.header.line.count": "0"}
+    refuse_unwritable_new(request(table_properties=properties, file_format=file_format))
 
 
 def test_a_created_table_has_the_results_columns_without_lengths() -> None:
@@ -181,4 +226,4 @@ def test_a_removed_partition_is_remembered_so_that_it_can_be_had_again() -> None
     previous = {"Values": ["1"], "StorageDescriptor": {"Location": "s3://x/y/"}}
     gone = change("1", action=Action.REMOVED, location=None, previous=previous)
     again = change("1", action=Action.CREATED, restored=gone.previous)
-    assert build_partition_input(table(), again, FACTS) == previous
+    assert build_partition_input(table(), again, FACTS) == {**previous, "Parameters": ROLLED_BACK}

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
-from airflow_quilt_athena.core.overwrite.journal_entry import Entry, State, parse_entry
+from airflow_quilt_athena.core.overwrite.journal_entry import AdoptedFile, Entry, State
+from airflow_quilt_athena.core.overwrite.journal_format import parse_entry
 from airflow_quilt_athena.exceptions import ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws import deadline as patience
 from airflow_quilt_athena.flows.overwrite.journal import Journal, JournalConflict, new_nonce
@@ -32,7 +32,7 @@ def journal(s3: FakeS3) -> Journal:
 
 
 def kept(s3: FakeS3) -> Entry:
-    return parse_entry(s3.objects[KEY][0], KEY)
+    return parse_entry(s3.objects[KEY][0], KEY, ATTEMPT.entry_name, BASE)
 
 
 def test_an_entry_is_created_once(s3: FakeS3) -> None:
@@ -146,10 +146,10 @@ def test_the_newest_attempt_of_a_task_is_found_by_number_and_not_by_name(s3: Fak
     mine.create(entry(attempt=Attempt("ffffffffffff", 11, "00000000")))
     s3.objects["sales/orders/.generations/.journal/0123456789ab-x.json"] = (b"", s3.now)
     s3.objects["sales/orders/.generations/.journal/lease"] = (b"{}", s3.now)
-    latest = journal(s3).latest("0123456789ab")
+    number, latest = journal(s3).latest("0123456789ab")
     assert latest is not None
-    assert latest.attempt.number == 10
-    assert journal(s3).latest("aaaaaaaaaaaa") is None
+    assert (number, latest.attempt.number) == (10, 10)
+    assert journal(s3).latest("aaaaaaaaaaaa") == (0, None)
     assert "lease" not in mine.names()
     assert set(mine.names("ffff")) == {"ffffffffffff-11"}
 
@@ -161,24 +161,38 @@ def test_all_entries_are_read_but_for_those_that_go_meanwhile(s3: FakeS3) -> Non
         mine.create(one)
     names = mine.names()
     del s3.objects[KEY]
-    found = journal(s3).read_all(names)
+    found = {one.name: one for one in journal(s3).read_all(names)}
     assert found == {one.name: one for one in made[1:]}
 
 
-def test_the_owner_of_a_generation_is_the_attempt_of_its_name_and_no_other_of_its_number(s3: FakeS3) -> None:
-    mine = journal(s3)
-    mine.create(entry())
-    assert mine.owner_of(ATTEMPT.name) == entry()
-    assert mine.owner_of(replace(ATTEMPT, nonce="ffffffff").name) is None
-    assert mine.owner_of(replace(ATTEMPT, number=2).name) is None
-    assert mine.owner_of("somebody-elses") is None
-    assert mine.owner_of(None) is None
-
-
-def test_an_entry_that_cannot_be_read_stops_whoever_needs_it(s3: FakeS3) -> None:
-    s3.objects[KEY] = (b"torn", s3.now)
+@pytest.mark.parametrize("body", [b"", b"torn", b"[" * 100_000, b"{}"])
+def test_an_entry_that_cannot_be_read_stops_who_needs_it_and_nobody_else(s3: FakeS3, body: bytes) -> None:
+    mine, other = journal(s3), entry(attempt=Attempt("ffffffffffff", 1, "00000000"))
+    mine.create(other)
+    s3.objects[KEY] = (body, s3.now)
     with pytest.raises(ManualActionError, match="cannot be read"):
-        journal(s3).read(ATTEMPT.entry_name)
+        mine.read(ATTEMPT.entry_name)
+    assert list(mine.read_all(mine.names())) == [other]
+    assert list(mine.unreadable) == [ATTEMPT.entry_name]
+    assert mine.latest("0123456789ab") == (1, None)
+    assert not mine.create(entry())
+
+
+def test_the_time_is_asked_for_before_it_is_used(s3: FakeS3) -> None:
+    s3.now += timedelta(days=300)
+    made = journal(s3)
+    assert abs(made.now() - s3.now) < timedelta(minutes=1)
+
+
+def test_what_lay_there_before_is_kept_beside_an_entry_where_it_is_long(s3: FakeS3) -> None:
+    mine, files = journal(s3), {"s3://lake/t/": (AdoptedFile("a", '"e"', 7),)}
+    place = mine.write_adopted(entry(), files)
+    assert mine.names() == ()
+    listed = entry(adopted_list=place)
+    assert journal(s3).read_adopted(listed) == files
+    assert journal(s3).read_adopted(entry(adopted_files=files)) == files
+    mine.remove_adopted(listed)
+    assert journal(s3).read_adopted(listed) == {}
 
 
 def test_the_journal_is_encrypted_with_the_key_that_was_named(s3: FakeS3) -> None:

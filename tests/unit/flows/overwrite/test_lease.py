@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,9 +9,9 @@ import pytest
 from airflow_quilt_athena.exceptions import RetryableError
 from airflow_quilt_athena.flows.aws import deadline as patience
 from airflow_quilt_athena.flows.overwrite.journal import Journal
-from airflow_quilt_athena.flows.overwrite.lease import Lease
+from airflow_quilt_athena.flows.overwrite.lease import CALL_SECONDS, Lease, LeaseLost
 from tests.unit.lake_examples import BASE
-from tests.unit.s3_fake import NO_ANSWER, FakeS3
+from tests.unit.s3_fake import NO_ANSWER, FakeS3, s3_error
 
 KEY = "sales/orders/.generations/.journal/lease"
 
@@ -43,7 +44,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def test_a_free_lease_is_taken_at_once_and_given_back(world: World) -> None:
     with world.lease() as held:
         assert world.holder == "mine"
-        assert held.left_by is None
+        assert held.left_by == ()
     assert world.s3.objects == {}
     assert world.clock == 0
 
@@ -60,14 +61,14 @@ def test_who_comes_second_waits_until_it_is_given_back(world: World) -> None:
     second = Lease(Journal(world.s3, BASE), "second", sleep=later, clock=lambda: world.clock)
     with second:
         assert world.holder == "second"
-        assert second.left_by is None
+        assert second.left_by == ()
     assert 5 <= world.clock < 7
 
 
 def test_a_lease_that_was_left_behind_is_taken_when_it_has_expired_by_the_clock_of_s3(world: World) -> None:
     world.lease("dead").__enter__()
     with world.lease(seconds=60) as held:
-        assert held.left_by == "dead"
+        assert held.left_by == ("dead",)
         assert world.holder == "mine"
     assert 60 <= world.clock < 63
 
@@ -104,7 +105,7 @@ def test_patience_ends_and_nothing_was_taken(world: World) -> None:
 def test_ones_own_lease_is_taken_over_at_once_and_nobody_is_said_to_have_left_it(world: World) -> None:
     world.lease().__enter__()
     with world.lease() as again:
-        assert again.left_by is None
+        assert again.left_by == ()
     assert world.clock == 0
     assert world.s3.objects == {}
 
@@ -114,20 +115,20 @@ def test_no_body_is_written_twice_so_that_every_renewal_changes_the_etag(world: 
     with world.lease(seconds=60) as held:
         for _ in range(5):
             etags.append(world.s3.etag(KEY))
-            world.sleep(20)
+            world.sleep(31)
             held.renew()
     assert len(set(etags)) == 5
 
 
-def test_a_lease_is_renewed_after_a_third_of_its_time_and_not_before(world: World) -> None:
+def test_a_lease_is_renewed_when_less_than_the_time_of_a_call_and_some_is_left(world: World) -> None:
     with world.lease(seconds=60) as held:
-        world.sleep(19)
+        world.sleep(30)
         held.renew()
         assert len(world.s3.calls) == 1
         world.sleep(1)
         held.renew()
         assert len(world.s3.calls) == 2
-        world.sleep(19)
+        world.sleep(30)
         held.renew()
         assert len(world.s3.calls) == 2
 
@@ -150,7 +151,9 @@ def test_who_was_taken_over_is_told_at_the_next_renewal_and_does_not_take_it_bac
     with world.lease("second"):
         with pytest.raises(RetryableError, match="another run took it"):
             lost.renew()
-        lost.__exit__(None, None, None)
+        with pytest.raises(LeaseLost, match="another run took it"):
+            lost.__exit__(None, None, None)
+        lost.__exit__(ValueError, ValueError("of its own"), None)
         assert world.holder == "second"
     with pytest.raises(RetryableError, match="another run took it"):
         lost.renew()
@@ -173,7 +176,7 @@ def test_a_lost_answer_to_ones_own_write_is_recognised(world: World, call: str) 
     lease = world.lease(seconds=60)
     if call == "renewed":
         lease.__enter__()
-        world.sleep(30)
+        world.sleep(31)
     world.s3.events.append(("put_object", "after", NO_ANSWER))
     if call == "renewed":
         lease.renew()
@@ -181,7 +184,7 @@ def test_a_lost_answer_to_ones_own_write_is_recognised(world: World, call: str) 
         lease.__enter__()
     assert world.s3.events == []
     assert world.holder == "mine"
-    assert lease.left_by == ("dead" if call == "taken over" else None)
+    assert lease.left_by == (("dead",) if call == "taken over" else ())
     lease.__exit__(None, None, None)
     assert world.s3.objects == {}
 
@@ -192,18 +195,21 @@ def test_an_error_before_the_first_flip_gives_the_lease_back(world: World) -> No
     assert world.s3.objects == {}
 
 
-def test_an_error_after_a_flip_leaves_the_lease_for_who_finishes_the_work(world: World) -> None:
+def test_an_error_after_a_flip_tells_who_comes_next_and_keeps_nobody_waiting(world: World) -> None:
     held = world.lease().__enter__()
-    held.half_done = True
+    held.leaves_work(True)
     held.__exit__(ValueError, ValueError("late"), None)
-    assert world.holder == "mine"
+    assert world.holder is None
     with world.lease("next") as held:
-        assert held.left_by == "mine"
+        assert held.left_by == ("mine",)
+        assert world.holder == "next"
+    assert world.clock == 0
+    assert world.s3.objects == {}
 
 
 def test_work_that_was_half_done_and_then_finished_gives_the_lease_back(world: World) -> None:
     with world.lease() as held:
-        held.half_done = True
+        held.leaves_work(True)
     assert world.s3.objects == {}
 
 
@@ -211,3 +217,67 @@ def test_the_lease_is_encrypted_with_the_key_that_was_named(world: World) -> Non
     lease = Lease(Journal(world.s3, BASE, kms_key_arn="arn:key"), "mine", sleep=world.sleep)
     with lease:
         assert world.s3.calls[0][1]["SSEKMSKeyId"] == "arn:key"
+
+
+# ------------------------------------------------------------------------------------- calls under it
+
+
+def test_a_call_is_tried_again_for_as_long_as_the_lease_can_be_renewed(world: World) -> None:
+    tries: list[float] = []
+
+    def throttled() -> str:
+        tries.append(world.clock)
+        world.sleep(CALL_SECONDS)
+        if len(tries) < 8:
+            raise s3_error("SlowDown", 503)
+        return "done"
+
+    with world.lease(seconds=60) as held:
+        assert held.ask(throttled, "flip") == "done"
+        # It was held all the time, though the tries took longer than a lease lasts.
+        assert world.holder == "mine"
+    assert world.clock > 120
+
+
+def test_a_call_is_not_made_after_the_lease_was_lost(world: World) -> None:
+    made: list[str] = []
+    slow = world.lease("slow", seconds=60)
+    slow.__enter__()
+    world.sleep(61)
+    with world.lease("second"), pytest.raises(LeaseLost):
+        slow.ask(lambda: made.append("late"), "flip")
+    assert made == []
+
+
+def test_a_renewal_that_takes_longer_than_a_call_may_is_made_again(world: World) -> None:
+    with world.lease(seconds=60) as held:
+        world.sleep(31)
+        world.s3.events.append(("put_object", "before", lambda: world.sleep(CALL_SECONDS + 1)))
+        held.renew()
+        puts = [request for call, request in world.s3.calls if call == "put_object"]
+        assert len(puts) == 3
+
+
+@pytest.mark.parametrize("body", [b"", b"torn", b"[" * 100_000, b"[]", b'{"holder": 7}', b"{}"])
+def test_a_lease_that_cannot_be_read_is_a_stranger_s_that_expired(world: World, body: bytes) -> None:
+    world.s3.objects[KEY] = (body, world.s3.now)
+    with world.lease() as held:
+        assert world.holder == "mine"
+        assert held.left_by == ()
+    assert world.s3.objects == {}
+
+
+def test_what_several_holders_left_one_after_the_other_is_told_to_the_next(world: World) -> None:
+    for name in ("first", "second"):
+        world.lease(name).__enter__()
+        world.sleep(61)
+    with world.lease() as held:
+        assert held.left_by == ("first", "second")
+
+
+def test_several_threads_renew_it_once(world: World) -> None:
+    with world.lease(seconds=60) as held:
+        world.sleep(31)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: held.renew(), range(8)))
+        assert len([call for call, _ in world.s3.calls if call == "put_object"]) == 2

@@ -1,0 +1,104 @@
+"""What the journal says of a partition: which overwrite was published last, and what was there before it.
+
+The newest published entry is the truth. A call that lands late, of a run that is older or that failed, may
+point Glue elsewhere: whoever comes next tells that from what others did on purpose, and points it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_quilt_athena.core.glue.selection import Values
+from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
+from airflow_quilt_athena.core.overwrite.partition_changes import PARAMETER_PREFIX, generation_of, location_of
+
+WRITTEN_AT_PARAMETER = PARAMETER_PREFIX + "written_at"
+ROLLED_BACK_AT_PARAMETER = PARAMETER_PREFIX + "rolled_back_at"
+
+# How far the clocks of two workers may be apart after both have learned S3's, which tells whole seconds.
+CLOCKS_APART = timedelta(seconds=3)
+_LONGEST_LEAD = timedelta(days=1)  # what says to be written later than that was not written by us
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Where Glue points for a partition, and the generation that is, when it is one of ours."""
+
+    location: str | None
+    generation: str | None = None
+
+    @classmethod
+    def of(cls, partition: Mapping[str, Any]) -> Pointer:
+        """Read it from what Glue answers of a partition, or of a table without keys."""
+        return cls(location_of(partition), generation_of(partition))
+
+
+Published = tuple[Entry, Change]
+
+
+def was_published(entry: Entry) -> bool:
+    """Whether all that an entry says has happened, be it that a sweep or a rollback is at its files now."""
+    return entry.settled_at is not None
+
+
+def moment_of(entry: Entry) -> datetime:
+    """Return when an entry was published, or would have been: entries of one partition are in this order."""
+    return entry.published_at or entry.created_at
+
+
+def find_newest(entries: Iterable[Entry]) -> dict[Values, Published]:
+    """Return for each partition the newest published entry, and what it did to it."""
+    newest: dict[Values, Published] = {}
+    for entry in sorted(filter(was_published, entries), key=moment_of):
+        newest |= {change.values: (entry, change) for change in entry.changes}
+    return newest
+
+
+def find_before(entries: Iterable[Entry], last: Entry, values: Values) -> Published | None:
+    """Return what had been published of a partition before an entry."""
+    older = [entry for entry in entries if was_published(entry) and moment_of(entry) < moment_of(last)]
+    return find_newest(older).get(values)
+
+
+def is_overtaken(
+    values: Values, pointer: Pointer | None, newest: Published, entries: Mapping[str, Entry]
+) -> bool:
+    """Whether an older or a failed run of ours points a partition elsewhere than the newest published one.
+
+    What somebody else did stays: a partition that was dropped, or moved without our parameters, or that is
+    being published by a run that comes after the newest.
+    """
+    entry, change = newest
+    if pointer is None or pointer.location == change.location or pointer.generation is None:
+        return False
+    attempt = Attempt.parse(pointer.generation)
+    owner = entries.get(attempt.entry_name) if attempt else None
+    if owner is None or owner.attempt != attempt:
+        return False
+    # Who replaces a generation says to come after it; who finds none has only its clock to go by.
+    replaces = any(c.previous_generation for c in owner.changes if c.values == values)
+    margin = timedelta(0) if replaces else CLOCKS_APART
+    return owner.state is State.ABORTED or moment_of(owner) + margin < moment_of(entry)
+
+
+def next_moment(now: datetime, current: Iterable[Mapping[str, Any]]) -> datetime:
+    """Return when to say that an overwrite is published: after all that it replaces, whatever clocks say."""
+    written = (moment for partition in current for moment in moments_of(partition))
+    believed = (moment for moment in written if moment < now + _LONGEST_LEAD)
+    return max([now, *(moment + timedelta(microseconds=1) for moment in believed)])
+
+
+def moments_of(partition: Mapping[str, Any]) -> list[datetime]:
+    """Return when a partition says that it was written and rolled back, as far as it says so."""
+    parameters = partition.get("Parameters") or {}
+    moments: list[datetime] = []
+    for name in (WRITTEN_AT_PARAMETER, ROLLED_BACK_AT_PARAMETER):
+        with suppress(ValueError):  # not as we write it
+            moment = datetime.fromisoformat(parameters.get(name) or "")
+            moments += [moment] if moment.tzinfo is not None else []
+    return moments

@@ -1,0 +1,37 @@
+"""What making packages and listening for them needs beside the policy of the other operators. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow_quilt_athena.core.provisioning.policy import Account, Statement
+from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
+
+_WORKFLOWS = ".quilt/workflows/"
+
+
+def build_package_statements(
+    account: Account, registries: Sequence[str], sources: Sequence[str]
+) -> tuple[Statement, ...]:
+    """Return the statements with which CreateQuiltPackageOperator makes packages.
+
+    :param registries: the buckets that packages are made in.
+    :param sources: the buckets whose objects packages name; the registries are not among them by themselves.
+    """
+    folders = [at(bucket).key for bucket in registries[:1] for at in (manifests_location, packages_location)]
+    written = [account.s3_arn(bucket, f"{folder}*") for bucket in registries for folder in folders]
+    roots = [account.s3_arn(bucket) for bucket in registries]
+    # Schemas of workflows lie anywhere in the registry or in a source, and are read as its objects are.
+    workflows = [account.s3_arn(bucket, f"{_WORKFLOWS}*") for bucket in registries]
+    objects = [account.s3_arn(bucket, "*") for bucket in sources]
+    prefixes = {"StringLike": {"s3:prefix": [f"{folder}*" for folder in (*folders, _WORKFLOWS)]}}
+
+    def allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
+        return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+
+    return (
+        {**allow("FindRevisionsManifestsAndWorkflows", ["s3:ListBucket"], roots), "Condition": prefixes},
+        allow("WriteManifestsAndPointers", ["s3:GetObject", "s3:PutObject"], written),
+        allow("ReadWorkflows", ["s3:GetObject"], workflows),
+        allow("LookAtTheObjectsOfPackages", ["s3:GetObject", "s3:GetObjectVersion"], objects),
+    )

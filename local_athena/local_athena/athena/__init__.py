@@ -1,0 +1,1 @@
+"""The Athena API: workgroups, executions, results, prepared statements and named queries."""

@@ -1,0 +1,1 @@
+"""JSON as Trino reads and writes it, for what DuckDB does otherwise."""

@@ -1,0 +1,1 @@
+"""Hive's SerDes: how each reads the lines of a text file."""

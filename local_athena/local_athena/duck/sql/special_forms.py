@@ -1,0 +1,309 @@
+"""Functions that are forms of Trino's language rather than functions, and typed literals."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any
+
+from local_athena.data.type_parser import parse_trino
+from local_athena.data.types import (
+    BIGINT,
+    DATE,
+    DOUBLE,
+    JSON,
+    TIME,
+    TIMESTAMP_TZ,
+    TIMESTAMP_WITH_TZ,
+    UNKNOWN,
+    VARCHAR,
+    DataType,
+    UnknownTypeError,
+    decimal,
+)
+from local_athena.duck.errors import failed, mismatch, unsupported
+from local_athena.duck.json import json_text
+from local_athena.duck.sql.context import Expressions
+from local_athena.duck.values import literals
+from local_athena.duck.values.casts import UUID_TEXT, text_of
+from local_athena.duck.values.operators import arithmetic, attempt, compare, concatenate, convert, unify
+from local_athena.duck.values.scope import Expr, made_from
+from local_athena.duck.values.snippets import fill, text
+from local_athena.duck.values.type_coercion import INTEGRAL, MAX_PRECISION, NUMERIC, coercible, orderable
+
+EXTRACTED = {
+    "year": "year", "quarter": "quarter", "month": "month", "week": "week", "day": "day",
+    "day_of_month": "day", "day_of_week": "day_of_week", "dow": "day_of_week", "day_of_year":
+    "day_of_year", "doy": "day_of_year", "year_of_week": "year_of_week", "yow": "year_of_week", "hour":
+    "hour", "minute": "minute", "second": "second", "timezone_minute": "timezone_minute",
+    "timezone_hour": "timezone_hour",
+}  # fmt: skip
+
+
+def fits(kind: DataType, wanted: DataType) -> bool:
+    """Tell whether a value of one type may stand for another."""
+    return coercible(kind, wanted)
+
+
+# --- typed literals and the clock ---
+
+_MOMENT = re.compile(
+    r"(\d{1,6})-(\d{1,2})-(\d{1,2})(?: (\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d{1,12}))?)?)?"
+    r"(?: ?([A-Za-z+-].*))?\s*"
+)
+
+
+def typed_literal(kind: str, value: str, node: Any) -> Expr:
+    """``DATE '2026-01-02'``, ``DECIMAL '1.5'``, ``JSON '{}'``: a constant of a named type."""
+    if kind in ("date", "timestamp"):
+        return _moment_literal(kind, value, node)
+    if kind == "decimal":
+        if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", value) is None:
+            raise failed("INVALID_LITERAL", node, f"'{value}' is not a valid DECIMAL literal")
+        return literals.decimal_literal(value, node)
+    if kind == "json":
+        try:
+            return Expr(text(json_text.parsed(value)), JSON)
+        except (ValueError, RecursionError) as error:
+            raise failed("INVALID_LITERAL", node, f"'{value}' is not a valid JSON literal") from error
+    if kind in ("varchar", "char"):
+        return literals.string_literal(value)
+    if kind == "uuid" and re.fullmatch(UUID_TEXT, value) is None:
+        raise failed("INVALID_LITERAL", node, f"'{value}' is not a valid UUID literal")
+    try:
+        wanted = parse_trino(kind)
+    except UnknownTypeError as error:
+        raise failed("TYPE_NOT_FOUND", node, f"Unknown type: {kind}") from error
+    return convert(Expr(text(value), VARCHAR, literal=value), wanted, node)
+
+
+def _moment_literal(kind: str, value: str, node: Any) -> Expr:
+    found = _MOMENT.fullmatch(value)
+    bad = failed("INVALID_LITERAL", node, f"'{value}' is not a valid {kind.upper()} literal")
+    if found is None and _MOMENT.fullmatch(value[1:]) and value[0] in "+-":
+        raise unsupported(node, "A year with a sign")
+    if found is None or (kind == "date" and (found.group(4) or found.group(8))):
+        raise bad
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    fraction, zone = found.group(7) or "", found.group(8)
+    if year > dt.MAXYEAR:
+        raise unsupported(node, f"A year after {dt.MAXYEAR}")
+    try:
+        moment = dt.datetime(year, month, day, hour, minute, second)
+    except ValueError as error:
+        raise bad from error
+    if kind == "date":
+        return Expr(f"CAST('{moment:%Y-%m-%d}' AS DATE)", DATE, literal=moment.date())
+    digits = min(len(fraction), 6)
+    clock = f"CAST('{moment:%Y-%m-%d %H:%M:%S}{'.' + fraction[:6] if fraction else ''}' AS TIMESTAMP)"
+    if zone is None:
+        return Expr(clock, DataType("timestamp", (digits,)), literal=value)
+    source = Expr(text(value), VARCHAR)
+    return convert(source, DataType(TIMESTAMP_TZ, (digits,)), node)
+
+
+def now(moment: dt.datetime, word: str, node: Any) -> Expr:
+    """``current_date`` and its kin: one moment for the whole query, in UTC."""
+    instant = f"CAST('{moment:%Y-%m-%d %H:%M:%S.%f}' AS TIMESTAMP)"
+    if word == "current_date":
+        return Expr(f"CAST('{moment:%Y-%m-%d}' AS DATE)", DATE, literal=moment.date())
+    if word == "current_timestamp":
+        return Expr(f"struct_pack(t := {instant}, z := 'UTC')", TIMESTAMP_WITH_TZ)
+    if word == "localtimestamp":
+        return Expr(instant, DataType("timestamp", (3,)))
+    if word == "localtime":
+        return Expr(f"CAST('{moment:%H:%M:%S.%f}' AS TIME)", TIME)
+    raise unsupported(node, word)
+
+
+# --- conditional functions ---
+
+
+def _if(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    condition = it.boolean(nodes[0], "IF condition must be a boolean (actual: {})")
+    results = unify([it.analyze(one) for one in nodes[1:]], node, "Result types for IF must be the same: {}")
+    otherwise = f" ELSE {results[1].sql}" if len(results) == 2 else ""
+    return made_from(
+        f"CASE WHEN {condition.sql} THEN {results[0].sql}{otherwise} END",
+        results[0].type,
+        condition,
+        *results,
+    )
+
+
+def _coalesce(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    values = unify(
+        [it.analyze(one) for one in nodes], node, "All COALESCE operands must be the same type: {}"
+    )
+    return made_from(f"coalesce({', '.join(value.sql for value in values)})", values[0].type, *values)
+
+
+def _nullif(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    first, second = (it.analyze(one) for one in nodes)
+    equal = compare(first, "=", second, node)
+    return made_from(f"CASE WHEN {equal.sql} THEN NULL ELSE {first.sql} END", first.type, first, second)
+
+
+def _try(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    return attempt(it.analyze(nodes[0]))
+
+
+def _typeof(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    value = it.analyze(nodes[0])
+    return Expr(text(value.type.trino), VARCHAR, value.fields, value.ungrouped, literal=value.type.trino)
+
+
+def _extreme(function: str) -> Callable[[Expressions, list[Any], Any], Expr]:
+    def found(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+        """Greatest and least are NULL when any value is; DuckDB's pass over NULLs."""
+        types = "All arguments must be of the same type: {}"
+        values = unify([it.analyze(one) for one in nodes], node, types)
+        if not orderable(values[0].type):
+            raise mismatch(node, f"{function} is not applicable to {values[0].type.trino}")
+        present = " AND ".join(f"{value.sql} IS NOT NULL" for value in values)
+        sides = [value.sql for value in values]
+        if function == "greatest" and values[0].type.name in ("double", "real"):  # a NaN is above nothing
+            numbers = ", ".join(f"CASE WHEN NOT isnan({side}) THEN {side} END" for side in sides)
+            sides = [f"coalesce(greatest({numbers}), {sides[0]})"]
+        chosen = f"{function}({', '.join(sides)})"
+        return made_from(f"CASE WHEN {present} THEN {chosen} END", values[0].type, *values)
+
+    return found
+
+
+def _concat(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    if len(nodes) < 2:
+        raise failed("INVALID_FUNCTION_ARGUMENT", node, "There must be two or more concatenation arguments")
+    result, *others = (it.analyze(one) for one in nodes)
+    if others[1:]:  # of two it is the operator's own choice what NULL is
+        result, *others = (convert(one, VARCHAR) if one.type == UNKNOWN else one for one in (result, *others))
+    for other in others:
+        result = concatenate(result, other, node)
+    return result
+
+
+def _concat_ws(it: Expressions, nodes: list[Any], node: Any) -> Expr | None:
+    values = [it.analyze(one) for one in nodes]
+    if len(values) == 2 and values[1].type.name == "array":
+        return None
+    parts = [convert(value, VARCHAR, node) for value in values if fits(value.type, VARCHAR)]
+    if len(parts) != len(values):
+        return None
+    joined = f"array_to_string([{', '.join(part.sql for part in parts[1:])}], {parts[0].sql})"
+    return made_from(joined if len(parts) > 1 else fill("substr({0}, 1, 0)", [parts[0].sql]), VARCHAR, *parts)
+
+
+def _mod(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    return arithmetic(it.analyze(nodes[0]), "%", it.analyze(nodes[1]), node)
+
+
+def _sign(it: Expressions, nodes: list[Any], node: Any) -> Expr | None:
+    value = it.analyze(nodes[0])
+    if value.type.name != "decimal":
+        return None
+    kind = decimal(1, 0)
+    return made_from(f"CAST(sign({value.sql}) AS {kind.duckdb})", kind, value)
+
+
+def _date(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    return convert(it.analyze(nodes[0]), DATE, node)
+
+
+def _now(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    return now(it.analysis.now, "current_timestamp", node)
+
+
+def _rounding(function: str) -> Callable[[Expressions, list[Any], Any], Expr | None]:
+    """Return Rounding of decimals, whose result has a type of its own; other numbers are in the tables."""
+
+    def found(it: Expressions, nodes: list[Any], node: Any) -> Expr | None:
+        value = it.analyze(nodes[0])
+        if value.type.name != "decimal":
+            return None
+        precision, scale = value.type.parameters
+        if len(nodes) == 2:
+            digits = convert(it.analyze(nodes[1]), BIGINT, node)
+            kind = value.type if function == "trunc" else decimal(min(MAX_PRECISION, precision + 1), scale)
+            if not isinstance(digits.literal, int) and not isinstance(it.analyze(nodes[1]).literal, int):
+                raise unsupported(node, "Rounding a decimal to a number of digits that is not a literal")
+            places = int(it.analyze(nodes[1]).literal)
+            wide = f"CAST({value.sql} AS {kind.duckdb})"
+            sql = wide if places >= scale else f"{function}({wide}, {places})"
+            return made_from(f"CAST({sql} AS {kind.duckdb})", kind, value)
+        whole = precision - scale + (0 if function == "trunc" else min(scale, 1))
+        kind = decimal(max(1, min(MAX_PRECISION, whole)), 0)
+        return made_from(f"CAST({function}({value.sql}) AS {kind.duckdb})", kind, value)
+
+    return found
+
+
+# --- format ---
+
+_FORMAT_PIECE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(\.\d+)?([a-zA-Z%])|[^%]+|%")
+
+
+def _format(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    """Java's format, for a literal pattern of %s, %d, %f, %e, %x, %b."""
+    pattern = it.analyze(nodes[0])
+    if not isinstance(pattern.literal, str):
+        raise unsupported(node, "A format that is not a literal")
+    values = [it.analyze(one) for one in nodes[1:]]
+    pieces, following = [], 0
+    for found in _FORMAT_PIECE.finditer(pattern.literal):
+        index, _, _, _, letter = found.groups()
+        if letter is None or letter in "%n":
+            pieces.append(text({"%": "%", "n": "\n"}.get(letter or "", found.group(0))))
+            continue
+        at = int(index) - 1 if index else following
+        following += 0 if index else 1
+        if at >= len(values):
+            raise failed("INVALID_FUNCTION_ARGUMENT", node, f"Format specifier '{found.group(0)}'")
+        pieces.append(_formatted(found, values[at], node))
+    return made_from(f"concat({', '.join(pieces)})" if pieces else "''", VARCHAR, *values)
+
+
+def _formatted(found: re.Match[str], value: Expr, node: Any) -> str:
+    _, flags, width, precision, letter = found.groups()
+    layout = f"%{flags}{width or ''}{precision or ''}"
+    if letter == "s" or letter == "b":
+        shown = text_of(value.sql, value.type)
+        if value.type.name in ("double", "real"):
+            shown = f"CAST({value.sql} AS VARCHAR)"
+        if not flags and not width:
+            return f"coalesce({shown}, 'null')"
+        return f"printf({text(layout + 's')}, coalesce({shown}, 'null'))"
+    if letter in "dx" and value.type.name in INTEGRAL:
+        return f"printf({text(layout + letter)}, CAST({value.sql} AS BIGINT))"
+    if letter in "fe" and value.type.name in NUMERIC and value.type.name not in INTEGRAL:
+        layout = layout if precision else layout + ".6"
+        return f"printf({text(layout + letter)}, {convert(value, DOUBLE, node).sql})"
+    if letter in "dfex":
+        message = f"Invalid format string: {letter} != {value.type.trino}"
+        raise failed("INVALID_FUNCTION_ARGUMENT", node, message)
+    raise unsupported(node, f"'{found.group(0)}' in format")
+
+
+Special = Callable[["Expressions", list[Any], Any], Expr | None]
+# name -> (fewest arguments, most arguments, how)
+SPECIALS: dict[str, tuple[int, int, Special]] = {
+    "if": (2, 3, _if),
+    "coalesce": (2, 1000, _coalesce),
+    "nullif": (2, 2, _nullif),
+    "try": (1, 1, _try),
+    "typeof": (1, 1, _typeof),
+    "greatest": (1, 127, _extreme("greatest")),
+    "least": (1, 127, _extreme("least")),
+    "concat": (1, 254, _concat),
+    "concat_ws": (1, 254, _concat_ws),
+    "mod": (2, 2, _mod),
+    "sign": (1, 1, _sign),
+    "date": (1, 1, _date),
+    "now": (0, 0, _now),
+    "format": (2, 254, _format),
+    "ceil": (1, 1, _rounding("ceil")),
+    "ceiling": (1, 1, _rounding("ceil")),
+    "floor": (1, 1, _rounding("floor")),
+    "round": (1, 2, _rounding("round")),
+    "truncate": (1, 2, _rounding("trunc")),
+}

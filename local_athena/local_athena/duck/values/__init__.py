@@ -1,0 +1,1 @@
+"""Typed values in DuckDB's SQL: literals, operators, casts, and which type stands for which."""

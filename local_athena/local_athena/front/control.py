@@ -1,0 +1,40 @@
+"""The private door by which LocalAthena turns the knobs and reads the log. Not part of AWS."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from local_athena.wire.call_log import CallLog
+from local_athena.wire.faults import Fault, Knobs
+from local_athena.wire.messages import Answer
+
+
+class Control:
+    """Answers ``<METHOD> /_local_athena/<what>``."""
+
+    def __init__(self, knobs: Knobs, log: CallLog) -> None:
+        self._knobs = knobs
+        self._log = log
+
+    def answer(self, method: str, what: str, body: bytes) -> Answer:
+        """Do what is asked for."""
+        document = json.loads(body or b"null")
+        match method, what:
+            case "GET", "calls":
+                return _answer([call.to_json() for call in self._log.calls()])
+            case "DELETE", "calls":
+                self._log.clear()
+            case "PUT", "faults":
+                self._knobs.set_faults(Fault.from_json(fault) for fault in document)
+            case "PUT", "latency":
+                self._knobs.set_latency(document)
+            case "PUT", "iam":
+                self._knobs.iam = bool(document)
+            case _:
+                return _answer({"error": f"Nothing here answers {method} {what}."}, 404)
+        return _answer({})
+
+
+def _answer(document: Any, status: int = 200) -> Answer:
+    return Answer(status, (("Content-Type", "application/json"),), json.dumps(document).encode())

@@ -1,0 +1,1 @@
+"""What travels between the rooms of the server: calls and answers as values, who calls, what was called."""

@@ -1,0 +1,90 @@
+"""A connection that does not do, met by an operator, the sensor and the trigger: told in our words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_quilt_athena.local import LocalAthena
+from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
+from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
+from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
+from tests.integration.lab import fire, run_task
+
+pytestmark = pytest.mark.integration
+
+ROLE = "arn:aws:iam::123456789012:role/nobody-trusts-us"
+
+
+@pytest.fixture
+def connect(
+    aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., str]]:
+    """Return a function that makes a connection to the local Athena, which then is changed."""
+    iam = aws.client("iam")
+    user = unique("worker")
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+
+    def made(**changes: Any) -> str:
+        extra: dict[str, Any] = {"region_name": "us-east-1", "endpoint_url": aws.endpoint_url}
+        extra["service_config"] = {"sts": {"endpoint_url": aws.endpoint_url}}  # what assumes a role asks for
+        given = {"conn_type": "aws", "login": key["AccessKeyId"], "password": key["SecretAccessKey"]}
+        given |= {"extra": {k: v for k, v in (extra | changes).items() if v is not None}}
+        monkeypatch.setenv("AIRFLOW_CONN_LAKE", json.dumps(given))
+        return "lake"
+
+    yield made
+    aws.enforce_iam(False)
+
+
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "no region": ({"region_name": None}, "no region is set"),
+    "a refused role": ({"role_arn": ROLE}, "sts:AssumeRole"),
+    "a wrong configuration": ({"config_kwargs": {"read_timeout": "long"}}, "long"),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_operators_and_the_sensor_name_the_connection(
+    connect: Callable[..., str], aws: LocalAthena, changes: dict[str, Any], said: str, deferrable: bool
+) -> None:
+    name = connect(**changes)
+    aws.enforce_iam(True)
+    given: dict[str, Any] = {"aws_conn_id": name, "deferrable": deferrable}
+    for task in (
+        QuiltAthenaQueryOperator(task_id="query", query="SELECT 1", **given),
+        AthenaCompletionSensor(task_id="done", query_execution_ids="11112222-3333", **given),
+    ):
+        with pytest.raises(AirflowFailException, match="'lake'") as raised:
+            run_task(task)
+        assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(("changes", "said"), BROKEN.values(), ids=BROKEN)
+def test_the_trigger_tells_its_task_and_does_not_die(
+    connect: Callable[..., str], aws: LocalAthena, changes: dict[str, Any], said: str
+) -> None:
+    name = connect(**changes)
+    aws.enforce_iam(True)
+    event = fire(AthenaCompletionTrigger(["11112222-3333"], deadline=9e9, aws_conn_id=name))
+    assert event["status"] == "error"
+    assert "'lake'" in event["message"]
+    assert said in event["message"]
+
+
+def test_a_wrong_botocore_config_is_told_by_operator_sensor_and_trigger(connect: Callable[..., str]) -> None:
+    given: dict[str, Any] = {"aws_conn_id": connect(), "botocore_config": {"retries": {"mode": "eager"}}}
+    for task in (
+        QuiltAthenaQueryOperator(task_id="query", query="SELECT 1", **given),
+        AthenaCompletionSensor(task_id="done", query_execution_ids="11112222-3333", **given),
+    ):
+        with pytest.raises((AirflowFailException, AirflowException), match="eager"):
+            run_task(task)
+    event = fire(AthenaCompletionTrigger(["11112222-3333"], deadline=9e9, **given))
+    assert (event["status"], "eager" in event["message"]) == ("error", True)

@@ -1,0 +1,117 @@
+"""Plays a scene while somebody comes in between, and says which promises were not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from airflow_quilt_athena.exceptions import ManualActionError, QuiltAthenaError
+from airflow_quilt_athena.flows.aws.clients import LakeClients
+from tests.fakes.lake import FakeLake
+from tests.fakes.world import Event, Killed
+from tests.interleavings.checks import foreign_keys, see, sweep_all
+from tests.interleavings.model import Ran, State, outcomes, rollback
+from tests.interleavings.scenes import HELD, Act, Scene, prepared
+from tests.interleavings.watch import Watch
+
+_HOUR = 3600.0
+
+
+@dataclass
+class Play:
+    """One scene in a world of its own.
+
+    :param heals: whether a sweep comes before the rows have to be right: what landed late, and what a dead
+        run left half done, is put right by whoever comes next.
+    """
+
+    scene: Scene
+    events: Callable[[Play], list[Event]]
+    heals: bool = False
+    ran: list[Ran] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        world, self.before, ran = prepared(self.scene)
+        self.world, self.ran = deepcopy(world), list(ran)
+        self.lake = FakeLake(self.world)
+        self.worker = self.world.worker(*self.events(self))
+
+    def play(self) -> list[str]:
+        """Play it to its end; return what was wrong."""
+        with ExitStack() as stack:
+            stack.enter_context(self.world.entered())
+            watch = Watch(self.lake, frozenset(foreign_keys(self.lake)))
+            stack.enter_context(watch.watching())
+            self.world.pass_time(self.scene.held.pause)
+            said = self.act(self.scene.held, self.worker.clients)
+            if self.heals:
+                self.world.pass_time(2 * _HOUR)
+                self.lake.sweep_now()
+            self._check_rows()
+            if said is not None and self._is_repeatable(said):
+                self._again(said)
+            self.problems += sweep_all(self.lake)
+        return [*self.problems, *watch.seen]
+
+    def act(self, act: Act, clients: LakeClients | None = None) -> str | None:
+        """Let somebody act, and note what was said: "" for done, else the error; None when he died."""
+        if clients is None:
+            self.world.pass_time(act.pause)
+        begun = self.world.monotonic()
+        said: str | None = ""
+        try:
+            act.work(self.lake, clients or self.lake.clients())
+        except Killed:
+            said = None
+        except QuiltAthenaError as error:
+            said = repr(error)
+        done = said == "" or self._was_published(act)
+        if done or said is None:
+            certain = done and (act.operation is not rollback or rollback not in self._operations)
+            self.ran.append(Ran(act.operation, begun, self.world.monotonic(), certain))
+        return said
+
+    @property
+    def _operations(self) -> set[object]:
+        return {one.operation for one in self.ran}
+
+    def _was_published(self, act: Act) -> bool:
+        states = {e["state"] for e in self.lake.journal().values() if e["task_key"] == act.name}
+        return bool(states & {"published", "superseded"})
+
+    # -------------------------------------------------------------------------------------- what is checked
+
+    def _check_rows(self) -> None:
+        seen, torn = see(self.lake)
+        self.problems += [f"in the end: {line}" for line in torn]
+        possible = [dict(state.rows) for state in outcomes(self.before, self.ran)]
+        if seen not in possible:
+            expected = " or ".join(sorted({str(rows) for rows in possible}))
+            self.problems.append(f"in the end: there is {seen}; expected {expected}")
+
+    def _is_repeatable(self, said: str) -> bool:
+        """Whether the same task may come again: not a sweep, and not what a rollback undid meanwhile."""
+        undone = rollback in self._operations and self.scene.held.operation is not rollback
+        return self.scene.held.name == HELD and not undone and not said.startswith("ManualActionError")
+
+    def _again(self, said: str) -> None:
+        """Run what was held again, with the key of the same task: done once, it is done."""
+        queries, (before, _) = len(self.world.athena.queries), see(self.lake)
+        published = not said or self._was_published(self.scene.held)
+        undoes = self.scene.held.operation is rollback
+        try:
+            self.scene.held.work(self.lake, self.lake.clients())
+        except QuiltAthenaError as error:
+            if not (undoes and isinstance(error, ManualActionError)):  # there may be nothing to undo by now
+                self.problems.append(f"run again after {said or 'it was done'}: {error!r}")
+            return
+        now, torn = see(self.lake)
+        self.problems += [f"run again: {line}" for line in torn]
+        expected = before if published else dict(self.scene.held.operation(State(before)).rows)
+        if now != expected and (published or not undoes):
+            self.problems.append(f"run again after {said or 'it was done'}: there is {now}; was {before}")
+        if published and len(self.world.athena.queries) > queries:
+            self.problems.append("run again after it was done: it ran queries")
