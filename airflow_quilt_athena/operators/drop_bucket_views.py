@@ -18,6 +18,7 @@ from airflow_quilt_athena.operators.base import (
 class DropBucketViewsOperator(QuiltAthenaBaseOperator):
     """Drop what ``CreateBucketViewsOperator`` made for buckets: two tables and six views each.
 
+    With them go the two tables that ``MaterializeQuiltTablesOperator`` keeps, where they are there.
     Only definitions in Glue go; the files are Quilt's, and stay. A table of one of the names that reads other
     files, or a view where a table is expected, is refused before anything is dropped.
 

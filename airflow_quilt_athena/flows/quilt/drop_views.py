@@ -9,12 +9,13 @@ from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.plans import Plan, Step
 from airflow_quilt_athena.core.quilt.drift import refuse_foreign_table, refuse_foreign_view
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.kept import BUCKET_PARAMETER
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables
 from airflow_quilt_athena.core.quilt.views import define_views
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.glue import delete_table
-from airflow_quilt_athena.flows.quilt.bucket_views import GlueTables, observe_tables
+from airflow_quilt_athena.flows.quilt.bucket_views import GlueTables, RawTable, observe_tables
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ class DropRequest:
 def drop_bucket_views(glue: GlueTables, request: DropRequest, *, dry_run: bool = False) -> Plan:
     """Drop what ``CreateBucketViewsOperator`` makes; return the plan, carried out unless ``dry_run``.
 
-    Views go before the tables that they read. What has one of their names and is something else is refused,
-    before anything is dropped.
+    Views go before the tables that they read, and with them the tables that keep the bucket's rows. What has
+    one of their names and is something else is refused, before anything is dropped.
 
     :raises ManualActionError: for a table over other files, or a view in a table's place.
     """
@@ -66,7 +67,19 @@ def _plan(glue: GlueTables, request: DropRequest) -> Plan:
             if definition.name in found:
                 refuse_foreign_table(definition, found[definition.name])
             tables.append(_step("table", request.database, definition.name, there=definition.name in found))
+        tables += [
+            _step_of_kept(bucket, request.database, name, found[name])
+            for name in names.kept_tables
+            if name in found
+        ]
     return Plan((*views, *tables))
+
+
+def _step_of_kept(bucket: str, database: str, name: str, raw: RawTable) -> Step:
+    made_for = (raw.get("Parameters") or {}).get(BUCKET_PARAMETER)
+    if made_for == bucket:
+        return Step.remove("table", f"{database}.{name}")
+    return Step.keep("table", f"{database}.{name}", "it was not made to keep this bucket's rows")
 
 
 def _step(kind: str, database: str, name: str, *, there: bool) -> Step:
