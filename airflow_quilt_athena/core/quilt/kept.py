@@ -42,7 +42,7 @@ from airflow_quilt_athena.core.quilt.revisions import (
 from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views, render_view
 
 KEEPS_PARAMETER = "quilt_athena.keeps"  # of a partition: what it was written from
-BUCKET_PARAMETER = "quilt_athena.keeps_bucket"  # of a table: whose revisions are kept in it
+BUCKET_PARAMETER = "quilt_keeps_rows_of"  # of a table: the bucket; a property like any user's
 KEYS = (("revision_date", "date"), ("pkg_name", "string"))
 
 # What views name one by one, because it is not kept yet. A statement of 262,144 bytes holds some more.
