@@ -212,7 +212,11 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
             return check_completeness(athena, glue, s3, bucket, place, timeout_seconds=seconds)
         except QuiltAthenaError as error:
             # The views need no more than Glue and Athena; only this look does.
-            self.log.warning("Whether the views of bucket %s show all could not be told: %s", bucket, error)
+            self.log.warning(
+                "Whether bucket %s has hidden packages could not be told, nor what else its views lack: %s",
+                bucket,
+                error,
+            )
             return None
 
     def _tell(self, bucket: str, gap: Mapping[str, Any]) -> None:
