@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowFailException
 from botocore.config import Config
 
-from airflow_quilt_athena.core.arguments import Judge, optional, read_arguments, refusal, text
+from airflow_quilt_athena.core.arguments import Judge, optional, read_arguments, refusal, seconds, text
 from airflow_quilt_athena.core.names import connection, region
 from airflow_quilt_athena.exceptions import InvalidCallError
 
@@ -34,7 +34,11 @@ def _verify(name: str, value: object) -> bool | str | None:
     found = text(name, value, expected)
     if found in {"True", "False"}:  # all that a template can give of them
         return found == "True"
-    if not Path(found).exists():
+    try:
+        there = Path(found).exists()
+    except (OSError, ValueError):  # no name that a file could have
+        there = False
+    if not there:
         raise refusal(name, value, f"{expected}; there is no such file here")
     return found
 
@@ -58,6 +62,19 @@ AWS_ARGUMENTS: Mapping[str, Judge[Any]] = {
     "verify": _verify,
     "botocore_config": _botocore_config,
 }
+
+
+# Airflow's own, of every sensor, and judged before Airflow sees them.
+SENSOR_DURATIONS: Mapping[str, Judge[float]] = {
+    "poke_interval": seconds(zero=True),
+    "timeout": seconds(zero=True),
+}
+
+
+def judge_durations(given: dict[str, Any]) -> None:
+    """Put what a sensor's durations mean, in seconds, in the place of what was given."""
+    for name in SENSOR_DURATIONS.keys() & given.keys():
+        given[name] = SENSOR_DURATIONS[name](name, given[name])
 
 
 class JudgedTask:
@@ -89,7 +106,9 @@ class JudgedTask:
         dag = dag or self.get_dag()  # type: ignore[attr-defined]
         if dag is not None:
             return dag.get_template_env(force_sandboxed=True)  # type: ignore[no-any-return]
-        return super().get_template_env()  # type: ignore[misc, no-any-return]
+        from airflow.sdk.definitions._internal.templater import SandboxedEnvironment
+
+        return SandboxedEnvironment(cache_size=0)  # type: ignore[no-untyped-call]  # Airflow's is untyped
 
     def render_template(
         self, content: Any, context: Any, jinja_env: Any = None, seen_oids: set[int] | None = None

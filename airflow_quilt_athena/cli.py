@@ -63,6 +63,13 @@ def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("--warehouse", help="the folder that tables may be written to, s3://…")
     parser.add_argument("--source-database", help="a Quilt platform's database, to be readable")
     parser.add_argument("--kms-key-arn", help="the key of results and warehouse")
+    parser.add_argument(
+        "--lake-formation", action="store_true", help="let what Lake Formation grants be read"
+    )
+    parser.add_argument("--catalog-kms-key-arn", help="the key of an encrypted Data Catalog")
+    parser.add_argument(
+        "--quilt-kms-key-arn", action="append", default=[], help="a key of Quilt buckets; may be repeated"
+    )
     parser.add_argument("--policy-name", default="AthenaQuiltAccess", help="default: %(default)s")
     parser.set_defaults(run=_run_policy)
 
@@ -85,6 +92,9 @@ def _run_policy(options: argparse.Namespace) -> int:
             warehouse=S3Uri.parse(options.warehouse) if options.warehouse else None,
             source_database=options.source_database,
             kms_key_arn=options.kms_key_arn,
+            lake_formation=options.lake_formation,
+            catalog_kms_key_arn=options.catalog_kms_key_arn,
+            quilt_kms_key_arns=tuple(options.quilt_kms_key_arn),
         )
         policies = build_policies(options.policy_name, grant)
     except InvalidCallError as error:

@@ -3,6 +3,11 @@
 A local pass is not an AWS pass: what differs is listed in ``local_athena/docs/local-athena.md``.
 """
 
-from local_athena import Call, Fault, LocalAthena
+try:
+    from local_athena import Call, Fault, LocalAthena
+except ImportError as error:
+    raise ModuleNotFoundError(
+        "The local Athena is not installed: pip install 'airflow-quilt-athena[local]'.", name="local_athena"
+    ) from error
 
 __all__ = ["Call", "Fault", "LocalAthena"]

@@ -1,4 +1,4 @@
-"""Print what the local Athena, an overwrite, views, packages and waiting take, beside what they should.
+"""Print what the local Athena, an overwrite, large sizes, views, packages and waiting take.
 
 Times are of one machine and one run; read them against the column beside them, not against another day's.
 Wrong rows make the run fail; times never do.
@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
-from benchmarks import kept, local_athena, overwrite, packages, quilt, waiting
+from benchmarks import kept, local_athena, overwrite, packages, quilt, sizes, waiting
 from benchmarks.report import Report
 
 GROUPS: dict[str, Callable[[], Sequence[Report]]] = {
     "local": local_athena.measure,
     "overwrite": overwrite.measure,
+    "sizes": sizes.measure,
     "quilt": quilt.measure,
     "kept": kept.measure_packages(2_000),
     "packages": packages.measure,

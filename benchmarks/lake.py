@@ -80,6 +80,11 @@ class Run:
         return sum(call.time < self.visible_at for call in self.others)
 
     @property
+    def calls_before_visible(self) -> int:
+        """How many of all calls but the looks at queries, the one that shows the new rows included."""
+        return sum(c.time < self.visible_at for c in self.calls if c.operation not in _POLLS)
+
+    @property
     def polls(self) -> tuple[Call, ...]:
         """The looks at queries."""
         return tuple(call for call in self.calls if call.operation in _POLLS)

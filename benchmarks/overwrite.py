@@ -21,6 +21,7 @@ FEW_FILES, MANY_FILES = 20, 2_000
 ROWS = 1_000
 SET = 300
 MOST_OTHER_CALLS = 15
+MOST_CALLS = 12  # of an overwrite of one partition, the start of its query included
 # The numbers 1 to ROWS. With keys of its own: the same, dealt out to the set's partitions in turn.
 NUMBERS = f"SELECT n, 'v' || CAST(n AS varchar) AS v FROM UNNEST(sequence(1, {ROWS})) AS t(n)"
 SET_ROWS = 10 * SET
@@ -260,9 +261,11 @@ def _add_counts(
 ) -> None:
     """Add what a run asked of AWS. Looks at queries under way are counted nowhere: they depend on time."""
     most = "" if most_calls is None else f"≤ {most_calls}"
+    most_of_all = f"≤ {MOST_CALLS}" if wanted_queries == "1" else ""
     for figure, name, wanted in (
         ("Athena queries", "query_count", wanted_queries),
         ("other calls before visible", "others_before_visible", most),
+        ("calls besides polls before visible", "calls_before_visible", most_of_all),
         ("other calls in all", "other_count", ""),
     ):
         theirs = f"{getattr(beside, name):,}" if beside else ""

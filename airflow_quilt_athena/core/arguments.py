@@ -26,6 +26,7 @@ Judge = Callable[[str, object], Result]
 
 NO_VALUE = frozenset({"", "None"})  # what a template that found nothing renders as
 _OPENERS = ("[", "(", "{")
+_TEMPLATE = re.compile(r"\{\{.*\}\}|\{%.*%\}", re.DOTALL)
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 100
 _SHOWN.maxlong = 45
@@ -44,7 +45,7 @@ def refusal(name: str, value: object, expected: str) -> InvalidCallError:
     hint = ""
     if value is None or (isinstance(value, str) and value.strip() in NO_VALUE):
         hint = " A template that found no value renders so."
-    elif isinstance(value, str) and re.search(r"\{[{%]", value):
+    elif isinstance(value, str) and _TEMPLATE.search(value):
         hint = " It holds a template that was not rendered."
     # In words of its own the type tells '5' from 5, and b'x' from 'x', also to who does not read Python.
     kind = "" if value is None or isinstance(value, str) else f", of type {type(value).__name__}"
@@ -70,9 +71,16 @@ def text(name: str, value: object, expected: str = "text") -> str:
 
 def any_text(name: str, value: object) -> str:
     """Judge text that may be empty: what it says is for others to judge."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value.strip() == "None":
         raise refusal(name, value, "text")
     return sendable(name, value)
+
+
+def rendered(name: str, value: str, expected: str) -> str:
+    """Return text in which no template is left, as where it was rendered twice, or never."""
+    if _TEMPLATE.search(value):
+        raise refusal(name, value, expected)
+    return value
 
 
 def sendable(name: str, value: str) -> str:
@@ -98,23 +106,26 @@ def matching(pattern: str, expected: str) -> Judge[str]:
     return judge
 
 
-def count(least: int = 0, most: int | None = None) -> Judge[int]:
+_LARGEST = 2**63 - 1  # of the whole numbers that AWS is sent
+
+
+def count(least: int = 0, most: int = _LARGEST) -> Judge[int]:
     """Return the judge of whole numbers; a switch is none, and neither is a number with a fraction."""
-    bounds = f"of {least:,} or more" if most is None else f"from {least:,} to {most:,}"
+    bounds = f"of {least:,} or more" if most == _LARGEST else f"from {least:,} to {most:,}"
     expected = f"a whole number {bounds}"
 
     def judge(name: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise refusal(name, value, expected)
         number = int(value)
-        if number < least or (most is not None and number > most):
+        if not least <= number <= most:
             raise refusal(name, value, expected)
         return number
 
     return judge
 
 
-def whole(unit: timedelta, units: str, least: int, most: int | None = None) -> Judge[int]:
+def whole(unit: timedelta, units: str, least: int, most: int = _LARGEST) -> Judge[int]:
     """Return the judge of a duration counted in whole units: a number of them, or a timedelta."""
     judge_count = count(least, most)
 
@@ -178,8 +189,15 @@ def one_of(*values: str) -> Judge[str]:
 
 
 def upper(judge: Judge[Result]) -> Judge[Result]:
-    """Return the judge of names that are written in any case."""
-    return lambda name, value: judge(name, value.upper() if isinstance(value, str) else value)
+    """Return the judge of names that are written in any case. The text None is none of them, as ever."""
+
+    def judge_any_case(name: str, value: object) -> Result:
+        try:
+            return judge(name, value.upper() if isinstance(value, str) and value != "None" else value)
+        except InvalidCallError:
+            return judge(name, value)  # which refuses it as it was written
+
+    return judge_any_case
 
 
 def optional(judge: Judge[Result]) -> Judge[Result | None]:

@@ -15,6 +15,7 @@ from airflow_quilt_athena.core.arguments import (
     matching,
     read_printed,
     refusal,
+    rendered,
     text,
 )
 from airflow_quilt_athena.core.glue.partitions import check_key_type, value_text
@@ -36,7 +37,7 @@ _LISTED = "letters, digits and underscores"
 
 workgroup = matching(r"[A-Za-z0-9._-]{1,128}", "a workgroup's name: up to 128 letters, digits, . _ and -")
 region = matching(r"[a-z]{2,}(?:-[a-z0-9]+){2,}", "an AWS region, such as eu-west-1")
-connection = matching(r"[\w#!()./:\\-]+", "the id of an Airflow connection")
+connection = matching(r"[\w#!()./:\\-]{1,250}", "the id of an Airflow connection")
 catalog = matching(r"\d{12}(?::\S+)?", "a Glue catalog: the 12 digits of an account, as text")
 policy = matching(r"[\w+=,.@-]{1,120}", "a policy's name: up to 120 letters, digits and _ + = , . @ -")
 role = matching(
@@ -85,7 +86,7 @@ def _is_name(found: str) -> bool:
 def column(name: str, value: object) -> str:
     """Judge the name of a column, which Athena keeps in lower case."""
     expected = f"a column's name of up to {MAX_NAME_LENGTH} characters"
-    found = text(name, value, expected).strip()
+    found = rendered(name, text(name, value, expected), expected).strip()
     if _CONTROL.search(found) or len(found) > MAX_NAME_LENGTH:
         raise refusal(name, value, expected)
     return found.lower()
@@ -159,7 +160,7 @@ def partition_value(name: str, value: object) -> str:
     if isinstance(value, str):
         if not isinstance(read_printed(value), str):
             raise refusal(name, value, f"{expected}; this is the text of a list or a mapping")
-        return value_text(text(name, value, expected))
+        return value_text(rendered(name, text(name, value, expected), expected))
     try:
         return value_text(value)
     except InvalidCallError as error:
@@ -189,8 +190,8 @@ def partition_keys(name: str, value: object) -> tuple[tuple[str, str], ...]:
     else:
         raise refusal(name, value, expected)
     names = [key for key, _ in pairs]
-    if len(set(names)) < len(names):
-        raise refusal(name, value, f"{expected}, each once")
+    if len(set(names)) < len(names) or not all(_NAME.fullmatch(key) for key in names):
+        raise refusal(name, value, f"{expected}: {_LISTED}, each once")
     return tuple((key, _key_type(f"{name}[{key!r}]", kind)) for key, kind in pairs)
 
 

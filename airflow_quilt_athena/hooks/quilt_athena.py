@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,10 @@ from airflow_quilt_athena.flows.aws.deadline import ask
 # What boto3 raises in its own words when a setting is of the wrong kind.
 _WRONG_SETTING = (TypeError, ValueError, AttributeError, LookupError, NotImplementedError)
 
+# How long a look at a query, or a call that a flow makes again by itself, is waited for.
+_CONNECT_SECONDS = 5.0
+_LOOK_SECONDS = 10.0
+_CALL_SECONDS = 15.0
 # A flow tries again by itself, and knows until when it may: a call under a lease must not land after it.
 _GIVE_UP_SOON = frozenset({"glue", "s3"})
 
@@ -40,6 +45,7 @@ class QuiltAthenaHook(AthenaHook):
         except (*_WRONG_SETTING, BotoCoreError) as error:
             raise InvalidCallError(f"The AWS settings do not fit: {error}. Mend botocore_config.") from error
         self._clients: dict[str, Any] = {}
+        self._looks = False
 
     @cached_property
     def conn_config(self) -> AwsConnectionWrapper:
@@ -69,37 +75,44 @@ class QuiltAthenaHook(AthenaHook):
             come of it, or its role is refused: here, and not in the midst of the work.
         """
         if service not in self._clients:
-            named = f"the AWS connection {self.aws_conn_id!r}" if self.aws_conn_id else "no AWS connection"
-            doing = f"speak to {service} by {named}"
-            try:
-                self._clients[service] = ask(lambda: self._make_client(service), doing)
-            except _WRONG_SETTING as error:
-                if isinstance(error, InvalidCallError):
-                    raise
-                said = f"Cannot {doing}: {type(error).__name__}: {error}"
-                raise InvalidCallError(f"{said}. Mend the connection or botocore_config.") from error
+            self._clients[service] = self._named(
+                service, lambda: self._make_client(service, self._config_of(service))
+            )
         return self._clients[service]
 
-    def _make_client(self, service: str) -> Any:
+    def _named(self, service: str, make: Callable[[], Any]) -> Any:
+        """Return what ``make`` makes; raise ours for what goes wrong, naming the connection."""
+        named = f"the AWS connection {self.aws_conn_id!r}" if self.aws_conn_id else "no AWS connection"
+        doing = f"speak to {service} by {named}"
+        try:
+            return ask(make, doing)
+        except _WRONG_SETTING as error:
+            if isinstance(error, InvalidCallError):
+                raise
+            said = f"Cannot {doing}: {type(error).__name__}: {error}"
+            raise InvalidCallError(f"{said}. Mend the connection or botocore_config.") from error
+
+    def for_looks(self) -> QuiltAthenaHook:
+        """Return this hook, its clients made for looks that are made again and again.
+
+        They wait for an answer no longer than a look is worth, and try nothing twice: the next look does.
+        """
+        self._looks = True
+        return self
+
+    def _make_client(self, service: str, config: Config) -> Any:
         return self._session.client(
             service,
             # A connection may give each service an endpoint of its own.
             endpoint_url=self.conn_config.get_service_endpoint_url(service_name=service),
-            config=self._config_of(service),
+            config=config,
             verify=self.verify,
         )
 
     def _config_of(self, service: str) -> Any:
-        if service not in _GIVE_UP_SOON:
-            return self.config
-        given = self.config if self.config is not None else Config()
-        return given.merge(
-            Config(
-                connect_timeout=_at_most(given.connect_timeout, 5),
-                read_timeout=_at_most(given.read_timeout, 15),
-                retries={"total_max_attempts": 1},
-            )
-        )
+        if self._looks:
+            return _impatient(self.config, _LOOK_SECONDS)
+        return _impatient(self.config, _CALL_SECONDS) if service in _GIVE_UP_SOON else self.config
 
     @cached_property
     def _session(self) -> Any:
@@ -113,6 +126,19 @@ class QuiltAthenaHook(AthenaHook):
         return session
 
 
-def _at_most(seconds: Any, limit: float) -> Any:
-    # What is no number is refused by boto3, in the connection's name.
-    return min(seconds, limit) if isinstance(seconds, int | float) else seconds
+def _impatient(given: Any, read_seconds: float) -> Any:
+    """Return a configuration with time-outs that are no longer, and one try."""
+    return given.merge(
+        Config(
+            connect_timeout=_at_most(given.connect_timeout, _CONNECT_SECONDS),
+            read_timeout=_at_most(given.read_timeout, read_seconds),
+            retries={"total_max_attempts": 1},
+        )
+    )
+
+
+def _at_most(given: Any, seconds: float) -> Any:
+    """Return the shorter time-out; None is none. What is no number is refused by boto3."""
+    if given is None:
+        return seconds
+    return min(given, seconds) if isinstance(given, int | float) else given

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, flag, one_of, optional, several
-from airflow_quilt_athena.exceptions import ManualActionError, QuiltAthenaError
+from airflow_quilt_athena.exceptions import ManualActionError, QueryFailedError, QuiltAthenaError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.views import ViewDefinition
     from airflow_quilt_athena.flows.quilt.bucket_views import Refresh, RefreshRequest
 
+_MAX_ROUNDS = 5  # of looking again after another refresh at the same time
 _PARALLEL_BUCKETS = 4  # each lists a few namespaces at once
 
 Found = TypeVar("Found")
@@ -132,11 +133,22 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         from airflow_quilt_athena.flows.quilt.bucket_views import mark_views
 
         with errors_as_airflow_sees_them():
-            self.resume_wait(event)
             report, digests = event["carry"]["report"], event["carry"]["digests"]
             glue = self.hook.client("glue")
-            mark_views(glue, self._request.database, digests)
+            try:
+                self.resume_wait(event)
+                mark_views(glue, self._request.database, digests)
+            except QueryFailedError as error:
+                self._look_again_after(error)
             return self._apply(self._plan(), report, float(event["deadline"]))
+
+    def _look_again_after(self, error: QueryFailedError) -> None:
+        """Raise the error, unless another refresh at the same time is all there was."""
+        from airflow_quilt_athena.flows.quilt.bucket_views import is_overtaken
+
+        if not is_overtaken(error):
+            raise error
+        self.log.info("Somebody else made one of the views at the same time; looking again. %s", error)
 
     @property
     def _request(self) -> RefreshRequest:
@@ -173,7 +185,16 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         glue = self.hook.client("glue")
         started = time.monotonic()
         apply_tables(glue, self.database, refresh)
-        apply_views(self.hook.client("athena"), glue, self._request, refresh.views, wait=wait)
+        views = refresh.views
+        for remaining in reversed(range(_MAX_ROUNDS)):
+            try:
+                apply_views(self.hook.client("athena"), glue, self._request, views, wait=wait)
+                break
+            except QueryFailedError as error:
+                if not remaining:
+                    raise
+                self._look_again_after(error)
+                views = self._plan().views
         self.log.info("Done in %.1f s.", time.monotonic() - started)
         return {**report, **self._look_for_gaps(refresh, deadline)}
 

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 
-from airflow_quilt_athena.core.arguments import choice
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import (
+    Judge,
+    any_text,
+    choice,
+    flag,
+    is_list,
+    matching,
+    optional,
+    read_printed,
+    refusal,
+    several,
+    text,
+)
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
 from airflow_quilt_athena.core.glue.selection import fixed_values
 from airflow_quilt_athena.core.glue.tables import TableName
@@ -22,6 +36,7 @@ from airflow_quilt_athena.core.quilt.package_request import (
     PackageRequest,
     build_partition_query,
     check_columns,
+    check_package_name,
     parse_metadata,
     parse_registry,
     parse_rows,
@@ -34,13 +49,72 @@ from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import task_key_of
 from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_partition
 from airflow_quilt_athena.operators.query_memory import QueryMemory
-from airflow_quilt_athena.operators.waiting import QuiltAthenaWaitingOperator
+from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.flows.quilt.packages import PackageRevision
 
 _SOURCES = ("query", "query_execution_id", "table", "rows")
 _QUERY_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _named(judge: Callable[[Any], Any], expected: str) -> Judge[Any]:
+    """Return the judge of text that ``judge`` reads, whose refusals then name the parameter."""
+
+    def judge_text(name: str, value: object) -> Any:
+        found = text(name, value, expected)
+        try:
+            return judge(found)
+        except InvalidCallError as error:
+            raise InvalidCallError(f"{name}: {error}") from error
+
+    return judge_text
+
+
+def _query_execution_id(name: str, value: object) -> str:
+    if not isinstance(value, str | Mapping) and not is_list(value):
+        raise refusal(name, value, "a query execution id, or the XCom of the task that started the query")
+    try:
+        return parse_query_execution_id(value)
+    except InvalidCallError as error:
+        raise InvalidCallError(f"{name}: {error} Expected one.") from error
+
+
+_tag = matching(r"[A-Za-z][\w.-]{0,127}", "a tag: a letter and then letters, digits, _ . and -")
+_workflow_id = matching(r"[\w.-]{1,128}", "a workflow's id, or None")
+
+
+def _workflow(name: str, value: object) -> str | EllipsisType | None:
+    if value is ... or value is None or value == "":
+        return ... if value is ... else None
+    return _workflow_id(name, value)
+
+
+def _rows(name: str, value: object) -> object:
+    found = _printed(value)
+    if isinstance(found, str):
+        parse_rows(found)  # says where the text is no JSON
+    elif not isinstance(found, Iterable) or isinstance(found, bytes | bytearray | range | set):
+        raise refusal(name, value, "a list of mappings, or the XCom of a query's rows")
+    return found
+
+
+def _metadata(name: str, value: object) -> object:
+    found = _printed(value)
+    if not isinstance(found, str | Mapping):
+        raise refusal(name, value, "a mapping, or text")
+    return any_text(name, found) if isinstance(found, str) else found
+
+
+def _printed(value: object) -> object:
+    """Return what a template has printed of a list or a mapping; JSON is read where every digit is kept."""
+    if not isinstance(value, str):
+        return value
+    try:
+        json.loads(value)
+    except (ValueError, RecursionError):
+        return read_printed(value)
+    return value
 
 
 class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
@@ -124,6 +198,30 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
         *AWS_TEMPLATE_FIELDS,
     )
     template_ext: Sequence[str] = (".sql",)
+    file_field: ClassVar[str | None] = "query"
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **WAITING_ARGUMENTS,
+        "registry": _named(parse_registry, "a bucket, as its name or s3://bucket"),
+        "package": _named(check_package_name, "a package's name: team/package"),
+        "query": optional(text),
+        "query_execution_id": optional(_query_execution_id),
+        "table": optional(names.table),
+        "partition": optional(names.partition),
+        "rows": optional(_rows),
+        "message": optional(any_text),
+        "metadata": optional(_metadata),
+        "workflow": _workflow,
+        "tags": several(_tag),
+        "dedupe": flag,
+        "on_unusable": choice(OnUnusable),
+        "on_unversioned": choice(OnUnversioned),
+        "on_empty": choice(OnEmpty),
+        "check_objects": flag,
+        "catalog_url": optional(matching(r"https?://[^\s{}]+", "a URL, such as https://quilt.example.com")),
+        "database": names.database,
+        "workgroup": names.workgroup,
+        "partition_format": names.date_format,
+    }
     template_fields_renderers: ClassVar[dict[str, str]] = {"query": "sql", "metadata": "json", "rows": "json"}
     operator_extra_links = (QuiltPackageLink(), AthenaQueryLink())
     ui_color = "#efe8f3"
@@ -181,9 +279,7 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
             )
         if partition is not None and table is None:
             raise InvalidCallError("partition goes with table, which is not given.")
-        choice(OnUnusable)("on_unusable", on_unusable)
-        choice(OnUnversioned)("on_unversioned", on_unversioned)
-        choice(OnEmpty)("on_empty", on_empty)
+        self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Check what is asked for, get the rows, make the package."""
@@ -201,19 +297,21 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
             return self._create_from(context, self._read(context), status)
 
     def _read(self, context: Any) -> PackageRequest:
+        asked = self.judge_arguments()
+        self.rows = asked["rows"]
         attempt = f"{task_key_of(context['ti'])}/{self.package}"
         return PackageRequest(
-            registry=parse_registry(self.registry),
-            package=self.package,
-            message=self.message,
-            metadata=parse_metadata(self.metadata),
-            workflow=None if self.workflow == "" else self.workflow,
-            tags=parse_tags(self.tags),
-            dedupe=self.dedupe,
-            on_unusable=choice(OnUnusable)("on_unusable", self.on_unusable),
-            on_unversioned=choice(OnUnversioned)("on_unversioned", self.on_unversioned),
-            on_empty=choice(OnEmpty)("on_empty", self.on_empty),
-            check_objects=self.check_objects,
+            registry=asked["registry"],
+            package=asked["package"],
+            message=asked["message"],
+            metadata=parse_metadata(asked["metadata"]),
+            workflow=asked["workflow"],
+            tags=parse_tags(asked["tags"]),
+            dedupe=asked["dedupe"],
+            on_unusable=asked["on_unusable"],
+            on_unversioned=asked["on_unversioned"],
+            on_empty=asked["on_empty"],
+            check_objects=asked["check_objects"],
             attempt=hashlib.sha256(attempt.encode()).hexdigest(),
         )
 

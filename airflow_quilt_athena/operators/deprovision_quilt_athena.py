@@ -20,7 +20,7 @@ class DeprovisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
     """Take away what ``ProvisionQuiltAthenaOperator`` made, by the same names, and no more.
 
     The policies go, from whoever holds them; the workgroup with its history; the database, when it holds no
-    table; the results bucket, when it holds no object or ``delete_results`` says so. What somebody else had
+    table; the results bucket, when nothing is left in it. What somebody else had
     made stays as it is, but for the lifecycle rule that provisioning had added to it. Each that stays is
     listed with the reason.
 
@@ -28,7 +28,8 @@ class DeprovisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
     :param database: the Glue database. (templated)
     :param workgroup: the Athena workgroup. (templated)
     :param policy_name: the IAM policy. (templated)
-    :param delete_results: delete every object in the results bucket, too.
+    :param delete_results: delete the results in the results bucket, too: what lies below ``results/``, and
+        nothing beside it. Refused when a table lies there.
     :param dry_run: plan only.
 
     Its XCom: ``changed``, and ``resources``, for each its ``resource``, ``name``, ``action`` (removed,

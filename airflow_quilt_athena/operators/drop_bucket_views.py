@@ -19,8 +19,9 @@ class DropBucketViewsOperator(QuiltAthenaBaseOperator):
     """Drop what ``CreateBucketViewsOperator`` made for buckets: two tables and six views each.
 
     With them go the two tables that ``MaterializeQuiltTablesOperator`` keeps, where they are there.
-    Only definitions in Glue go; the files are Quilt's, and stay. A table of one of the names that reads other
-    files, or a view where a table is expected, is refused before anything is dropped.
+    Only definitions in Glue go; the files are Quilt's, and stay. What does not carry our mark stays as well:
+    tables made after Quilt's documentation of 2022, and whatever else somebody made. A table of one of the
+    names that reads other files, or a view where a table is expected, is refused before anything is dropped.
 
     :param bucket: one bucket, or many; the name only, without ``s3://``. (templated)
     :param database: the Glue database of the tables and views. (templated)

@@ -25,7 +25,9 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
 
     Everything is looked at before anything is changed. What differs is listed with its old and new value, and
     only that is changed; a second run changes nothing. What is not ours to change is refused with what to do:
-    a bucket of another account or region, a workgroup that enforces its settings, a role that does not exist.
+    a bucket of another account or region, a workgroup or policy of somebody else's, a role that does not
+    exist. What Quilt's documentation of 2022 makes is adopted, and the plan says so. Rights are
+    given before others are taken, and a policy that would grant less than it does needs ``allow_narrowing``.
 
     The policy holds what our operators use, for the buckets, database, workgroup and warehouse named. When it
     does not fit one document, ``<policy_name>-2`` and so on hold the other buckets.
@@ -43,6 +45,11 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
     :param source_database: a Quilt platform's Glue database, to be readable as well. (templated)
     :param kms_key_arn: encrypt results with this key instead of S3's own; the policy allows its use.
         (templated)
+    :param lake_formation: allow what Lake Formation grants to be read, too.
+    :param catalog_kms_key_arn: the key of an encrypted Data Catalog, to be used as well. (templated)
+    :param quilt_kms_key_arns: keys of Quilt buckets, to be used for reading them. (templated)
+    :param allow_narrowing: let the policy lose rights that nothing else grants, such as those on a bucket
+        that is not named any more. Without it such a plan is shown and refused.
     :param scan_cutoff_bytes: cancel a query that scans more; None leaves the workgroup's own.
     :param results_expire_after_days: delete results after so many days; None keeps them for ever.
 
@@ -70,6 +77,8 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         "attach_to_roles",
         "source_database",
         "kms_key_arn",
+        "catalog_kms_key_arn",
+        "quilt_kms_key_arns",
         *AWS_TEMPLATE_FIELDS,
     )
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
@@ -84,6 +93,10 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         "dry_run": flag,
         "source_database": optional(names.database),
         "kms_key_arn": optional(names.own_key_arn),
+        "lake_formation": flag,
+        "catalog_kms_key_arn": optional(names.own_key_arn),
+        "quilt_kms_key_arns": several(names.own_key_arn),
+        "allow_narrowing": flag,
         "scan_cutoff_bytes": optional(count(LEAST_SCAN_CUTOFF_BYTES)),
         "results_expire_after_days": optional(whole(timedelta(days=1), "days", 1)),
     }
@@ -102,6 +115,10 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         dry_run: bool = False,
         source_database: str | None = None,
         kms_key_arn: str | None = None,
+        lake_formation: bool = False,
+        catalog_kms_key_arn: str | None = None,
+        quilt_kms_key_arns: str | Sequence[str] = (),
+        allow_narrowing: bool = False,
         scan_cutoff_bytes: int | None = None,
         results_expire_after_days: int | timedelta | None = 30,
         **kwargs: Any,
@@ -117,6 +134,10 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         self.plan_only = dry_run  # BaseOperator has a method dry_run
         self.source_database = source_database
         self.kms_key_arn = kms_key_arn
+        self.lake_formation = lake_formation
+        self.catalog_kms_key_arn = catalog_kms_key_arn
+        self.quilt_kms_key_arns = quilt_kms_key_arns
+        self.allow_narrowing = allow_narrowing
         self.scan_cutoff_bytes = scan_cutoff_bytes
         self.results_expire_after_days = results_expire_after_days
         self.judge_constants()
@@ -137,6 +158,10 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
                 policy_name=asked["policy_name"],
                 attach_to_roles=asked["attach_to_roles"],
                 kms_key_arn=asked["kms_key_arn"],
+                lake_formation=asked["lake_formation"],
+                catalog_kms_key_arn=asked["catalog_kms_key_arn"],
+                quilt_kms_key_arns=asked["quilt_kms_key_arns"],
+                allow_narrowing=asked["allow_narrowing"],
                 scan_cutoff_bytes=asked["scan_cutoff_bytes"],
                 results_expire_after_days=asked["results_expire_after_days"],
             )

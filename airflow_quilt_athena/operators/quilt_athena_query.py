@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,9 @@ from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import task_key_of
 from airflow_quilt_athena.operators.query_memory import QueryMemory
 from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
+
+# An XCom lies in Airflow's database, and each of its readers loads the whole of it.
+MAX_ROWS_CHARACTERS = 48_000
 
 # What a statement with rows of its own begins with; Athena writes them as CSV.
 _WORDS_OF_ROWS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "(", "EXECUTE"})
@@ -53,7 +57,8 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
     :param parameters: values for the question marks of the query (one statement only). Text is sent as it is
         and has to be an SQL literal, as Athena wants it: ``"'O''Brien'"``, ``"DATE '2026-01-31'"``.
         Numbers, booleans, dates, datetimes and None are written as literals. (templated)
-    :param max_rows: put up to this many rows of the last statement into the XCom; None puts none.
+    :param max_rows: put up to this many rows of the last statement into the XCom; None puts none. Rows of
+        more than 48,000 characters stay out of it: ``rows`` is None then, and ``rows_at`` is their file.
     :param result_file: where the rows of the last statement are put as a file besides: an S3 URI, e.g.
         ``s3://reports/daily.csv``. It is CSV with a header, as Athena writes it. The file that was there is
         replaced, whole. (templated)
@@ -215,17 +220,30 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
             "output_location": status.output_location,
         }
         if self.max_rows is not None:
-            columns, rows = read_rows(
-                self.hook.client("athena"),
-                status.query_execution_id,
-                max_rows=self.max_rows,
-                has_header=_first_word(work.statements[-1]) in _WORDS_OF_HEADERS,
-            )
-            facts |= {"columns": list(columns), "rows": [list(row) for row in rows]}
+            facts |= self._rows(status, work, self.max_rows)
         if work.result_file is not None:
             copy_result(self.hook.client("s3"), status, work.result_file)
             facts["result_file"] = str(work.result_file)
         return facts
+
+    def _rows(self, status: QueryStatus, work: _Work, max_rows: int) -> dict[str, Any]:
+        """Return the rows for the XCom; where there are too many for one, where they lie instead."""
+        columns, rows = read_rows(
+            self.hook.client("athena"),
+            status.query_execution_id,
+            max_rows=max_rows,
+            has_header=_first_word(work.statements[-1]) in _WORDS_OF_HEADERS,
+            max_characters=MAX_ROWS_CHARACTERS,
+        )
+        listed = [list(row) for row in rows]
+        if len(json.dumps(listed)) <= MAX_ROWS_CHARACTERS:
+            return {"columns": list(columns), "rows": listed}
+        self.log.warning(
+            "The rows are more than an XCom should hold (%d characters): it tells where they lie instead, in "
+            "rows_at. Ask for fewer with max_rows, or for a file with result_file.",
+            MAX_ROWS_CHARACTERS,
+        )
+        return {"columns": list(columns), "rows": None, "rows_at": status.output_location}
 
 
 def _refuse_result_file(statement: str, *, waits: bool) -> None:

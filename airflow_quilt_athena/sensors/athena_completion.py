@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, judge_durations
 from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
 from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.athena.query_status import (
@@ -40,11 +40,8 @@ from airflow_quilt_athena.triggers.athena_completion import (
 IDS_KEY = "query_execution_ids"
 
 _BACKSTOP_SECONDS = 120.0
+_EXPECTED = "Expected ids as Athena gives them, of letters, digits and hyphens."
 _ID = re.compile(r"[\w-]{1,128}", re.ASCII)  # Athena API reference, "QueryExecutionId", read 2026-11
-
-
-# Airflow's own, and judged before Airflow sees them.
-_DURATIONS: Mapping[str, Judge[float]] = {"poke_interval": seconds(zero=True), "timeout": seconds(zero=True)}
 
 
 class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
@@ -94,8 +91,7 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("poke_interval", seconds()("poll_interval", poll_interval))
-        for name in _DURATIONS.keys() & kwargs.keys():
-            kwargs[name] = _DURATIONS[name](name, kwargs[name])
+        judge_durations(kwargs)
         super().__init__(**kwargs)
         self.query_execution_ids = query_execution_ids
         self.deferrable = default_deferrable() if deferrable is None else deferrable
@@ -151,8 +147,12 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
 
     def on_kill(self) -> None:
         """Stop the queries that are not done."""
-        if self.stop_on_kill and self._pending:
-            stop_queries(self.hook.client("athena"), self._pending)
+        self._stop()
+
+    def _stop(self) -> dict[str, str]:
+        if not (self.stop_on_kill and self._pending):
+            return {}
+        return stop_queries(self.hook.client("athena"), self._pending)
 
     def _wait_deferred(self, context: Any) -> dict[str, Any]:
         deadline = time.time() + self.timeout
@@ -203,11 +203,10 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         return statuses if decision.verdict is Verdict.SUCCEEDED else None
 
     def _give_up(self) -> NoReturn:
-        self.on_kill()
+        became = self._stop()
         region = self.hook.client("athena").meta.region_name
-        raise AirflowSensorTimeout(
-            str(build_timeout(self._last, timeout_seconds=self.timeout, region=region))
-        )
+        late = build_timeout(self._last, timeout_seconds=self.timeout, region=region, became=became)
+        raise AirflowSensorTimeout(str(late))
 
 
 def parse_query_execution_ids(given: Any) -> tuple[str, ...]:
@@ -218,7 +217,9 @@ def parse_query_execution_ids(given: Any) -> tuple[str, ...]:
     """
     ids = tuple(dict.fromkeys(_flatten(given)))
     if not ids:
-        raise InvalidCallError(f"There is no query execution id in {given!r}.")
+        raise InvalidCallError(
+            f"{IDS_KEY}: there is no query execution id in {show(given)}. Expected one, or several."
+        )
     return ids
 
 
@@ -232,7 +233,8 @@ def _flatten(given: Any) -> Iterator[str]:
             yield from _flatten(item)
     else:
         raise InvalidCallError(
-            f"{IDS_KEY}: not a query execution id: {show(given)}. Did the task that starts the query run?"
+            f"{IDS_KEY}: not a query execution id: {show(given)}. Expected text, or a list of texts. Did the "
+            "task that starts the query run?"
         )
 
 
@@ -240,13 +242,13 @@ def _flatten_text(text: str) -> Iterator[str]:
     if text[:1] in {"[", "(", "{"}:
         found = read_printed(text)
         if isinstance(found, str):
-            raise InvalidCallError(f"Not query execution ids: {text!r}.")
+            raise InvalidCallError(f"{IDS_KEY}: no list of query execution ids: {show(text)}. {_EXPECTED}")
         yield from _flatten(found)
         return
     for part in text.split(","):
         query_execution_id = part.strip()
         if query_execution_id == "None" or not _ID.fullmatch(query_execution_id):
-            raise InvalidCallError(f"Not a query execution id: {part!r} in {text!r}.")
+            raise InvalidCallError(f"{IDS_KEY}: not a query execution id: {show(part)}. {_EXPECTED}")
         yield query_execution_id
 
 

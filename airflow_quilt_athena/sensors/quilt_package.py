@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -17,8 +17,11 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, judge_durations
+from airflow_quilt_athena.core import names
+from airflow_quilt_athena.core.arguments import Judge, choice, flag, optional, read_printed, refusal, text
 from airflow_quilt_athena.core.quilt.revision_wanted import By, parse_wanted
-from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
+from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 from airflow_quilt_athena.triggers.athena_completion import default_deferrable
 from airflow_quilt_athena.triggers.quilt_revision import QuiltRevisionTrigger
@@ -26,7 +29,14 @@ from airflow_quilt_athena.triggers.quilt_revision import QuiltRevisionTrigger
 _BACKSTOP_SECONDS = 120.0
 
 
-class QuiltPackageSensor(BaseSensorOperator):
+def _newer_than(name: str, value: object) -> object:
+    found = read_printed(value) if isinstance(value, str) else value
+    if not isinstance(found, str | date | Mapping):
+        raise refusal(name, value, "a time, a top hash, or an interval with start and end")
+    return text(name, found) if isinstance(found, str) else found
+
+
+class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
     """Wait until a package, or one of those that a pattern covers, has a revision that is wanted.
 
     :param bucket: the registry's bucket. (templated)
@@ -59,6 +69,14 @@ class QuiltPackageSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("bucket", "package", "newer_than", *AWS_TEMPLATE_FIELDS)
+    arguments: ClassVar[Mapping[str, Judge[Any]]] = {
+        **AWS_ARGUMENTS,
+        "bucket": names.bucket,
+        "package": text,
+        "newer_than": optional(_newer_than),  # and read with the others, as what is wanted
+        "by": choice(By),
+        "deferrable": flag,
+    }
     ui_color = "#efe8f3"
 
     def __init__(
@@ -75,9 +93,8 @@ class QuiltPackageSensor(BaseSensorOperator):
         botocore_config: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        judge_durations(kwargs)
         super().__init__(**kwargs)
-        if by not in {choice.value for choice in By}:
-            raise InvalidCallError(f"by is {by!r}. Expected revision or arrival.")
         self.bucket = bucket
         self.package = package
         self.newer_than = newer_than
@@ -87,6 +104,7 @@ class QuiltPackageSensor(BaseSensorOperator):
         self.region_name = region_name
         self.verify = verify
         self.botocore_config = botocore_config
+        self.judge_constants()
 
     @cached_property
     def hook(self) -> QuiltAthenaHook:
@@ -100,6 +118,11 @@ class QuiltPackageSensor(BaseSensorOperator):
 
     def execute(self, context: Any) -> Any:
         """Wait on the worker, or look once and defer."""
+        try:
+            self.newer_than = self.judge_arguments()["newer_than"]
+            parse_wanted(self.bucket, self.package, self.newer_than, self.by)
+        except QuiltAthenaError as error:
+            raise AirflowFailException(str(error)) from error
         if not self.deferrable:
             return super().execute(context)
         try:

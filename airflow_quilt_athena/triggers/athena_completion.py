@@ -138,7 +138,7 @@ class AthenaCompletionTrigger(BaseTrigger):
         """Look once; nothing when Athena is too busy to tell, which the next look may be spared."""
         looks = shared_looks(
             [self.aws_conn_id, self.region_name, self.verify, self.botocore_config],
-            lambda: self.hook.client("athena"),
+            lambda: self.hook.for_looks().client("athena"),
         )
         try:
             return await looks.look(self.query_execution_ids, within_seconds)

@@ -21,11 +21,12 @@ from airflow_quilt_athena.core.quilt.watch import (
     advance,
     begin_memory,
     find_news,
+    note_stored,
     note_telling,
     note_told,
     parse_tell,
 )
-from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
+from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
 from airflow_quilt_athena.flows.quilt.package_events import describe_all
 from airflow_quilt_athena.triggers.registry_looks import (
     Look,
@@ -47,8 +48,8 @@ class QuiltPackageTrigger(BaseEventTrigger):
     change nothing in what is told.
 
     What was told is kept in Airflow's asset state store (3.3), or in an object in the registry before that.
-    An event is told again only when the triggerer dies in the second between storing an event and learning
-    that it is stored; it then has ``redelivered``, and ``new_revisions`` leaves it out.
+    Where it is not known of an event whether Airflow has stored it, because the triggerer died, it is told
+    again, with ``redelivered``; ``new_revisions`` leaves it out if it was. On Airflow 3.3 it is known.
 
     .. code-block:: python
 
@@ -124,6 +125,7 @@ class QuiltPackageTrigger(BaseEventTrigger):
         self._store: MemoryStore | None = None
         self._memory: Memory | None = None
         self._kept: Memory | None = None
+        self._client: Any = None
         self._handed: list[tuple[Look, tuple[News, ...]]] = []  # not known to be stored
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -175,14 +177,14 @@ class QuiltPackageTrigger(BaseEventTrigger):
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
         """Tell of each look what this watcher is to tell and has not told."""
         async for look in shared_stream:
-            await self._note_stored()
-            if look.snapshot is None:
-                continue
             try:
-                payloads = await self._tell(look, look.snapshot)
-            except RetryableError as error:
+                await self._note_stored()
+                payloads = [] if look.snapshot is None else await self._tell(look, look.snapshot)
+            except QuiltAthenaError as error:
                 # Nothing of it was told; the next look shows it again.
-                self.log.warning("%s", error)
+                self.log.error("%s Looking again in %g s.", error, self.poll_interval)
+                self._client = None  # the connection may have got new credentials since
+                look.failed = True
                 continue
             for payload in payloads:
                 self.log.info("Package %s: %s, %s.", payload["package"], payload["kind"], payload["top_hash"])
@@ -197,52 +199,57 @@ class QuiltPackageTrigger(BaseEventTrigger):
         news = tuple(one for one in find_news(self._watch, memory, snapshot) if one.key not in under_way)
         if not news:
             if not self._handed:
-                self._memory = advance(self._watch, memory, snapshot)
-                await self._keep()
+                await self._keep(advance(self._watch, memory, snapshot))
             return []
         payloads = await in_thread(partial(describe_all, self._s3(), self.bucket, news))
         # Kept before it is told: whoever comes after a crash knows that it may have been.
-        self._memory = note_telling(memory, news, snapshot)
-        await self._keep()
+        await self._keep(note_telling(memory, news, snapshot))
         self._handed.append((look, news))
         look.handed_at = time.monotonic()
         return payloads
 
     async def _note_stored(self) -> None:
         """Keep of what was handed to Airflow that it is told, as soon as it is stored."""
-        stored = [news for look, news in self._handed if look.stored]
-        if not stored or self._memory is None:
+        stored = [(look, news) for look, news in self._handed if look.stored]
+        memory = self._memory
+        if not stored or memory is None:
             return
-        self._handed = [(look, news) for look, news in self._handed if not look.stored]
-        for news in stored:
-            self._memory = note_told(self._memory, news)
-        await self._keep()
+        for _, news in stored:
+            memory = note_told(memory, news)
+        await self._keep(memory)
+        self._handed = [item for item in self._handed if item not in stored]
+        if self._store is not None:
+            await self._store.forget_stored([one.key for _, news in stored for one in news])
 
     async def _open(self, snapshot: Snapshot) -> Memory:
-        if self._memory is None:
-            asset_store = getattr(self, "asset_state_store", None)
-            self._store, self._memory = await open_store(
-                asset_store, self._s3(), key=self._state_key, bucket=self.bucket, place=self._place
+        if self._memory is not None:
+            return self._memory
+        asset_store = getattr(self, "asset_state_store", None)
+        self._store, memory = await open_store(
+            asset_store, self._s3(), key=self._state_key, bucket=self.bucket, place=self._place
+        )
+        self._kept = memory
+        if memory is None:
+            since = self._first or snapshot.taken_at
+            self.log.info("Watching %s in s3://%s from %s on.", self.package, self.bucket, since)
+            memory = begin_memory(self._watch, since, snapshot)
+        else:
+            self.log.info(
+                "Going on to watch %s in s3://%s from %s.", self.package, self.bucket, memory.cursor
             )
-            self._kept = self._memory
-            if self._memory is None:
-                since = self._first or snapshot.taken_at
-                self.log.info("Watching %s in s3://%s from %s on.", self.package, self.bucket, since)
-                self._memory = begin_memory(self._watch, since, snapshot)
-                await self._keep()
-            else:
-                self.log.info(
-                    "Watching %s in s3://%s, going on from %s.",
-                    self.package,
-                    self.bucket,
-                    self._memory.cursor,
-                )
-        return self._memory
+        stored: frozenset[str] = frozenset()
+        if memory.telling:  # somebody died before it knew whether these are stored
+            stored = await self._store.find_stored(memory.telling)
+        await self._keep(note_stored(memory, stored))
+        await self._store.forget_stored(stored)
+        return self._memory or memory
 
-    async def _keep(self) -> None:
-        if self._store is not None and self._memory is not None and self._memory != self._kept:
-            await self._store.save(self._memory)
-            self._kept = self._memory
+    async def _keep(self, memory: Memory) -> None:
+        """Keep what the watcher knows, and go by it from here on."""
+        if self._store is not None and memory != self._kept:
+            await self._store.save(memory)
+            self._kept = memory
+        self._memory = memory
 
     @property
     def _state_key(self) -> str:
@@ -250,7 +257,7 @@ class QuiltPackageTrigger(BaseEventTrigger):
         return f"watch-{hashlib.sha256(what.encode()).hexdigest()[:32]}"
 
     def _s3(self) -> Any:
-        if not hasattr(self, "_client"):
+        if self._client is None:
             self._client = LookArguments.of(self.serialize()[1]).make_hook().client("s3")
         return self._client
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from asgiref.sync import sync_to_async
 
 from airflow_quilt_athena.core.quilt.watch import Snapshot
-from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
+from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws.objects import clock_of
 from airflow_quilt_athena.flows.quilt.package_events import Hints, delete_messages, receive_hints
 from airflow_quilt_athena.flows.quilt.pointers import look_at_all, look_at_packages, look_for_changes
@@ -45,11 +45,14 @@ _CHANGED_OVERLAP = timedelta(minutes=1)
 class Look:
     """A look at the registry, or the time passing (without a snapshot).
 
-    ``stored`` tells whether Airflow keeps the events that watchers made of it.
+    ``stored`` tells whether Airflow keeps the events that watchers made of it; ``failed``, that a watcher
+    could not tell what it showed.
     """
 
     snapshot: Snapshot | None
     receipts: tuple[str, ...] = ()
+    since: datetime | None = None  # what changed before it is not shown
+    failed: bool = False
     confirmed: bool | None = None  # None: nobody will confirm it, and only time tells
     handed_at: float = field(default_factory=time.monotonic)
 
@@ -121,13 +124,15 @@ class RegistryLooks:
                     yield Look(None, confirmed=False if self._confirms else None)
 
     async def _look(self, hints: Hints) -> Look | None:
+        since = self._since
         try:
             snapshot = await in_thread(partial(self._take, hints))
-        except RetryableError as error:
-            log.warning("%s Looking again in %g s.", error, self._arguments.poll_interval)
+        except QuiltAthenaError as error:
+            # Also what no second look mends: a watcher has no task to fail, and somebody may mend it.
+            log.error("%s Looking again in %g s.", error, self._arguments.poll_interval)
             self._hook = None  # the connection may have got new credentials since
             return None
-        return Look(snapshot, hints.receipts, confirmed=False if self._confirms else None)
+        return Look(snapshot, hints.receipts, since, confirmed=False if self._confirms else None)
 
     def _take(self, hints: Hints) -> Snapshot:
         arguments, s3 = self._arguments, self._client("s3")
@@ -170,7 +175,10 @@ class RegistryLooks:
             return False
         settled = [look for look in self._unsettled if look.stored]
         self._unsettled = [look for look in self._unsettled if not look.stored]
-        await self._delete([receipt for look in settled for receipt in look.receipts])
+        for look in settled:
+            if look.failed:  # shown again: by the next look, and by the messages when they come again
+                self._since = min(filter(None, (look.since, self._since)), default=None)
+        await self._delete([receipt for look in settled if not look.failed for receipt in look.receipts])
         return True
 
     async def _delete(self, receipts: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """One look at Athena for all triggers of a process, however many wait.
 
 Each connection and region has its rounds: the ids of all triggers that are due, 50 to a call, made one after
-the other in one thread of the process, so that the event loop never waits for AWS.
+the other in a thread of its own, so that neither the event loop nor another connection waits for AWS.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
 # Rounds come no sooner after each other, whatever the triggers ask for.
 SHORTEST_ROUND_SECONDS = 1.0
 
-_ONE_THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="athena-looks")
-
 
 class SharedLooks:
     """The rounds of one AWS connection and region, in one event loop.
@@ -37,6 +35,7 @@ class SharedLooks:
     def __init__(self, make_client: Callable[[], AthenaClient]) -> None:
         self._make_client = make_client
         self._client: AthenaClient | None = None
+        self._thread: ThreadPoolExecutor | None = None
         self._waiting: dict[asyncio.Future[Looked], Want] = {}
         self._changed = asyncio.Event()
         self._rounds: asyncio.Task[None] | None = None
@@ -73,9 +72,8 @@ class SharedLooks:
                 name for future in served for name in self._waiting[future].query_execution_ids
             )
             try:
-                looked = await sync_to_async(self._look, thread_sensitive=False, executor=_ONE_THREAD)(
-                    tuple(ids)
-                )
+                look = sync_to_async(self._look, thread_sensitive=False, executor=self._own_thread())
+                looked = await look(tuple(ids))
             except Exception as error:
                 looked = dict.fromkeys(ids, error)  # no client could be made: each trigger tells its task
             for future in served:
@@ -83,6 +81,15 @@ class SharedLooks:
                     future.set_result(looked)
             await asyncio.sleep(SHORTEST_ROUND_SECONDS)
         self._client = None  # the next to come reads the connection as it is then
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
+            self._thread = None
+
+    def _own_thread(self) -> ThreadPoolExecutor:
+        # One for each connection: an endpoint that is silent keeps nobody else waiting.
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="athena-looks")
+        return self._thread
 
     async def _pause(self, seconds: float) -> None:
         """Sleep until somebody is due, or somebody new came."""

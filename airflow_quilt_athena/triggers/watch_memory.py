@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.quilt.watch import Memory
-from airflow_quilt_athena.exceptions import AccessError, RetryableError
+from airflow_quilt_athena.exceptions import AccessError
 from airflow_quilt_athena.flows.aws.clients import S3Client
 from airflow_quilt_athena.flows.aws.objects import clock_of, read_object, write_object
 from airflow_quilt_athena.triggers.registry_looks import in_thread
+from airflow_quilt_athena.triggers.stored_events import STORED_PREFIX
 
 log = logging.getLogger(__name__)
 
 FOLDER = ".quilt-athena/watchers/"  # beside Quilt's own, in the registry
+
+
+class OtherWatcherError(Exception):
+    """Another triggerer runs the same watcher: this one ends, and Airflow starts it again."""
 
 
 class MemoryStore(Protocol):
@@ -30,6 +36,14 @@ class MemoryStore(Protocol):
         """Keep it."""
         ...
 
+    async def find_stored(self, identities: Iterable[str]) -> frozenset[str]:
+        """Return which events Airflow has stored, as far as that was noted."""
+        ...
+
+    async def forget_stored(self, identities: Iterable[str]) -> None:
+        """Take the notes away: it is kept elsewhere."""
+        ...
+
 
 class AssetStore:
     """Airflow's own, of the asset that is watched (Airflow 3.3)."""
@@ -40,19 +54,40 @@ class AssetStore:
 
     async def load(self) -> Memory | None:
         """Return what was kept. Raises ValueError when several assets share the trigger (Airflow #71460)."""
-        if hasattr(self._store, "aget"):  # Airflow 3.3.2
-            return Memory.from_json(await self._store.aget(self._key))
-        return Memory.from_json(await asyncio.to_thread(self._store.get, self._key))
+        return Memory.from_json(await self._call("get", self._key))
 
     async def save(self, memory: Memory) -> None:
         """Keep it."""
-        if hasattr(self._store, "aset"):
-            await self._store.aset(self._key, memory.to_json())
-        else:
-            await asyncio.to_thread(self._store.set, self._key, memory.to_json())
+        await self._call("set", self._key, memory.to_json())
+
+    async def find_stored(self, identities: Iterable[str]) -> frozenset[str]:
+        """Return which events Airflow has stored, by what ``plugins/stored_events`` noted."""
+        found = [one for one in identities if await self._call("get", STORED_PREFIX + one)]
+        return frozenset(found)
+
+    async def forget_stored(self, identities: Iterable[str]) -> None:
+        """Take the notes away."""
+        for one in identities:
+            await self._call("delete", STORED_PREFIX + one)
+
+    async def _call(self, name: str, *arguments: Any) -> Any:
+        if hasattr(self._store, f"a{name}"):  # Airflow 3.3.2
+            return await getattr(self._store, f"a{name}")(*arguments)
+        return await asyncio.to_thread(getattr(self._store, name), *arguments)
 
 
-class ObjectStore:
+class _NoNotes:
+    """A place where nobody notes what Airflow stores."""
+
+    async def find_stored(self, identities: Iterable[str]) -> frozenset[str]:
+        """Return nothing."""
+        return frozenset()
+
+    async def forget_stored(self, identities: Iterable[str]) -> None:
+        """Forget nothing."""
+
+
+class ObjectStore(_NoNotes):
     """An object in S3. Another triggerer that watches the same at the same time is noticed."""
 
     def __init__(self, s3: S3Client, place: S3Uri) -> None:
@@ -72,7 +107,7 @@ class ObjectStore:
         return memory
 
     async def save(self, memory: Memory) -> None:
-        """Keep it. Raises RetryableError when somebody else has kept something since."""
+        """Keep it. Raises OtherWatcherError when somebody else has kept something since."""
         body = json.dumps(memory.to_json()).encode()
         etag = await in_thread(
             lambda: write_object(self._s3, self._place, body, clock_of(self._s3), replaces=self._etag)
@@ -81,14 +116,14 @@ class ObjectStore:
             # An earlier try of ours may have landed: then what is there is what we wrote.
             found = await in_thread(lambda: read_object(self._s3, self._place, clock_of(self._s3)))
             if found is None or found.body != body:
-                raise RetryableError(
+                raise OtherWatcherError(
                     f"{self._place} was written by another watcher with the same arguments. Beginning anew."
                 )
             etag = found.etag
         self._etag = etag
 
 
-class NoStore:
+class NoStore(_NoNotes):
     """Nowhere: what came while no triggerer ran is never told."""
 
     async def load(self) -> Memory | None:

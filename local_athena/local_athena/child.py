@@ -22,7 +22,15 @@ def main() -> int:
     settings = json.loads(sys.stdin.readline())
     faults = [Fault.from_json(fault) for fault in settings["faults"]]
     knobs = Knobs(settings["latency"], faults, settings["iam"])
-    server = LocalServer(settings["host"], settings["port"], settings["engine"], knobs, settings["trino_url"])
+    server = LocalServer(
+        settings["host"],
+        settings["port"],
+        settings["engine"],
+        knobs,
+        settings["trino_url"],
+        secret=settings["secret"],
+        allow_remote=settings["allow_remote"],
+    )
 
     def end_with_parent() -> None:
         sys.stdin.read()

@@ -77,6 +77,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="duckdb", help="what runs the SQL (default: %(default)s)")
     parser.add_argument("--trino-url", help="a Trino server to use instead of one of our own (engine: trino)")
     parser.add_argument("--iam", action="store_true", help="let IAM policies count, but for the root user")
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="let --host be an address that other machines reach"
+    )
     parser.set_defaults(run=_serve, program=PROGRAM)
 
 
@@ -115,7 +118,12 @@ def _serve(options: argparse.Namespace) -> int:
         from local_athena.foreground import serve_in_foreground
 
         serve_in_foreground(
-            options.host, options.port, options.engine, iam=options.iam, trino_url=options.trino_url
+            options.host,
+            options.port,
+            options.engine,
+            iam=options.iam,
+            trino_url=options.trino_url,
+            allow_remote=options.allow_remote,
         )
     except (OSError, ValueError, LocalAthenaError) as error:
         print(f"{options.program}: {' '.join(str(error).split())}", file=sys.stderr)

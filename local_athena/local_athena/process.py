@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 
 from local_athena.errors import LocalAthenaError
 from local_athena.wire.call_log import Call
+from local_athena.wire.doors import CONTROL_PATH, SECRET_HEADER
 from local_athena.wire.faults import Fault
 
 START_TIMEOUT_SECONDS = 60.0
@@ -43,6 +45,7 @@ class LocalAthena:
     :param latency: seconds to add, by call pattern: ``{"glue:*": 0.05, "athena:query": 1.0}``; the latter is
         added to every query's run.
     :param faults: what is to go wrong, see :class:`Fault`.
+    :param allow_remote: let ``host`` be one that other machines reach; whoever does is the root user then.
     :param iam: whether policies count from the start. The keys in ``environment`` are the root user's, who
         may do everything.
     """
@@ -56,10 +59,14 @@ class LocalAthena:
         faults: Iterable[Fault] | None = None,
         iam: bool = False,
         trino_url: str | None = None,
+        allow_remote: bool = False,
     ) -> None:
         from local_athena.server import check_engine
+        from local_athena.wire.doors import refuse_remote
 
         check_engine(engine, trino_url)
+        refuse_remote(host, allow_remote=allow_remote)
+        self._secret = secrets.token_urlsafe(32)
         self._settings = {
             "engine": engine,
             "host": host,
@@ -68,6 +75,8 @@ class LocalAthena:
             "faults": [fault.to_json() for fault in faults or ()],
             "iam": iam,
             "trino_url": trino_url,
+            "secret": self._secret,
+            "allow_remote": allow_remote,
         }
         self._start_timeout_seconds = (
             START_TIMEOUT_SECONDS if engine == "duckdb" else TRINO_START_TIMEOUT_SECONDS
@@ -152,6 +161,11 @@ class LocalAthena:
         return build_environment(self.endpoint_url)
 
     @property
+    def secret(self) -> str:
+        """What opens its private doors, as the header X-Local-Athena-Secret."""
+        return self._secret
+
+    @property
     def pid(self) -> int:
         """The server's process id; also the id of its process group."""
         return self._running().pid
@@ -201,6 +215,13 @@ class LocalAthena:
         """Replace all latencies."""
         self._control("PUT", "latency", dict(latency or {}))
 
+    def tell_unload_rows(self, told: str = "none") -> None:
+        """Set what UpdateCount says of an UNLOAD: ``none`` (the default), ``zero``, or the ``rows``.
+
+        AWS documents nothing of it: who relies on a number relies on more than is promised.
+        """
+        self._control("PUT", "unload-update-count", told)
+
     def enforce_iam(self, enforced: bool = True) -> None:
         """Let policies count, or not, from now on."""
         self._control("PUT", "iam", enforced)
@@ -210,7 +231,8 @@ class LocalAthena:
         connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
         try:
             body = None if document is None else json.dumps(document)
-            connection.request(method, f"/_local_athena/{what}", body)
+            headers = {SECRET_HEADER: self._secret}
+            connection.request(method, f"{CONTROL_PATH}{what}", body, headers)
             response = connection.getresponse()
             answer = json.loads(response.read())
         finally:

@@ -13,6 +13,7 @@ from local_athena.data.session import Session
 from local_athena.iam.identities import Identities
 from local_athena.wire.call_log import CallLog
 from local_athena.wire.callers import Caller
+from local_athena.wire.doors import CONTROL_PATH, Doors, refuse_remote
 from local_athena.wire.faults import Knobs
 from local_athena.wire.messages import Answer
 
@@ -63,14 +64,25 @@ def isolate_environment() -> None:
 class LocalServer:
     """The server: listens once made, answers while ``serve`` runs."""
 
-    def __init__(self, host: str, port: int, engine: str, knobs: Knobs, trino_url: str | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        engine: str,
+        knobs: Knobs,
+        trino_url: str | None = None,
+        *,
+        secret: str,
+        allow_remote: bool = False,
+    ) -> None:
         check_engine(engine, trino_url)
+        refuse_remote(host, allow_remote=allow_remote)
         _import_quickly()
-        from local_athena.front.connection import CONTROL_PATH, build_server
+        from local_athena.front.connection import build_server
         from local_athena.front.control import Control
         from local_athena.front.in_process_clients import InsideClients
         from local_athena.front.router import Front, Moto
-        from local_athena.moto_fixes import build_mends
+        from local_athena.moto_fixes import build_fixes
 
         log = CallLog()
         identities = Identities(knobs)
@@ -78,20 +90,25 @@ class LocalServer:
         self._athena = _Once(self._build_athena)
         self._knobs = knobs
         self._identities = identities
-        self._front = Front(moto, knobs, log, identities, build_mends(identities), self._athena)
+        self._front = Front(moto, knobs, log, identities, build_fixes(identities), self._athena)
         self._inside = InsideClients(
             self._front.answer_inside, identities, knobs, log, moto.lock("s3"), moto.s3_keys
         )
         control = Control(knobs, log)
 
         def application(environ: Mapping[str, Any], body: bytes) -> Answer | None:
+            refusal = self._doors.refuse(environ)
+            if refusal is not None:
+                return refusal
             path = str(environ["PATH_INFO"])
             if path.startswith(CONTROL_PATH):
                 return control.answer(environ["REQUEST_METHOD"], path.removeprefix(CONTROL_PATH), body)
             return self._front.answer(environ, body)
 
         self._server = build_server(host, port, application)
-        self.endpoint_url = f"http://{host}:{self._server.server_port}"
+        # Before a request can come: nothing is answered until ``serve``.
+        self._doors = Doors(host, self._server.server_port, secret)
+        self.endpoint_url = f"http://{_reachable(host)}:{self._server.server_port}"
         self._engine = _choose_engine(engine, trino_url)
 
     def start_engine(self) -> None:
@@ -114,15 +131,20 @@ class LocalServer:
     def _build_athena(self) -> Any:
         """Build the Athena API over the engine; imports pyarrow and the engine's own."""
         from local_athena.athena.api import AthenaApi
+        from local_athena.athena.regions import AthenaOfRegions
         from local_athena.statements.dispatch import Statements
 
         self._statements: Any = Statements(self._engine.build())
-        return AthenaApi(
-            self._statements,
-            self._inside.clients_for,
-            self._identities.authorize,
-            knobs=self._knobs,
-            write_refusal=self._identities.write_refusal,
+        return AthenaOfRegions(
+            lambda region, partition: AthenaApi(
+                self._statements,
+                self._inside.clients_for,
+                self._identities.authorize,
+                knobs=self._knobs,
+                write_refusal=self._identities.write_refusal,
+                region=region,
+                partition=partition,
+            )
         )
 
     def _warm(self) -> None:
@@ -135,6 +157,13 @@ class LocalServer:
         self._athena().warm_up()
         session = Session("warm-up", "default", clients, output_prefix="s3://none/")
         self._statements.execute(_TYPICAL_SELECT, session)
+
+
+def _reachable(host: str) -> str:
+    """Return an address at which this machine reaches a server that listens on ``host``."""
+    if host in {"0.0.0.0", "::", ""}:
+        return "127.0.0.1" if host != "::" else "[::1]"
+    return f"[{host}]" if ":" in host else host
 
 
 class EngineHost(Protocol):

@@ -318,7 +318,7 @@ def test_the_private_door_says_when_nothing_is_behind_it(aws: LocalAthena) -> No
     address = urlsplit(aws.endpoint_url)
     connection = HTTPConnection(str(address.hostname), address.port, timeout=10)
     try:
-        connection.request("PUT", "/_local_athena/nonsense", "1")
+        connection.request("PUT", "/_local_athena/nonsense", "1", {"X-Local-Athena-Secret": aws.secret})
         response = connection.getresponse()
         assert response.status == 404
         assert "nonsense" in json.loads(response.read())["error"]

@@ -114,6 +114,17 @@ def test_every_room_has_its_arrows() -> None:
     assert {path.with_suffix("").parts[1] for path in DUCK} == set(INSIDE_DUCK)
 
 
+def test_a_class_has_a_name_of_its_own() -> None:
+    """So that a name in a message or a search means one thing; private names are their module's."""
+    names = [
+        node.name
+        for path in FILES
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_only_the_plugin_knows_pytest() -> None:
     knowing = {
         str(path) for path in FILES if any(name.partition(".")[0] == "pytest" for name in imports(path))

@@ -69,6 +69,21 @@ def told(airflow: Airflow) -> list[tuple[str, str, str]]:
     return found
 
 
+def events_of(airflow: Airflow, asset: str) -> list[dict[str, Any]]:
+    """The payloads of all events of an asset."""
+    (found,) = airflow.api("GET", "/assets", name_pattern=asset)["assets"]
+    events: list[dict[str, Any]] = []
+    while True:
+        page = airflow.api("GET", "/assets/events", asset_id=found["id"], limit=50, offset=len(events))
+        events += [event["extra"]["payload"] for event in page["asset_events"]]
+        if len(events) >= page["total_entries"]:
+            return events
+
+
+def identities(airflow: Airflow) -> set[str]:
+    return {one["id"] for one in events_of(airflow, "watched_revisions")}
+
+
 def test_two_hundred_pushes_are_told_once_each_over_killed_triggerers(
     aws: LocalAthena, airflow: Airflow
 ) -> None:
@@ -86,10 +101,19 @@ def test_two_hundred_pushes_are_told_once_each_over_killed_triggerers(
             wanted.add((name, str(int(at.timestamp())), top_hash))
             if number in STARTED_AT:
                 airflow.start_component("triggerer")
-    airflow.wait("all revisions to be told", lambda: wanted <= set(told(airflow)), timeout_seconds=400)
-    time.sleep(20)  # for what would be told a second time
+        airflow.wait("all events", lambda: len(wanted) <= len(identities(airflow)), timeout_seconds=400)
+        time.sleep(15)  # for what would be told a second time
+        airflow.wait("the runs to end", lambda: all_ended(airflow, "revisions_told"), timeout_seconds=120)
+        # Airflow 3.3 may leave an event that is stored while a run is made to the next run (#56050).
+        if len(told(airflow)) < len(wanted):
+            at = base + timedelta(seconds=1)
+            top_hash = push_one(aws, quilt3, "watched/last", at)
+            wanted.add(("watched/last", str(int(at.timestamp())), top_hash))
+            airflow.wait("the next run", lambda: wanted <= set(told(airflow)), timeout_seconds=120)
     found = told(airflow)
     assert sorted(found) == sorted(wanted)
+    events = events_of(airflow, "watched_revisions")
+    assert sorted((one["package"], one["revision"], one["top_hash"]) for one in events) == sorted(wanted)
 
 
 def test_a_new_revision_becomes_a_partition_and_a_package_of_its_selected_files(

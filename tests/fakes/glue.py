@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.unit.athena_fake import client_error
@@ -18,6 +19,7 @@ _TERM = re.compile(r"""^\(?\s*"?(\w+)"?\s*=\s*'((?:[^']|'')*)'\s*\)?$""")
 @dataclass
 class FakeTable:
     definition: dict[str, Any]
+    made_at: datetime
     version: int = 0
     partitions: dict[Values, dict[str, Any]] = field(default_factory=dict)
 
@@ -28,6 +30,7 @@ class FakeGlue:
 
     databases: dict[str, dict[str, FakeTable]] = field(default_factory=dict)
     page_size: int = 100
+    now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
     # ------------------------------------------------------------------------------------------- tables
 
@@ -53,7 +56,7 @@ class FakeGlue:
         tables, definition = self._database(request["DatabaseName"]), deepcopy(request["TableInput"])
         if definition["Name"] in tables:
             raise client_error("AlreadyExistsException")
-        tables[definition["Name"]] = FakeTable(definition)
+        tables[definition["Name"]] = FakeTable(definition, self.now)
         return {}
 
     def update_table(self, **request: Any) -> dict[str, Any]:
@@ -172,8 +175,13 @@ class FakeGlue:
         return self._table(request["DatabaseName"], request["TableName"])
 
     def _told(self, database: str, table: FakeTable) -> dict[str, Any]:
-        told = {"DatabaseName": database, "VersionId": str(table.version), "CatalogId": "123456789012"}
-        return {**deepcopy(table.definition), **told}
+        return {
+            **deepcopy(table.definition),
+            "DatabaseName": database,
+            "VersionId": str(table.version),
+            "CatalogId": "123456789012",
+            "CreateTime": table.made_at,
+        }
 
     def _page(self, name: str, items: list[Any], request: Mapping[str, Any]) -> dict[str, Any]:
         start = int(request.get("NextToken") or 0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
+import random
 import secrets
 import time
 import types
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from email.utils import format_datetime
 from types import SimpleNamespace, TracebackType
 from typing import Any
 
@@ -68,7 +70,7 @@ class World:
         self._set(max(self.now, until))
 
     def _set(self, moment: datetime) -> None:
-        self.now = self.s3.now = moment
+        self.now = self.s3.now = self.glue.now = moment
         self.athena.work(moment)
 
     def after(self, seconds: float, do: Callable[[], object]) -> None:
@@ -79,6 +81,11 @@ class World:
         """Let those look who watch what others write."""
         for look in self.on_write:
             look()
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what comes with each answer: the time as AWS has it."""
+        headers = {"date": format_datetime(self.now.replace(microsecond=0), usegmt=True)}
+        return {"ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": headers}}
 
     def make_up(self) -> int:
         """Return a number that is new."""
@@ -332,11 +339,12 @@ def _enter(world: World, patch: pytest.MonkeyPatch) -> None:
     shims = {
         "time": SimpleNamespace(sleep=world.sleep, monotonic=world.monotonic, time=world.monotonic),
         "secrets": SimpleNamespace(token_hex=lambda size=4: f"{world.make_up():0{2 * size}x}"),
+        "random": SimpleNamespace(random=lambda: 0.5, uniform=lambda low, high: (low + high) / 2),
         "uuid": SimpleNamespace(uuid4=lambda: uuid.UUID(int=world.make_up())),
         "datetime": Datetime,
         "ThreadPoolExecutor": _InTurn,
     }
-    real = {"time": time, "secrets": secrets, "uuid": uuid, "datetime": datetime}
+    real = {"time": time, "random": random, "secrets": secrets, "uuid": uuid, "datetime": datetime}
     for module in _modules():
         for name, shim in shims.items():
             found = getattr(module, name, None)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from airflow_quilt_athena.flows.overwrite import lease as leases
+from airflow_quilt_athena.flows.overwrite import publish as publishing
 from local_athena import LocalAthena
 from tests.faults.lake import Lake
 
@@ -20,3 +23,9 @@ def lake(first_lake: Lake, aws: LocalAthena) -> Iterator[Lake]:
     yield first_lake.another()
     aws.set_faults()
     aws.set_latency({})
+
+
+@pytest.fixture
+def leases_expire_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever holds the lease has held it for too long."""
+    monkeypatch.setattr(publishing, "Lease", partial(leases.Lease, seconds=0.0))

@@ -144,7 +144,7 @@ MANY_PARTITIONS = Scenario(
 # ---------------------------------------------------------------------------------- a table without keys
 
 
-def _overwrite_table(
+def overwrite_whole(
     lake: Lake, rows: list[tuple[int, str]], task_key: str, clients: LakeClients | None = None
 ) -> None:
     lake.overwrite(rows_query("id, note", rows), {}, task_key, clients=clients, replace=Replace.TABLE)
@@ -152,8 +152,8 @@ def _overwrite_table(
 
 UNPARTITIONED = Scenario(
     "a table without keys",
-    prepare=lambda lake: _overwrite_table(lake, _ONE_OLD, "before"),
-    work=lambda lake, clients: _overwrite_table(lake, _ONE_NEW, TASK, clients),
+    prepare=lambda lake: overwrite_whole(lake, _ONE_OLD, "before"),
+    work=lambda lake, clients: overwrite_whole(lake, _ONE_NEW, TASK, clients),
     before=counted(_ONE_OLD),
     after=counted(_ONE_NEW),
     keys=0,
@@ -162,7 +162,7 @@ UNPARTITIONED = Scenario(
 UNPARTITIONED_CREATION = Scenario(
     "first creation of a table without keys",
     prepare=lambda lake: None,
-    work=lambda lake, clients: _overwrite_table(lake, _ONE_NEW, TASK, clients),
+    work=lambda lake, clients: overwrite_whole(lake, _ONE_NEW, TASK, clients),
     before=Counter(),
     after=counted(_ONE_NEW),
     keys=0,

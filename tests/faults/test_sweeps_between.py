@@ -88,6 +88,7 @@ def at_each_call(scenario: Scenario, first_lake: Lake, held: str) -> Iterator[tu
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("leases_expire_at_once")  # who is held for two days has held it for too long
 @pytest.mark.parametrize("held", ["work", "sweep"])
 @pytest.mark.parametrize("scenario", _OVERWRITES, ids=lambda scenario: scenario.name)
 def test_sweep_and_publish_end_well_wherever_they_meet(
@@ -111,6 +112,7 @@ def test_sweep_and_publish_end_well_wherever_they_meet(
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("leases_expire_at_once")  # who is held for two days has held it for too long
 @pytest.mark.parametrize("held", ["work", "sweep"])
 @pytest.mark.parametrize("scenario", _ROLLBACKS, ids=lambda scenario: scenario.name)
 def test_sweep_and_rollback_end_well_wherever_they_meet(

@@ -41,13 +41,7 @@ Write = Callable[[LakeClients], object]
 @pytest.fixture
 def quick_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for the lease looks again soon."""
-    monkeypatch.setattr(leases, "_PAUSE_SECONDS", 0.02)
-
-
-@pytest.fixture
-def leases_expire_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever holds the lease has held it for too long."""
-    monkeypatch.setattr(publishing, "Lease", partial(leases.Lease, seconds=0.0))
+    monkeypatch.setattr(leases, "_LONGEST_PAUSE_SECONDS", 0.02)
 
 
 def at_once(lake: Lake, *writes: Write) -> None:

@@ -45,6 +45,13 @@ def connection(aws: LocalAthena) -> str:
     )
 
 
+def put_quilt_bucket(s3: Any, *names: str) -> None:
+    """Make buckets that hold a pointer, as one with a package does."""
+    for name in names:
+        s3.create_bucket(Bucket=name)
+        s3.put_object(Bucket=name, Key=".quilt/named_packages/team/pkg/latest", Body=b"ab" * 32)
+
+
 @dataclass
 class Lab:
     """A bucket, a database and a workgroup on the local Athena."""

@@ -656,6 +656,7 @@ def test_unchanged_costs_one_page_for_each_hundred_tables(fresh: Registry) -> No
 
 
 def test_the_log_says_what_differed(fresh: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh.aws.client("s3").put_object(Bucket=fresh.bucket, Key=".quilt/named_packages/a/b/latest", Body=b"")
     fresh.refresh()
     fresh.lab.run(f"CREATE OR REPLACE VIEW {fresh.names.tags} AS SELECT 1 AS mine")
     fresh.lab.run(f"ALTER TABLE {fresh.names.packages} SET TBLPROPERTIES ('skip.header.line.count' = '1')")
@@ -719,6 +720,7 @@ def test_tables_and_views_of_the_seed_are_adopted(fresh: Registry) -> None:
     assert _actions(plan) == {"changed": 4, "created": 4}
     (manifests, *_) = plan.steps
     assert {detail.setting for detail in manifests.details} == {
+        "adopt",
         "columns",
         "location",
         "output format",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_quilt_athena.flows.athena.queries import start_query, wait_for_queries
 from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
 from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
-from tests.integration.lab import fire, run_task
+from tests.integration.lab import Lab, connection, fire, run_task
 
 pytestmark = pytest.mark.integration
 
@@ -88,3 +92,41 @@ def test_a_wrong_botocore_config_is_told_by_operator_sensor_and_trigger(connect:
             run_task(task)
     event = fire(AthenaCompletionTrigger(["11112222-3333"], deadline=9e9, **given))
     assert (event["status"], "eager" in event["message"]) == ("error", True)
+
+
+def test_a_silent_connection_holds_up_no_trigger_of_another(
+    aws: LocalAthena, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three connections in one triggerer, the endpoint of one of which takes calls and answers none."""
+    silent = socket.create_server(("127.0.0.1", 0), backlog=50)
+    endpoints = {"one": aws.endpoint_url, "two": aws.endpoint_url}
+    endpoints["silent"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    for name, endpoint in endpoints.items():
+        known = json.loads(connection(aws))
+        known["extra"] |= {"endpoint_url": endpoint}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(known))
+    queries = [submit_query(lab), submit_query(lab)]
+    for query in queries:  # done beforehand: how long a query takes is the machine's affair
+        wait_for_queries(lab.client("athena"), [query], timeout_seconds=120)
+
+    async def first(name: str, query: str, seconds: float) -> Any:
+        trigger = AthenaCompletionTrigger(
+            [query], deadline=time.time() + seconds, poll_interval=2, first_poll_delay=0, aws_conn_id=name
+        )
+        return (await anext(aiter(trigger.run()))).payload["status"]
+
+    async def all_three() -> tuple[list[Any], bool, Any]:
+        stuck = asyncio.create_task(first("silent", "11112222-3333", 3))
+        await asyncio.sleep(0.5)  # its look is under way, and waits for ten seconds
+        others = await asyncio.gather(first("one", queries[0], 60), first("two", queries[1], 60))
+        return others, stuck.done(), await stuck
+
+    with silent:
+        others, came_first, late = asyncio.run(all_three())
+    assert others == ["done", "done"]
+    assert not came_first
+    assert late == "timeout"
+
+
+def submit_query(lab: Lab) -> str:
+    return start_query(lab.client("athena"), "SELECT 1", database=lab.database, workgroup=lab.workgroup)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -480,6 +484,40 @@ def test_what_a_workflow_refuses_is_not_pushed(
     with pytest.raises(AirflowFailException, match=words):
         make(governed, rows=rows, **arguments)
     assert manifests(governed) == set()
+
+
+def test_quilt3_writes_nothing_into_the_workers_home_and_sees_no_credentials(
+    governed: Registry, tmp_path: Path
+) -> None:
+    """In a process of its own: quilt3 finds its folders when it is imported."""
+    (row,) = given_rows(governed)[:1]
+    bare = {name: value for name, value in row.items() if name != "hash"}
+    program = f"""
+import boto3, os, sys
+from airflow_quilt_athena.core.quilt.package_request import PackageRequest
+from airflow_quilt_athena.flows.quilt.packages import create_package
+key, secret, endpoint = sys.argv[1:]
+s3 = boto3.client("s3", "us-east-1", endpoint_url=endpoint,
+                  aws_access_key_id=key, aws_secret_access_key=secret)
+before = dict(os.environ)
+request = PackageRequest({governed.bucket!r}, "team/home", message="m", metadata={{"Plate": 1}})
+assert create_package(s3, request, [{bare!r}]).created
+import quilt3.hooks
+assert "quilt3.workflows" in sys.modules and "quilt3.checksums" in sys.modules
+assert quilt3.hooks.get_build_s3_client_hook() is None
+assert dict(os.environ) == before
+"""
+    environment = governed.aws.environment
+    arguments = [environment[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")]
+    arguments.append(governed.aws.endpoint_url)
+    home = {name: str(tmp_path) for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, *arguments],
+        env={"PATH": os.environ["PATH"], **home},
+        check=True,
+        timeout=120,
+    )
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_another_workflow_is_chosen_by_its_id(governed: Registry) -> None:

@@ -21,7 +21,7 @@ from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
 from local_athena import LocalAthena
 from local_athena.wire.faults import Fault
-from tests.integration.lab import connection, run_task
+from tests.integration.lab import connection, put_quilt_bucket, run_task
 
 pytestmark = pytest.mark.integration
 
@@ -53,10 +53,12 @@ class World:
             attach_to_roles=(self.role,),
         )
         self.bucket = self.request.results_bucket
+        put_quilt_bucket(self.clients.s3, *self.request.quilt_buckets)
         self.arn = f"arn:aws:iam::123456789012:policy/{self.request.policy_name}"
 
     def provision(self, **changes: Any) -> None:
-        provision(self.clients, dataclasses.replace(self.request, **changes))
+        put_quilt_bucket(self.clients.s3, *changes.get("quilt_buckets", ()))
+        provision(self.clients, dataclasses.replace(self.request, allow_narrowing=True, **changes))
 
     def deprovision(self, *, dry_run: bool = False, **changes: Any) -> Plan:
         names = {

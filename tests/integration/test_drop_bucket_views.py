@@ -19,6 +19,8 @@ from tests.integration.lab import Lab, connection
 
 pytestmark = pytest.mark.integration
 
+MARK = {"quilt_athena.created_by": "airflow-quilt-athena"}
+
 Unique = Callable[[str], str]
 TOP_HASH = "ab" * 32
 SUFFIXES = (
@@ -174,7 +176,7 @@ def test_a_bucket_of_an_odd_name_loses_its_own_and_not_its_neighbours(shelf: She
     odd = ["my.data-x", "my-data.x", "my-data-x"]
     for bucket in odd:
         for definition in define_tables(BucketNames.of(bucket)):
-            table = build_table_input(definition, {})
+            table = build_table_input(definition, MARK)
             shelf.lab.client("glue").create_table(DatabaseName=shelf.lab.database, TableInput=table)
     shelf.drop("my.data-x")
     left = {*BucketNames.of("my-data.x").tables, *BucketNames.of("my-data-x").tables}
@@ -235,10 +237,10 @@ def test_a_platforms_tables_stay_when_the_views_on_them_go(shelf: Shelf) -> None
 def test_stopped_at_any_table_and_run_again_all_are_gone(shelf: Shelf, skip: int, when: Any) -> None:
     one = shelf.buckets[0]
     for definition in define_tables(BucketNames.of(one)):
-        table = build_table_input(definition, {})
+        table = build_table_input(definition, MARK)
         shelf.lab.client("glue").create_table(DatabaseName=shelf.lab.database, TableInput=table)
     for name in BucketNames.of(one).views:  # as Athena writes them, as far as it matters here
-        shelf.put_table(name, TableType="VIRTUAL_VIEW")
+        shelf.put_table(name, TableType="VIRTUAL_VIEW", Parameters=MARK)
     shelf.lab.aws.set_faults(
         Fault(call="glue:DeleteTable", error="ValidationException", skip=skip, when=when)
     )

@@ -41,6 +41,7 @@ from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOp
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
 from airflow_quilt_athena.operators.sweep_generations import SweepGenerationsOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
+from airflow_quilt_athena.sensors.quilt_package import QuiltPackageSensor
 from local_athena import LocalAthena
 from tests.integration.lab import Ran, run_task
 
@@ -371,7 +372,8 @@ def drop_the_views_of_a_bucket(worker: Worker) -> Deed:
     bucket = f"old-{uuid.uuid4().hex[:8]}"
     for definition in define_tables(BucketNames.of(bucket)):
         worker.admin("glue").create_table(
-            DatabaseName=worker.database, TableInput=build_table_input(definition, {})
+            DatabaseName=worker.database,
+            TableInput=build_table_input(definition, {"quilt_athena.created_by": "airflow-quilt-athena"}),
         )
     return lambda: worker.drop_views(bucket)
 
@@ -534,6 +536,16 @@ def _if_there() -> Iterator[None]:
             raise
 
 
+def wait_for_a_revision(worker: Worker) -> Deed:
+    def deed() -> None:
+        task = QuiltPackageSensor(
+            task_id="wait", bucket=worker.bucket, package="team/*", aws_conn_id=CONNECTION, poke_interval=0.1
+        )
+        assert worker.run(task).result["top_hash"] == TOP_HASH
+
+    return deed
+
+
 def make_a_package(worker: Worker) -> Deed:
     """With the statements for packages, which nobody needs who makes none."""
     registry = _registry(worker)
@@ -603,6 +615,7 @@ OPERATIONS: dict[Operation, type] = {
     roll_a_partition_back: RollbackPartitionsOperator,
     sweep_a_table: SweepGenerationsOperator,
     make_a_package: CreateQuiltPackageOperator,
+    wait_for_a_revision: QuiltPackageSensor,
 }
 # These make and unmake the policy, and are run by somebody else.
 PROVISIONERS = {ProvisionQuiltAthenaOperator, DeprovisionQuiltAthenaOperator}

@@ -11,6 +11,7 @@ from tests.integration.lab import Lab, Ran
 from tests.integration.overwriting import (
     BASE,
     DAY,
+    EMPTY,
     actions,
     data_keys,
     overwrite,
@@ -49,6 +50,26 @@ def test_a_partition_is_written(lab: Lab, write: Write) -> None:
         assert ran.result["rows"] == 2
     assert temporary_tables(lab) == set()
     assert all(key.startswith(f"{BASE}.generations/dt=2026-01-01/") for key in data_keys(lab))
+
+
+@pytest.mark.parametrize("told", ["none", "zero", "rows"])
+def test_what_athena_says_of_an_unload_is_not_believed(lab: Lab, write: Write, told: str) -> None:
+    lab.aws.tell_unload_rows(told)
+    try:
+        ran = write(values((1, "a"), (2, "b")), min_rows=2, on_empty="fail")
+        assert ran.result["rows"] == 2
+        with pytest.raises(AirflowFailException, match=r"2 rows .* at least 3"):
+            write(values((1, "a"), (2, "c")), min_rows=3)
+        with pytest.raises(AirflowFailException, match="gave no rows"):
+            write(EMPTY, on_empty="fail")
+        ran = write(select("id, note, dt", [(5, "e", "d1"), (6, "f", "d2"), (7, "g", "d2")]), {}, min_rows=3)
+        rows = {found["values"]["dt"]: found["rows"] for found in ran.result["partitions"]}
+        assert rows == {"d1": 1, "d2": 2}
+    finally:
+        lab.aws.tell_unload_rows()
+    assert stored(lab) == sorted_rows(
+        [(1, "a", "2026-01-01"), (2, "b", "2026-01-01"), (5, "e", "d1"), (6, "f", "d2"), (7, "g", "d2")]
+    )
 
 
 def test_the_users_query_writes_once(lab: Lab, enforcing: str) -> None:

@@ -18,6 +18,7 @@ from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, 
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from local_athena import LocalAthena
 from local_athena.wire.faults import Fault
+from tests.integration.lab import put_quilt_bucket
 
 pytestmark = pytest.mark.integration
 
@@ -41,8 +42,18 @@ def _clients(aws: LocalAthena, **kwargs: Any) -> AwsClients:
     return AwsClients(*(aws.client(name, **kwargs) for name in ("athena", "glue", "s3", "iam", "sts")))
 
 
+# As many as make several policies.
+BUCKETS = tuple(f"acme-bucket-with-a-rather-long-name-{number:03}" for number in range(60))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quilt_buckets(clients: AwsClients) -> None:
+    put_quilt_bucket(clients.s3, *BUCKETS, *(f"more-{number}" for number in range(6)))
+
+
 @pytest.fixture
-def request_(unique: Unique) -> ProvisionRequest:
+def request_(clients: AwsClients, unique: Unique) -> ProvisionRequest:
+    put_quilt_bucket(clients.s3, unique("acme-data"))
     return ProvisionRequest(
         results_bucket=unique("acme-results"),
         quilt_buckets=(unique("acme-data"),),
@@ -160,7 +171,7 @@ def test_the_plan_is_told_in_the_log_before_it_is_carried_out(
 def test_a_dry_run_over_what_differs_reads_and_changes_nothing(
     aws: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str
 ) -> None:
-    worn = dataclasses.replace(request_, attach_to_roles=(role,))
+    worn = dataclasses.replace(request_, attach_to_roles=(role,), allow_narrowing=True)
     wear_down(clients, worn)
     aws.clear_calls()
     planned = provision(clients, worn, dry_run=True)
@@ -198,7 +209,10 @@ def test_what_was_made_carries_our_mark_and_what_was_there_does_not(
     database = clients.glue.get_database(Name=request_.database)["Database"]
     assert database["Parameters"]["quilt_athena.created_by"] == "airflow-quilt-athena"
     policy = clients.iam.get_policy(PolicyArn=_arn(clients, request_.policy_name))["Policy"]
-    assert policy["Tags"] == [{"Key": "quilt-athena:created-by", "Value": "airflow-quilt-athena"}]
+    assert policy["Tags"] == [
+        {"Key": "quilt-athena:created-by", "Value": "airflow-quilt-athena"},
+        {"Key": "quilt-athena:policy", "Value": request_.policy_name},  # whose it is
+    ]
 
 
 # -------------------------------------------------------------------------------------- convergence
@@ -358,7 +372,7 @@ def _reads_as_role(aws: LocalAthena, clients: AwsClients, role: str, buckets: tu
 def test_many_buckets_go_into_several_policies_and_those_no_longer_needed_go(
     aws: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str
 ) -> None:
-    buckets = tuple(f"acme-bucket-with-a-rather-long-name-{number:03}" for number in range(60))
+    buckets = BUCKETS
     many = dataclasses.replace(request_, quilt_buckets=buckets, attach_to_roles=(role,))
     provision(clients, many)
     attached = clients.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
@@ -369,7 +383,7 @@ def test_many_buckets_go_into_several_policies_and_those_no_longer_needed_go(
     assert not provision(clients, many).changed
     _reads_as_role(aws, clients, role, buckets)
 
-    provision(clients, dataclasses.replace(many, quilt_buckets=buckets[:2]))
+    provision(clients, dataclasses.replace(many, quilt_buckets=buckets[:2], allow_narrowing=True))
     attached = clients.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
     assert [policy["PolicyName"] for policy in attached] == [request_.policy_name]
     with pytest.raises(ClientError, match="NoSuchEntity"):
@@ -546,8 +560,7 @@ def test_a_cut_off_below_what_athena_takes_is_refused(
 
 def wear_down(clients: AwsClients, request: ProvisionRequest) -> None:
     """Provision for so many buckets that there are two policies, fill the versions up, undo settings."""
-    buckets = tuple(f"acme-bucket-with-a-rather-long-name-{number:03}" for number in range(60))
-    provision(clients, dataclasses.replace(request, quilt_buckets=buckets))
+    provision(clients, dataclasses.replace(request, quilt_buckets=BUCKETS))
     arn, document = _arn(clients, request.policy_name), json.dumps(_document(clients, request.policy_name))
     while len(clients.iam.list_policy_versions(PolicyArn=arn)["Versions"]) < 5:
         clients.iam.create_policy_version(PolicyArn=arn, PolicyDocument=document, SetAsDefault=True)
@@ -572,13 +585,15 @@ ANEW = {
     "athena:CreateWorkGroup": "create workgroup {workgroup}",
     "glue:GetDatabase": "look at database {database}",
     "glue:CreateDatabase": "create database {database}",
-    "iam:GetPolicy": "look at policy .*{policy}",
+    "s3:GetBucketTagging": "read the tags of bucket {bucket}",
+    "iam:ListPolicies": "list the policies of the account",
     "iam:CreatePolicy": "create policy {policy}",
     "iam:GetRole": "look at role {role}",
     "iam:ListAttachedRolePolicies": "list the policies of role {role}",
     "iam:AttachRolePolicy": "attach policy .*{policy} to role {role}",
 }
 AGAIN = {
+    "iam:GetPolicy": "look at policy .*{policy}",
     "s3:GetBucketLocation": "find the region of bucket {bucket}",
     "s3:GetBucketPublicAccessBlock": "read the public access block of bucket {bucket}",
     "s3:GetEncryptionConfiguration": "read the encryption of bucket {bucket}",
@@ -590,9 +605,9 @@ AGAIN = {
     "iam:ListPolicyVersions": "list the versions of policy .*{policy}",
     "iam:CreatePolicyVersion": "change policy .*{policy}",
     "iam:DeletePolicyVersion": "delete version v1 of policy .*{policy}",
-    "iam:ListEntitiesForPolicy": "list who holds policy .*{policy}-2",
-    "iam:DetachRolePolicy": "take policy .*{policy}-2 from its holders",
-    "iam:DeletePolicy": "delete policy .*{policy}-2",
+    "iam:ListEntitiesForPolicy": "list who holds policy .*{policy}-4",
+    "iam:DetachRolePolicy": "take policy .*{policy}-4 from its holders",
+    "iam:DeletePolicy": "delete policy .*{policy}-4",
 }
 
 
@@ -628,7 +643,7 @@ def _allow_all_but(clients: AwsClients, action: str) -> None:
 def test_a_missing_permission_is_named_with_what_it_is_missing_on(
     clients: AwsClients, provisioner: AwsClients, request_: ProvisionRequest, role: str, action: str
 ) -> None:
-    wanted = dataclasses.replace(request_, attach_to_roles=(role,))
+    wanted = dataclasses.replace(request_, attach_to_roles=(role,), allow_narrowing=True)
     if action in AGAIN:
         wear_down(clients, wanted)
     _allow_all_but(clients, action)
@@ -650,7 +665,7 @@ def test_a_missing_permission_is_named_with_what_it_is_missing_on(
 def test_every_call_of_provisioning_is_among_those_whose_permission_is_taken_away(
     aws: LocalAthena, clients: AwsClients, request_: ProvisionRequest, role: str
 ) -> None:
-    wanted = dataclasses.replace(request_, attach_to_roles=(role,))
+    wanted = dataclasses.replace(request_, attach_to_roles=(role,), allow_narrowing=True)
     aws.clear_calls()
     provision(clients, wanted)
     made = {call.name for call in aws.calls}
@@ -661,6 +676,7 @@ def test_every_call_of_provisioning_is_among_those_whose_permission_is_taken_awa
     # Permissions that S3 names otherwise than the call.
     renamed = {
         "s3:HeadBucket": "s3:ListBucket",
+        "s3:ListObjectsV2": "s3:ListBucket",
         "s3:GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
         "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
         "s3:GetBucketEncryption": "s3:GetEncryptionConfiguration",

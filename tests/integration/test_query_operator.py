@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
 from local_athena import Fault
 from tests.integration.lab import Lab, Ran
@@ -59,6 +60,19 @@ def test_parameters_take_the_place_of_question_marks(lab: Lab) -> None:
     query = "SELECT ? AS s, ? AS n, ? AS d"
     ran = run(lab, query, parameters=["'it''s'", 3, date(2026, 1, 31)], max_rows=1)
     assert ran.result["rows"] == [["it's", "3", "2026-01-31"]]
+
+
+def test_rows_that_are_more_than_an_xcom_should_hold_are_told_by_their_place(lab: Lab) -> None:
+    lab.aws.clear_calls()
+    query = "SELECT a AS n FROM UNNEST(sequence(1, 9000)) t(a) CROSS JOIN UNNEST(sequence(1, 5)) u(b)"
+    ran = run(lab, query, max_rows=200_000)
+    assert (ran.result["columns"], ran.result["rows"]) == (["n"], None)
+    place = S3Uri.parse(ran.result["rows_at"])
+    body = lab.client("s3").get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
+    assert len(body.splitlines()) == 45_001
+    assert len(json.dumps(ran.result)) < 1000
+    assert len([call for call in lab.aws.calls if call.operation == "GetQueryResults"]) < 20
+    assert len(run(lab, query, max_rows=1000).result["rows"]) == 1000
 
 
 def test_statements_run_in_order(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.package_events import new_revisions
 from airflow_quilt_athena.triggers import registry_looks
 from airflow_quilt_athena.triggers.quilt_package import QuiltPackageTrigger
+from airflow_quilt_athena.triggers.stored_events import STORED_PREFIX
 from local_athena import Fault, LocalAthena
 from tests.integration.lab import connection
 from tests.integration.quilt_registry import Registry, push, reached_by_quilt3
@@ -44,6 +45,9 @@ class Store:
 
     async def aset(self, key: str, value: Any) -> None:
         self.values[key] = json.dumps(value)
+
+    async def adelete(self, key: str) -> None:
+        self.values.pop(key, None)
 
 
 @pytest.fixture
@@ -250,6 +254,31 @@ def test_what_was_handed_over_and_not_stored_is_told_by_the_next(registry: Regis
 
     (payload,) = asyncio.run(watch())
     assert (payload["revision"], payload["redelivered"]) == ("1700000000", True)
+
+
+@needs_streams
+def test_what_was_noted_as_stored_is_not_told_again(registry: Registry) -> None:
+    """The plugin's part: the note is written with the event, and the triggerer dies before it knows."""
+    store = Store()
+
+    async def watch() -> tuple[int, int, set[str]]:
+        async with triggerer(trigger(registry, store)) as running:
+            await started(registry, store)
+            running.confirming = False
+            registry.put_revision("team/a", 1_700_000_000, "x")
+            registry.put_pointer("team/a", "latest", "ab" * 32)
+            await until(lambda: bool(running.stored))
+            before = len(running.stored)
+            for _, payload in running.stored:
+                await store.aset(STORED_PREFIX + payload["id"], True)
+        async with triggerer(trigger(registry, store)) as running:
+            registry.put_revision("team/a", 1_700_000_001, "y")
+            registry.put_pointer("team/a", "latest", "ab" * 32)
+            await until(lambda: bool(running.stored))
+            await until(lambda: not any(STORED_PREFIX in key for key in store.values))
+            return before, len(running.stored), {payload["revision"] for _, payload in running.stored}
+
+    assert asyncio.run(watch()) == (1, 1, {"1700000001"})
 
 
 @needs_streams

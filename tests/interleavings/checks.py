@@ -11,7 +11,7 @@ from tests.faults.lake import TABLE
 from tests.interleavings.model import Values
 from tests.interleavings.scenes import row_count
 
-_TWO_DAYS = 2 * 86_400.0
+_TEN_DAYS = 10 * 86_400.0  # longer than anything is kept
 _MOST_SWEEPS = 8
 _ATTEMPT = re.compile(r"/a([0-9a-f]{12}-\d+)-[0-9a-f]{8}/")
 
@@ -41,10 +41,12 @@ def foreign_keys(lake: FakeLake) -> set[str]:
 
 def sweep_all(lake: FakeLake) -> list[str]:
     """Sweep until nothing more goes; return what is wrong: rows that changed, and what nobody needs."""
+    if lake.table is None:
+        return []  # nobody can sweep what is of no table
     before, _ = see(lake)
     there: list[set[str]] = []
     while len(there) < _MOST_SWEEPS and (len(there) < 2 or there[-1] != there[-2]):
-        lake.world.pass_time(_TWO_DAYS)
+        lake.world.pass_time(_TEN_DAYS)
         try:
             lake.sweep_now()
         except QuiltAthenaError as error:
@@ -61,8 +63,20 @@ def sweep_all(lake: FakeLake) -> list[str]:
 
 
 def needed_keys(lake: FakeLake) -> set[str]:
-    """Return the files where Glue points, and the journal entry of each attempt that wrote some of them."""
-    locations = lake.locations().values() if lake.table else ()
-    owners = {found[1] for location in locations if (found := _ATTEMPT.search(f"/{location}"))}
+    """Return the files where Glue points, and the journal entry of each attempt that wrote some of them.
+
+    So is an entry that says which files others had where we wrote, since somebody may want them deleted one
+    day; and the last of each partition, which says why it is where it is.
+    """
+    places = lake.locations() if lake.table else {}
+    owners = {found[1] for location in places.values() if (found := _ATTEMPT.search(f"/{location}"))}
+    last: dict[Values, tuple[str, str]] = {}
+    for name, entry in lake.journal().items():
+        if entry.get("adopted_files"):
+            owners.add(name)
+        for change in entry["changes"] if entry["published_at"] else ():
+            values = tuple(change["values"])
+            last[values] = max(last.get(values, ("", "")), (entry["published_at"], name))
+    owners |= {name for _, name in last.values()}
     journal = {f"{lake.base}.generations/.journal/{name}.json" for name in owners}
-    return journal.union(*(find_files(lake.world.s3, location) for location in locations))
+    return journal.union(*(find_files(lake.world.s3, location) for location in places.values()))

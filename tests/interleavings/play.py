@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from airflow_quilt_athena.exceptions import ManualActionError, QuiltAthenaError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
@@ -31,12 +32,14 @@ class Play:
     events: Callable[[Play], list[Event]]
     heals: bool = False
     ran: list[Ran] = field(default_factory=list)
+    others: list[Act] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         world, self.before, ran = prepared(self.scene)
         self.world, self.ran = deepcopy(world), list(ran)
         self.lake = FakeLake(self.world)
+        self.began = self.world.now
         self.worker = self.world.worker(*self.events(self))
 
     def play(self) -> list[str]:
@@ -46,19 +49,34 @@ class Play:
             watch = Watch(self.lake, frozenset(foreign_keys(self.lake)))
             stack.enter_context(watch.watching())
             self.world.pass_time(self.scene.held.pause)
+            begun = self.world.monotonic()
             said = self.act(self.scene.held, self.worker.clients)
+            ended = self.world.monotonic()
             if self.heals:
-                self.world.pass_time(2 * _HOUR)
-                self.lake.sweep_now()
+                self._heal(said, begun, ended)
             self._check_rows()
             if said is not None and self._is_repeatable(said):
                 self._again(said)
             self.problems += sweep_all(self.lake)
         return [*self.problems, *watch.seen]
 
+    def _heal(self, said: str | None, begun: float, ended: float) -> None:
+        """Let a sweep end what was left half done: it may be what had told its caller that it failed."""
+        self.world.pass_time(2 * _HOUR)
+        published = self._was_published(self.scene.held)
+        if self.lake.table is not None:
+            self.lake.sweep_now()
+        if said and not published:
+            # What a stranger, or another rollback, made of it does not tell whether it ever was.
+            operation = self.scene.held.operation
+            tells = all(one.is_ours for one in self.others) and operation is not rollback
+            if self._was_published(self.scene.held) or not tells:
+                self.ran.append(Ran(operation, begun, ended, certain=tells))
+
     def act(self, act: Act, clients: LakeClients | None = None) -> str | None:
         """Let somebody act, and note what was said: "" for done, else the error; None when he died."""
         if clients is None:
+            self.others.append(act)
             self.world.pass_time(act.pause)
         begun = self.world.monotonic()
         said: str | None = ""
@@ -94,8 +112,12 @@ class Play:
 
     def _is_repeatable(self, said: str) -> bool:
         """Whether the same task may come again: not a sweep, and not what a rollback undid meanwhile."""
-        undone = rollback in self._operations and self.scene.held.operation is not rollback
-        return self.scene.held.name == HELD and not undone and not said.startswith("ManualActionError")
+        undoes = self.scene.held.operation is rollback
+        undone = not undoes and rollback in self._operations
+        # What the journal need not know any more comes again as another rollback.
+        late = undoes and self.world.now > self.began + timedelta(days=1)
+        is_task = self.scene.held.name == HELD
+        return is_task and not undone and not late and not said.startswith("ManualActionError")
 
     def _again(self, said: str) -> None:
         """Run what was held again, with the key of the same task: done once, it is done."""

@@ -23,7 +23,7 @@ from tests.fakes.world import (
 from tests.interleavings.play import Play
 from tests.interleavings.scenes import SCENES, Act, Scene, calls_of
 
-pytestmark = pytest.mark.interleavings
+pytestmark = pytest.mark.timeout(1800)
 
 LEASE_SECONDS = 60.0  # of the flows; time enough for the next one to take it is a little more
 _TAKEN_OVER = LEASE_SECONDS + 10
@@ -49,8 +49,19 @@ _TELLING = {
     ("sweep after half a dead set", "other set"),
 }
 
+_LOST_ALWAYS = {"one partition", "a set", "a table without keys", "rollback of a set", "sweep"}
 
-def pairs(scenes: Callable[[Scene], bool] = lambda scene: True) -> list[object]:
+
+def _alive(scene: Scene, _: Act) -> bool:
+    return scene.dead is None
+
+
+def _alive_and_ours(scene: Scene, other: Act) -> bool:
+    """Whether an order can be kept: a stranger's change is not told from one that a late write takes back."""
+    return scene.dead is None and other.is_ours
+
+
+def pairs(wanted: Callable[[Scene, Act], bool] = lambda scene, other: True) -> list[object]:
     """Return each scene with each of those who may come in between."""
     return [
         pytest.param(
@@ -59,8 +70,9 @@ def pairs(scenes: Callable[[Scene], bool] = lambda scene: True) -> list[object]:
             id=f"{scene.name}-{other.name}",
             marks=() if (scene.name, other.name) in _TELLING else pytest.mark.interleavings,
         )
-        for scene in filter(scenes, SCENES)
+        for scene in SCENES
         for other in scene.family.others
+        if wanted(scene, other)
     ]
 
 
@@ -72,7 +84,8 @@ def at_each_call(
     assert len(calls) >= 5, f"the run made only {calls}"
     problems: list[str] = []
     for number, call in enumerate(calls, start=1):
-        if only_writes and not writes(call):
+        waits = calls[max(0, number - 4) : number] == (call,) * 4  # for a lease that a dead run left
+        if waits or (only_writes and not writes(call)):
             continue
         play = Play(scene, lambda play, number=number: events(play, number, other), heals)  # type: ignore[misc]
         problems += [f"at call {number}, {call}: {line}" for line in play.play()]
@@ -84,7 +97,7 @@ def test_somebody_acts_in_between(scene: Scene, other: Act) -> None:
     at_each_call(scene, other, lambda play, number, other: [interrupted(number, lambda: play.act(other))])
 
 
-@pytest.mark.parametrize(("scene", "other"), pairs(lambda scene: scene.dead is None))
+@pytest.mark.parametrize(("scene", "other"), pairs(_alive))
 def test_a_call_is_throttled_for_longer_than_the_lease_and_somebody_acts_meanwhile(
     scene: Scene, other: Act
 ) -> None:
@@ -99,7 +112,7 @@ def test_a_call_is_throttled_for_longer_than_the_lease_and_somebody_acts_meanwhi
     )
 
 
-@pytest.mark.parametrize(("scene", "other"), pairs(lambda scene: scene.dead is None))
+@pytest.mark.parametrize(("scene", "other"), pairs(_alive_and_ours))
 def test_a_write_that_failed_lands_when_somebody_else_has_written(scene: Scene, other: Act) -> None:
     at_each_call(
         scene,
@@ -114,7 +127,7 @@ def test_a_write_that_failed_lands_when_somebody_else_has_written(scene: Scene, 
 
 
 @pytest.mark.parametrize("landed", ["never made", "made", "made late"])
-@pytest.mark.parametrize(("scene", "other"), pairs(lambda scene: scene.dead is None))
+@pytest.mark.parametrize(("scene", "other"), pairs(_alive_and_ours))
 def test_a_worker_dies_and_somebody_else_acts(scene: Scene, other: Act, landed: str) -> None:
     dies = {
         "never made": killed_before,
@@ -133,6 +146,13 @@ def test_a_worker_dies_and_somebody_else_acts(scene: Scene, other: Act, landed: 
     )
 
 
-@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+@pytest.mark.parametrize(
+    "scene",
+    [
+        pytest.param(scene, marks=() if scene.name in _LOST_ALWAYS else pytest.mark.interleavings)
+        for scene in SCENES
+    ],
+    ids=lambda scene: scene.name,
+)
 def test_an_answer_is_lost(scene: Scene) -> None:
     at_each_call(scene, scene.held, lambda play, number, _: [lost(number)])

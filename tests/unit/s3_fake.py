@@ -68,27 +68,57 @@ class FakeS3:
 
     def delete_objects(self, *, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:  # noqa: N803
         self._begin("delete_objects", **Delete)
-        keys = [item["Key"] for item in Delete["Objects"]]
-        for key in keys:
-            if key not in self.undeletable:
+        stayed = []
+        for item in Delete["Objects"]:
+            key = item["Key"]
+            if key in self.undeletable:
+                stayed.append({"Key": key, "Code": "AccessDenied", "Message": "no"})
+            elif "ETag" in item and key in self.objects and item["ETag"] != self.etag(key):
+                stayed.append({"Key": key, "Code": "PreconditionFailed", "Message": "no"})
+            else:
                 self.objects.pop(key, None)
-        stayed = [
-            {"Key": key, "Code": "AccessDenied", "Message": "no"} for key in keys if key in self.undeletable
-        ]
         return self._end("delete_objects", **({"Errors": stayed} if stayed else {}))
 
     def list_objects_v2(self, *, Bucket: str, Prefix: str, **request: Any) -> dict[str, Any]:  # noqa: N803
         self._begin("list_objects_v2", Prefix=Prefix, **request)
         start = request.get("ContinuationToken") or request.get("StartAfter") or ""
         keys = sorted(key for key in self.objects if key.startswith(Prefix) and key > start)
+        if "Delimiter" in request:
+            return self._list_folders(Prefix, request["Delimiter"], keys)
         page = keys[: min(request.get("MaxKeys", 1000), self.page_size)]
         items = [
-            {"Key": key, "LastModified": self.objects[key][1], "Size": len(self.objects[key][0])}
+            {
+                "Key": key,
+                "LastModified": self.objects[key][1],
+                "Size": len(self.objects[key][0]),
+                "ETag": self.etag(key),
+            }
             for key in page
         ]
         more = {"NextContinuationToken": page[-1]} if len(page) < len(keys) else {}
         return self._end(
             "list_objects_v2", IsTruncated=bool(more), **more, **({"Contents": items} if items else {})
+        )
+
+    def _list_folders(self, prefix: str, delimiter: str, keys: list[str]) -> dict[str, Any]:
+        """Answer in one page."""
+        parts = [(key, key.removeprefix(prefix).partition(delimiter)) for key in keys]
+        folders = sorted({f"{prefix}{name}{delimiter}" for _, (name, cut, _) in parts if cut})
+        items = [
+            {
+                "Key": key,
+                "LastModified": self.objects[key][1],
+                "Size": len(self.objects[key][0]),
+                "ETag": self.etag(key),
+            }
+            for key, (_, cut, _) in parts
+            if not cut
+        ]
+        found: dict[str, Any] = (
+            {"CommonPrefixes": [{"Prefix": folder} for folder in folders]} if folders else {}
+        )
+        return self._end(
+            "list_objects_v2", IsTruncated=False, **found, **({"Contents": items} if items else {})
         )
 
     def _check_match(self, key: str, request: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from local_athena import LocalAthena
+from tests.integration.lab import put_quilt_bucket
 
 REQUIRED = ("--account-id", "123456789012", "--region", "us-east-1", "--results-bucket", "acme-results")
 MANY = tuple(f"acme-bucket-with-a-rather-long-name-{number:03}" for number in range(60))
@@ -61,6 +63,9 @@ def test_what_is_printed_is_what_provisioning_makes(
         policy_name=unique("AcmeAccess"),
         kms_key_arn="arn:aws:kms:us-east-1:123456789012:key/0a1b",
     )
+    put_quilt_bucket(clients.s3, *wanted.quilt_buckets)
+    with contextlib.suppress(clients.glue.exceptions.AlreadyExistsException):
+        clients.glue.create_database(DatabaseInput={"Name": "platform"})
     provision(clients, wanted)
     made = {}
     for policy in clients.iam.list_policies(Scope="Local", MaxItems=1000)["Policies"]:
@@ -135,6 +140,12 @@ def test_another_partition_is_in_every_arn(capsys: pytest.CaptureFixture[str], p
         (("--policy-name", "a b"), "Not a policy name: 'a b'"),
         (("--source-database", "*"), "Not a name for a Glue database: '*'"),
         (("--warehouse", "s3://acme-lake/*"), "holds a wildcard of IAM"),
+        (("--warehouse", "s3://*/tables/"), "holds a wildcard of IAM"),
+        (("--warehouse", "s3://?/tables/"), "holds a wildcard of IAM"),
+        (("--region", "*"), "Not an AWS region: '*'"),
+        (("--kms-key-arn", "*"), "is no key of KMS"),
+        (("--catalog-kms-key-arn", "arn:aws:kms:us-east-1:123456789012:alias/x"), "an alias"),
+        (("--quilt-kms-key-arn", "arn:aws:kms:*:123456789012:key/1"), "is no key of KMS"),
         (("--warehouse", "s3://acme-lake/" + "d" * 6000), "does not fit 6144 characters"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,

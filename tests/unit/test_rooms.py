@@ -20,6 +20,7 @@ ARROWS = {
     "arguments": {"core"},
     "triggers": {"triggers", "hooks", "flows", "core"},
     "hooks": {"hooks", "flows", "core"},  # what botocore raises is told in one place
+    "plugins": {"plugins", "hooks", "triggers", "flows", "core"},
     "flows": {"flows", "core"},
     "local": set(),
     "core": {"core"},
@@ -38,7 +39,7 @@ CAPABILITIES = {
         "arguments": set(),
         "names": {"arguments", "glue", "overwrite", "quilt"},  # a table's name is none of an overwrite's own
         "athena": {"arguments", "glue"},  # console pages tell of places in S3; parameters are judged
-        "glue": {"athena"},  # tables are quoted in SQL
+        "glue": {"arguments", "athena"},  # tables are quoted in SQL
         "overwrite": {
             "arguments",
             "names",

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local_athena import LocalAthena
 from support.readme import block_with
 
 pytestmark = pytest.mark.wheels
@@ -82,6 +82,8 @@ def test_the_commands_are_there_and_tell_what_they_lack() -> None:
     assert run(LOCAL / "local-athena", "--version").startswith("local-athena 0.")
     told = run(PROVIDER / "quilt-athena", "local", code=1)
     assert told == "quilt-athena local: needs local_athena: pip install 'airflow-quilt-athena[local]'.\n"
+    told = run(PROVIDER / "python", "-c", "from airflow_quilt_athena.local import LocalAthena", code=1)
+    assert "not installed: pip install 'airflow-quilt-athena[local]'." in told
     policy = ("policy", "--account-id", "123456789012", "--region", "us-east-1")
     assert "Version" in run(PROVIDER / "quilt-athena", *policy, "--results-bucket", "acme-results")
 
@@ -101,6 +103,26 @@ def test_three_lines_lead_to_a_query() -> None:
     run(LOCAL / "python", "-c", block_with("with LocalAthena() as aws"))
 
 
+@pytest.fixture
+def served() -> Iterator[dict[str, str]]:
+    """The wheel's own command at work, with a bucket; the variables that it printed."""
+    process = subprocess.Popen([str(LOCAL / "local-athena")], cwd=BUILT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    variables = {}
+    for line in process.stdout:
+        if line.startswith("export "):
+            name, _, value = line.removeprefix("export ").strip().partition("=")
+            variables[name] = value
+        if line.startswith("# Process"):
+            break
+    bucket = "import boto3; boto3.client('s3').create_bucket(Bucket='lake')"
+    run(LOCAL / "python", "-c", bucket, variables=variables)
+    yield variables
+    process.terminate()
+    process.wait(20)
+    process.stdout.close()
+
+
 @pytest.mark.parametrize(
     ("text", "printed"),
     [
@@ -110,10 +132,10 @@ def test_three_lines_lead_to_a_query() -> None:
     ],
     ids=["boto3", "PyAthena", "awswrangler"],
 )
-def test_the_readme_s_lines_for_a_client_run_on_the_wheel(text: str, printed: str) -> None:
-    with LocalAthena() as aws:
-        aws.client("s3").create_bucket(Bucket="lake")
-        assert printed in run(LOCAL / "python", "-c", block_with(text), variables=aws.environment)
+def test_the_readme_s_lines_for_a_client_run_on_the_wheel(
+    served: dict[str, str], text: str, printed: str
+) -> None:
+    assert printed in run(LOCAL / "python", "-c", block_with(text), variables=served)
 
 
 def test_the_wheel_s_own_server_runs_a_topic_of_the_conformance_table() -> None:

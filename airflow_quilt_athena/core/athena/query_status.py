@@ -212,17 +212,22 @@ def build_failure(failed: Iterable[QueryStatus], *, region: str) -> QueryFailedE
     )
 
 
-def build_timeout(decision: Decision, *, timeout_seconds: float, region: str) -> QueryFailedError:
-    """Return the error for queries that were not done in time and have been stopped.
+def build_timeout(
+    decision: Decision, *, timeout_seconds: float, region: str, became: Mapping[str, str] | None = None
+) -> QueryFailedError:
+    """Return the error for queries that were not done in time.
 
     A query that never left the queue is worth a retry; one that ran too long runs too long again.
+
+    :param became: what became of each when it was asked to stop; one that was not asked goes on.
     """
     first = decision.pending[0]
     queued = all(status.state is QueryState.QUEUED for status in decision.pending)
     remedy = "it was waiting in Athena's queue, so a retry can help" if queued else "raise the timeout"
     lines = [
         f"Athena query {status.query_execution_id} was still {status.state.value} in workgroup "
-        f"{status.workgroup} after {timeout_seconds:g} s, the timeout, and was stopped ({remedy}); "
+        f"{status.workgroup} after {timeout_seconds:g} s, the timeout, and "
+        f"{(became or {}).get(status.query_execution_id, 'goes on')} ({remedy}); "
         f"{format_bytes(status.bytes_scanned)} scanned. See {query_url(region, status.query_execution_id)}"
         for status in decision.pending
     ]

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
 from numbers import Integral
 
+from airflow_quilt_athena.core.arguments import show
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 HIVE_DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -69,7 +70,7 @@ def value_text(value: object) -> str:
             text = str.__str__(value)  # of an enum the value, not its name in Python
         case bool():
             text = "true" if value else "false"
-        case Integral():
+        case Integral() if abs(int(value)) < 10**MAX_VALUE_LENGTH:  # Python prints no longer ones
             text = str(int(value))
         case Decimal() if value.is_finite():
             text = f"{value:f}"
@@ -79,7 +80,7 @@ def value_text(value: object) -> str:
             text = value.isoformat()
         case _:
             raise InvalidCallError(
-                f"A partition value is {value!r}, of type {type(value).__name__}. Expected text, a whole "
+                f"A partition value is {show(value)}, of type {type(value).__name__}. Expected text, a whole "
                 "number, a boolean, a Decimal, a date or a datetime."
             )
     if len(text) > MAX_VALUE_LENGTH:

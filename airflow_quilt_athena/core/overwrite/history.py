@@ -76,14 +76,53 @@ def is_overtaken(
     entry, change = newest
     if pointer is None or pointer.location == change.location or pointer.generation is None:
         return False
+    if change.location is not None and is_emptied(entry, change.location):
+        return False  # a sweep found that it was replaced, and nobody could read it
     attempt = Attempt.parse(pointer.generation)
     owner = entries.get(attempt.entry_name) if attempt else None
     if owner is None or owner.attempt != attempt:
         return False
+    if _is_pending(values, pointer, entry, entries):
+        return False
+    if owner.state is State.ABORTED or _came_after(change, owner, entries):
+        return True
     # Who replaces a generation says to come after it; who finds none has only its clock to go by.
     replaces = any(c.previous_generation for c in owner.changes if c.values == values)
     margin = timedelta(0) if replaces else CLOCKS_APART
-    return owner.state is State.ABORTED or moment_of(owner) + margin < moment_of(entry)
+    return moment_of(owner) + margin < moment_of(entry)
+
+
+def _is_pending(values: Values, pointer: Pointer, newest: Entry, entries: Mapping[str, Entry]) -> bool:
+    """Whether somebody who comes after the newest is just publishing this: a rollback, or an overwrite."""
+    return any(
+        change.values == values and change.location == pointer.location
+        for other in entries.values()
+        if other.state is State.PUBLISHING and not was_published(other)
+        if moment_of(other) >= moment_of(newest)
+        for change in other.changes
+    )
+
+
+def _came_after(change: Change, owner: Entry, entries: Mapping[str, Entry]) -> bool:
+    """Whether a change replaced what an entry published, or what replaced that, and so on."""
+    seen: set[str] = set()
+    previous = change.previous_generation
+    while previous is not None and previous not in seen:
+        if previous == owner.attempt.name:
+            return True
+        seen.add(previous)
+        attempt = Attempt.parse(previous)
+        older = entries.get(attempt.entry_name) if attempt else None
+        if older is None or older.attempt != attempt:
+            return False
+        made = [one for one in older.changes if one.values == change.values]
+        previous = made[0].previous_generation if made else None
+    return False
+
+
+def is_emptied(owner: Entry, location: str) -> bool:
+    """Whether a sweep has removed the files at a place that an entry answers for."""
+    return location in owner.deleted or (owner.owns(location) and owner.folder in owner.deleted)
 
 
 def next_moment(now: datetime, current: Iterable[Mapping[str, Any]]) -> datetime:

@@ -155,7 +155,7 @@ def parse_retain(given: object, name: str = "retain") -> timedelta:
     if retain < MIN_RETAIN:
         raise InvalidCallError(
             f"{name} is {str(given)!r}, shorter than 30m, the default time limit of a query: one that "
-            "still reads the old files would find them gone."
+            "still reads the old files would find them gone. Expected 30m or more."
         )
     if retain > MAX_RETAIN:
         raise refusal(name, given, f"up to {MAX_RETAIN.days} days")

@@ -12,6 +12,7 @@ from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.history import (
     Pointer,
     Published,
+    is_emptied,
     is_overtaken,
     moment_of,
     was_published,
@@ -176,11 +177,6 @@ def _owner(entries: Mapping[str, Entry], entry: Entry, change: Change) -> Entry:
     if owner.state not in _PUBLISHED or is_emptied(owner, location):
         raise _gone(change)
     return owner
-
-
-def is_emptied(owner: Entry, location: str) -> bool:
-    """Whether a sweep has removed the files at a place that an entry answers for."""
-    return location in owner.deleted or (owner.owns(location) and owner.folder in owner.deleted)
 
 
 def _gone(change: Change) -> ManualActionError:

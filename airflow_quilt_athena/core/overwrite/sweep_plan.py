@@ -7,8 +7,8 @@ is replaced, and no crash there leaves one without an end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
@@ -44,6 +44,8 @@ class Removal:
     folders: tuple[str, ...]
     whole: bool  # nothing is left of what it staged: temporary tables go as well
     forgets: bool  # nobody needs the entry any more
+    # Entries that must be forgotten before: without this one, they would say what was published last.
+    after: frozenset[str] = frozenset()
 
     @property
     def asks_athena(self) -> bool:
@@ -100,6 +102,10 @@ class _Sweep:
         self._wanted = wanted
         self._keep_until = _promises(entries.values())
         self._newest = find_newest(entries.values())
+        self._published: dict[Values, list[tuple[str, str | None]]] = {}
+        for entry in filter(was_published, entries.values()):
+            for change in entry.changes:
+                self._published.setdefault(change.values, []).append((entry.name, change.location))
         self._point_back = {
             values: self._newest[values]
             for values, pointer in pointers.items()
@@ -258,7 +264,28 @@ class _Sweep:
             else Removal(removal.entry, removal.folders, removal.whole, self._is_done_with(removal, gone))
             for removal in removals
         )
-        return tuple(removal for removal in finished if removal.folders or removal.forgets)
+        done = self._forget_in_order(list(finished))
+        return tuple(removal for removal in done if removal.folders or removal.forgets)
+
+    def _forget_in_order(self, removals: list[Removal]) -> Iterator[Removal]:
+        """Let the newest entry of a partition be forgotten after those that it came after, or not at all."""
+        forgotten = {removal.entry.name for removal in removals if removal.forgets}
+        for removal in removals:
+            before = self._outlived_by(removal.entry) if removal.forgets else frozenset()
+            if before <= forgotten:
+                yield replace(removal, after=before)
+            elif removal.folders:
+                yield replace(removal, forgets=False)
+
+    def _outlived_by(self, entry: Entry) -> frozenset[str]:
+        """Return the older entries that would be the newest of a partition, and Glue is not as they say."""
+        names: set[str] = set()
+        for change in entry.changes:
+            values, pointer = change.values, self._pointers.get(change.values)
+            if self._newest.get(values, (None,))[0] is entry:
+                location = None if pointer is None else pointer.location
+                names |= {name for name, place in self._published[values] if place != location}
+        return frozenset(names - {entry.name})
 
     def _is_done_with(self, removal: Removal, gone: set[str]) -> bool:
         entry = removal.entry
@@ -301,7 +328,10 @@ def _promises(entries: Iterable[Entry]) -> dict[str, datetime]:
             continue
         promise = _promise_once_settled(entry)
         for change in entry.changes:
-            if change.location is not None:
+            if change.location is not None and entry.state is State.ABORTED:
+                # A call of it may land late all the same, and point at what it was to go back to.
+                promises[change.location] = max(promise, promises.get(change.location, promise))
+            elif change.location is not None:
                 promises.pop(change.location, None)
             replaced = {change.previous_location, before.get(change.values)} - {None, change.location}
             for location in filter(None, replaced):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_quilt_athena.core.provisioning.policy import Account, Statement
+from airflow_quilt_athena.core.provisioning.arns import ANYTHING, Account, resource_of
+from airflow_quilt_athena.core.provisioning.grants import Statement
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
 
 _WORKFLOWS = ".quilt/workflows/"
@@ -19,12 +20,14 @@ def build_package_statements(
     :param sources: the buckets whose objects packages name; the registries are not among them by themselves.
     """
     folders = [at(bucket).key for bucket in registries[:1] for at in (manifests_location, packages_location)]
-    written = [account.s3_arn(bucket, f"{folder}*") for bucket in registries for folder in folders]
+    written = [account.s3_arn(bucket, folder, ANYTHING) for bucket in registries for folder in folders]
     roots = [account.s3_arn(bucket) for bucket in registries]
     # Schemas of workflows lie anywhere in the registry or in a source, and are read as its objects are.
-    workflows = [account.s3_arn(bucket, f"{_WORKFLOWS}*") for bucket in registries]
-    objects = [account.s3_arn(bucket, "*") for bucket in sources]
-    prefixes = {"StringLike": {"s3:prefix": [f"{folder}*" for folder in (*folders, _WORKFLOWS)]}}
+    workflows = [account.s3_arn(bucket, _WORKFLOWS, ANYTHING) for bucket in registries]
+    objects = [account.s3_arn(bucket, ANYTHING) for bucket in sources]
+    prefixes = {
+        "StringLike": {"s3:prefix": [resource_of(folder, ANYTHING) for folder in (*folders, _WORKFLOWS)]}
+    }
 
     def allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
         return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}

@@ -1,87 +1,48 @@
-"""The IAM policy of those who run our operators, as documents. Least privilege; the reasons are in the Sids.
+"""The IAM policy of those who run our operators, as documents that fit IAM's limit.
 
-It is the policy of a runtime role. Provisioning itself (making buckets, workgroups, policies) needs more, and
-is done by somebody else.
+What is granted besides buckets is in the first document. A bucket stays in the document that it is in, so
+that growing moves no right from one document to another.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
+from airflow_quilt_athena.core.provisioning.arns import Account
+from airflow_quilt_athena.core.provisioning.grants import (
+    FIND_BUCKETS,
+    RESULTS_PREFIX,
+    Grant,
+    Statement,
+    bucket_statements,
+    common_statements,
+)
 from airflow_quilt_athena.exceptions import InvalidCallError
+
+__all__ = [
+    "MAX_DOCUMENT_CHARACTERS",
+    "RESULTS_PREFIX",
+    "Account",
+    "Grant",
+    "PolicyDocument",
+    "Statement",
+    "buckets_of",
+    "build_policies",
+    "count_characters",
+    "number_of",
+    "policy_name",
+]
 
 # IAM user guide, "IAM and AWS STS quotas", read 2026-11. White space does not count.
 MAX_DOCUMENT_CHARACTERS = 6144
 
-_ACCOUNT_ID = re.compile(r"\d{12}", re.ASCII)
-_DATABASE = re.compile(r"[a-z0-9_-]{1,255}")
-_WORKGROUP = re.compile(r"[a-zA-Z0-9._-]{1,128}")
-_WILD = re.compile(r"[*?$]")
 _POLICY_NAME = re.compile(r"[\w+=,.@-]{1,120}", re.ASCII)  # 128, less the room for a number
-
-RESULTS_PREFIX = "results/"  # where Athena's results go in their bucket
-
-Statement = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Where resources live: the parts their ARNs share."""
-
-    partition: str  # aws, aws-cn or aws-us-gov
-    region: str
-    account_id: str
-
-    def __post_init__(self) -> None:
-        if not _ACCOUNT_ID.fullmatch(self.account_id):
-            raise InvalidCallError(f"Not an AWS account: {self.account_id!r}. Expected 12 digits.")
-
-    def arn(self, service: str, resource: str) -> str:
-        """Return the ARN of a resource of this account and region."""
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account_id}:{resource}"
-
-    def s3_arn(self, bucket: str, key_pattern: str | None = None) -> str:
-        """Return the ARN of a bucket, or of the objects whose keys fit the pattern."""
-        return f"arn:{self.partition}:s3:::{bucket}" + ("" if key_pattern is None else f"/{key_pattern}")
-
-    def policy_arn(self, name: str) -> str:
-        """Return the ARN of a managed policy of this account."""
-        return f"arn:{self.partition}:iam::{self.account_id}:policy/{name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What may be used, and where."""
-
-    account: Account
-    results: S3Uri  # the folder of Athena's results
-    quilt_buckets: tuple[str, ...]
-    database: str
-    workgroup: str
-    warehouse: S3Uri | None = None  # the folder tables may be written to
-    source_database: str | None = None  # a Quilt platform's database, to be read
-    kms_key_arn: str | None = None  # of results and warehouse
-
-    def __post_init__(self) -> None:
-        # In an ARN a * would grant more than is named, and a capital letter nothing.
-        for database in (self.database, *([self.source_database] if self.source_database else [])):
-            if not _DATABASE.fullmatch(database):
-                raise InvalidCallError(
-                    f"Not a name for a Glue database: {database!r}. Expected a-z 0-9 _ and no upper case."
-                )
-        if not _WORKGROUP.fullmatch(self.workgroup):
-            raise InvalidCallError(
-                f"Not a name for an Athena workgroup: {self.workgroup!r}. "
-                "Expected up to 128 of a-z A-Z 0-9 . _ -"
-            )
-        if self.warehouse is not None and _WILD.search(self.warehouse.key):
-            raise InvalidCallError(f"The warehouse {self.warehouse} holds a wildcard of IAM: one of * ? $")
+_NUMBERED = re.compile(r"(.*)-([1-9]\d*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,32 +58,77 @@ class PolicyDocument:
         return {"Version": "2012-10-17", "Statement": list(self.statements)}
 
 
-def build_policies(name: str, grant: Grant) -> tuple[PolicyDocument, ...]:
+def build_policies(
+    name: str,
+    grant: Grant,
+    placed: Mapping[int, Collection[str]] | None = None,
+    taken: Collection[int] = (),
+) -> tuple[PolicyDocument, ...]:
     """Return the documents that hold the grant: ``name``, and ``name-2``, … for buckets that do not fit.
 
     Buckets are sorted, so that the order they are named in does not change a document.
+
+    :param placed: which buckets the documents that are there hold, by number. They stay, as far as they fit.
+    :param taken: numbers whose names are somebody else's.
     """
+    check_policy_name(name)
+    common = common_statements(grant)
+    if count_characters(common) > MAX_DOCUMENT_CHARACTERS:
+        raise _too_long(name)
+    wanted = set(grant.quilt_buckets)
+    contents: dict[int, list[str]] = {1: []}
+    for number in sorted(placed or {}):
+        contents[number] = []
+        for bucket in sorted(wanted.intersection((placed or {})[number])):
+            if _fits(grant, common, number, [*contents[number], bucket]):
+                contents[number].append(bucket)
+                wanted.discard(bucket)
+    numbers = _numbers(contents, taken)
+    number = next(numbers)
+    for bucket in sorted(wanted):
+        while not _fits(grant, common, number, [*contents.setdefault(number, []), bucket]):
+            if not contents[number] and number > 1:
+                raise _too_long(name)
+            number = next(numbers)
+        contents[number].append(bucket)
+    return tuple(
+        PolicyDocument(policy_name(name, number), _statements(grant, common, number, sorted(buckets)))
+        for number, buckets in sorted(contents.items())
+        if buckets or number == 1
+    )
+
+
+def _numbers(contents: Mapping[int, object], taken: Collection[int]) -> Iterator[int]:
+    """Yield the numbers of documents to be filled: those that are there, then new ones."""
+    there = sorted(contents)
+    yield from there
+    yield from (number for number in count(2) if number not in taken and number not in there)
+
+
+def _statements(
+    grant: Grant, common: tuple[Statement, ...], number: int, buckets: Sequence[str]
+) -> tuple[Statement, ...]:
+    return (*(common if number == 1 else ()), *bucket_statements(grant.account, buckets))
+
+
+def _fits(grant: Grant, common: tuple[Statement, ...], number: int, buckets: Sequence[str]) -> bool:
+    return count_characters(_statements(grant, common, number, buckets)) <= MAX_DOCUMENT_CHARACTERS
+
+
+def _too_long(name: str) -> InvalidCallError:
+    return InvalidCallError(
+        f"The policy {name} does not fit {MAX_DOCUMENT_CHARACTERS} characters even without buckets. "
+        "Shorten the names of the database, the workgroup and the warehouse."
+    )
+
+
+def check_policy_name(name: str) -> str:
+    """Return ``name`` when policies may be called so; raise InvalidCallError otherwise."""
     if not _POLICY_NAME.fullmatch(name):
         raise InvalidCallError(
             f"Not a policy name: {name!r}. Expected up to 120 letters, digits and characters of _+=,.@-"
         )
-    common = _common_statements(grant)
-    contents: list[tuple[Statement, ...]] = []
-    waiting = tuple(sorted(set(grant.quilt_buckets)))
-    while waiting or not contents:
-        head = () if contents else common
-        taken = _how_many_fit(grant.account, head, waiting)
-        if not taken and (waiting or count_characters(head) > MAX_DOCUMENT_CHARACTERS):
-            raise InvalidCallError(
-                f"The policy {name} does not fit {MAX_DOCUMENT_CHARACTERS} characters even without buckets. "
-                "Shorten the names of the database, the workgroup and the warehouse."
-            )
-        contents.append((*head, *_bucket_statements(grant.account, waiting[:taken])))
-        waiting = waiting[taken:]
-    return tuple(
-        PolicyDocument(policy_name(name, number), statements)
-        for number, statements in enumerate(contents, start=1)
-    )
+    return name
 
 
 def policy_name(name: str, number: int) -> str:
@@ -130,138 +136,35 @@ def policy_name(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
 
 
+def number_of(policy: str, name: str) -> int | None:
+    """Return which of the policies called ``name`` this one is; None when it is none of them.
+
+    IAM's names are unique whatever their case, so another case is the same name.
+
+    >>> number_of("Stack", "Stack"), number_of("stack-12", "Stack"), number_of("Stack-02", "Stack")
+    (1, 12, None)
+    """
+    if policy.casefold() == name.casefold():
+        return 1
+    numbered = _NUMBERED.fullmatch(policy)
+    if not numbered or numbered[1].casefold() != name.casefold():
+        return None
+    number = int(numbered[2])
+    return number if number > 1 else None
+
+
+def buckets_of(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the Quilt buckets that a document of ours names."""
+    statements = document.get("Statement") or ()
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        if statement.get("Sid") == FIND_BUCKETS:
+            resources = statement.get("Resource") or ()
+            roots = [resources] if isinstance(resources, str) else resources
+            return tuple(root.rpartition(":::")[2] for root in roots)
+    return ()
+
+
 def count_characters(statements: Sequence[Statement]) -> int:
     """Return how many characters IAM counts in a document of these statements."""
     text = json.dumps(PolicyDocument("", tuple(statements)).document)
     return len(re.sub(r"\s", "", text))
-
-
-def _how_many_fit(account: Account, head: tuple[Statement, ...], buckets: tuple[str, ...]) -> int:
-    for number in range(len(buckets), -1, -1):
-        statements = (*head, *_bucket_statements(account, buckets[:number]))
-        if count_characters(statements) <= MAX_DOCUMENT_CHARACTERS:
-            return number
-    return 0
-
-
-def _allow(sid: str, actions: Sequence[str], resources: Sequence[str], **condition: Any) -> Statement:
-    statement = {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
-    return {**statement, "Condition": condition} if condition else statement
-
-
-def _prefixes(*keys: str) -> dict[str, dict[str, list[str]]]:
-    return {"StringLike": {"s3:prefix": [f"{key}*" for key in keys]}}
-
-
-def _common_statements(grant: Grant) -> tuple[Statement, ...]:
-    return (
-        *_athena_statements(grant),
-        *_glue_statements(grant),
-        *_results_statements(grant),
-        *_warehouse_statements(grant),
-        *_kms_statements(grant),
-    )
-
-
-def _athena_statements(grant: Grant) -> tuple[Statement, ...]:
-    actions = (
-        "athena:BatchGetQueryExecution",
-        "athena:GetQueryExecution",
-        "athena:GetQueryResults",
-        "athena:GetWorkGroup",
-        "athena:StartQueryExecution",
-        "athena:StopQueryExecution",
-    )
-    workgroup = grant.account.arn("athena", f"workgroup/{grant.workgroup}")
-    return (_allow("RunWatchAndStopQueriesInOneWorkgroup", actions, [workgroup]),)
-
-
-def _glue_statements(grant: Grant) -> tuple[Statement, ...]:
-    read = ["glue:GetDatabase", "glue:GetTable"]
-    lists = ["glue:GetTables", "glue:BatchGetPartition", "glue:GetPartition", "glue:GetPartitions"]
-    write = ["glue:CreateTable", "glue:UpdateTable"]
-    ours = _tables(grant, "*_quilt_*")
-    statements = [
-        _allow("ReadTheDefinitionsOfOneDatabase", [*read, *lists], _tables(grant, "*")),
-        # Athena user guide, "Access to databases and tables in the AWS Glue Data Catalog", read 2026-11.
-        _allow(
-            "AthenaItselfLooksForTheDefaultDatabase",
-            ["glue:GetDatabase"],
-            [grant.account.arn("glue", "catalog"), grant.account.arn("glue", "database/default")],
-        ),
-    ]
-    if grant.source_database:
-        platform = _tables(grant, "*", grant.source_database)
-        statements.append(_allow("ReadTheDefinitionsOfTheQuiltPlatform", read, platform))
-    if grant.warehouse is None:
-        statements.append(_allow("CreateAndRefreshQuiltTablesAndViews", write, ours))
-    else:
-        write_partitions = [
-            "glue:BatchCreatePartition",
-            "glue:BatchDeletePartition",
-            "glue:BatchUpdatePartition",
-            "glue:CreatePartition",
-            "glue:UpdatePartition",
-        ]
-        statements.append(
-            _allow("CreateTablesAndRepointTheirPartitions", [*write, *write_partitions], _tables(grant, "*"))
-        )
-    statements.append(_allow("DropOnlyQuiltViewsAndTemporaryTables", ["glue:DeleteTable"], ours))
-    return tuple(statements)
-
-
-def _tables(grant: Grant, pattern: str, database: str | None = None) -> list[str]:
-    database = database or grant.database
-    resources = ("catalog", f"database/{database}", f"table/{database}/{pattern}")
-    return [grant.account.arn("glue", resource) for resource in resources]
-
-
-def _results_statements(grant: Grant) -> tuple[Statement, ...]:
-    bucket, key = grant.results.bucket, grant.results.folder.key
-    objects = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
-    return (
-        _allow("FindTheResultsBucket", ["s3:GetBucketLocation"], [grant.account.s3_arn(bucket)]),
-        _allow("ListResults", ["s3:ListBucket"], [grant.account.s3_arn(bucket)], **_prefixes(key)),
-        _allow("WriteAndReadResults", objects, [grant.account.s3_arn(bucket, f"{key}*")]),
-    )
-
-
-def _warehouse_statements(grant: Grant) -> tuple[Statement, ...]:
-    if grant.warehouse is None:
-        return ()
-    bucket, key = grant.warehouse.bucket, grant.warehouse.folder.key
-    objects = [
-        "s3:AbortMultipartUpload",
-        "s3:DeleteObject",
-        "s3:GetObject",
-        "s3:ListMultipartUploadParts",
-        "s3:PutObject",
-    ]
-    # A prefix of "" is asked for when the warehouse is a whole bucket, and "*" allows it.
-    return (
-        _allow("FindTheWarehouse", ["s3:GetBucketLocation"], [grant.account.s3_arn(bucket)]),
-        _allow("ListTheWarehouse", ["s3:ListBucket"], [grant.account.s3_arn(bucket)], **_prefixes(key)),
-        _allow("WriteReadAndCleanTheWarehouse", objects, [grant.account.s3_arn(bucket, f"{key}*")]),
-    )
-
-
-def _kms_statements(grant: Grant) -> tuple[Statement, ...]:
-    if grant.kms_key_arn is None:
-        return ()
-    actions = ["kms:Decrypt", "kms:GenerateDataKey"]
-    return (_allow("EncryptAndDecryptResultsAndTables", actions, [grant.kms_key_arn]),)
-
-
-def _bucket_statements(account: Account, buckets: Sequence[str]) -> tuple[Statement, ...]:
-    if not buckets:
-        return ()
-    folders = (manifests_location, packages_location)
-    objects = [account.s3_arn(bucket, f"{at(bucket).key}*") for bucket in buckets for at in folders]
-    roots = [account.s3_arn(bucket) for bucket in buckets]
-    # Whether there is a registry of the other version, which the views do not read.
-    prefixes = _prefixes(*(at(buckets[0]).key for at in folders), ".quilt/v2/")
-    return (
-        _allow("FindQuiltBuckets", ["s3:GetBucketLocation"], roots),
-        _allow("ListManifestsAndPointers", ["s3:ListBucket"], roots, **prefixes),
-        _allow("ReadManifestsAndPointersNotTheirObjects", ["s3:GetObject"], objects),
-    )

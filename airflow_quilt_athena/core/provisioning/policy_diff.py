@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from airflow_quilt_athena.core.plans import Difference
@@ -72,3 +73,59 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _sorted(inner) for key, inner in value.items()}
     return _as_list(value)
+
+
+# ----------------------------------------------------------------------------------------- narrowing
+
+# What is allowed: an action, a resource, and on which condition, each as IAM matches it.
+_Right = tuple[str, str, str]
+
+
+def narrowed(
+    found: Iterable[Mapping[str, Any]], wanted: Iterable[Mapping[str, Any]]
+) -> tuple[Difference, ...]:
+    """Return what some documents grant together and others will not, a line for each place.
+
+    What is granted by another document, or by a wider name, is not taken away.
+    """
+    rights = {right for document in wanted for right in _rights(document)}
+    lost: dict[str, list[str]] = {}
+    for action, resource, condition in sorted({r for document in found for r in _rights(document)}):
+        if not any(_covers(right, (action, resource, condition)) for right in rights):
+            lost.setdefault(resource, []).append(action)
+    return tuple(
+        Difference(f"right to {', '.join(dict.fromkeys(actions))}", resource, None)
+        for resource, actions in lost.items()
+    )
+
+
+def _rights(document: Mapping[str, Any]) -> Iterator[_Right]:
+    for statement in _by_sid(document).values():
+        if statement.get("Effect") != "Allow":
+            continue
+        # What is allowed by leaving out cannot be listed; it is told as it is written.
+        actions = _as_list(statement.get("Action")) or [
+            f"not {a}" for a in _as_list(statement.get("NotAction"))
+        ]
+        resources = _as_list(statement.get("Resource")) or [
+            f"not {r}" for r in _as_list(statement.get("NotResource"))
+        ]
+        for condition in _conditions(statement.get("Condition")):
+            yield from ((action, resource, condition) for action in actions for resource in resources)
+
+
+def _conditions(condition: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yield the prefixes that may be listed, each a right of its own; another condition is one whole."""
+    prefixes = (condition or {}).get("StringLike", {}).get("s3:prefix")
+    if condition and prefixes and condition == {"StringLike": {"s3:prefix": prefixes}}:
+        yield from _as_list(prefixes)
+    else:
+        yield _canonical(condition) or "*"
+
+
+def _covers(wide: _Right, narrow: _Right) -> bool:
+    return (
+        fnmatchcase(narrow[0].lower(), wide[0].lower())
+        and fnmatchcase(narrow[1], wide[1].replace("[", "[[]"))
+        and fnmatchcase(narrow[2], wide[2].replace("[", "[[]"))
+    )

@@ -8,28 +8,29 @@ statement still wanted, needs no query to be known as unchanged.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.plans import Difference
+from airflow_quilt_athena.core.quilt.identifiers import views_beside
+from airflow_quilt_athena.core.quilt.ownership import (
+    CREATED_BY,
+    CREATED_BY_PARAMETER,
+    MADE_WITH_PARAMETER,
+    VIRTUAL_VIEW,
+    made_with,
+    view_sql,
+)
 from airflow_quilt_athena.core.quilt.table_ddl import EXTERNAL_TABLE, TableDefinition, build_table_input
 from airflow_quilt_athena.core.quilt.views import ViewDefinition
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 
 WANTED_PARAMETER = "quilt_athena.wanted"
 SEEN_PARAMETER = "quilt_athena.seen"
-CREATED_BY_PARAMETER = "quilt_athena.created_by"
-CREATED_BY = "airflow-quilt-athena"
 
-VIRTUAL_VIEW = "VIRTUAL_VIEW"
-
-_PRESTO_VIEW = re.compile(r"/\* Presto View: ([A-Za-z0-9+/=\s]+) \*/")
 _LONGEST_TEXT_SHOWN = 200
 # Properties that change what is read from text files, or where it is read.
 _MISLEADING_PARAMETERS = ("skip.", "projection.", "storage.location.", "textinputformat.")
@@ -160,17 +161,12 @@ def marks_of_view(statement_digest: str, raw: RawTable) -> dict[str, str]:
         WANTED_PARAMETER: statement_digest,
         SEEN_PARAMETER: digest_of_view(raw),
         CREATED_BY_PARAMETER: CREATED_BY,
+        MADE_WITH_PARAMETER: made_with(views_beside(raw["Name"])),
     }
 
 
 def _sql_of(raw: RawTable) -> str:
     """Return a view's SQL, shortened for a log; its text as it is when it is not Presto's."""
-    text = str(raw.get("ViewOriginalText") or "")
-    match = _PRESTO_VIEW.fullmatch(text)
-    if match:
-        try:
-            text = str(json.loads(base64.b64decode(match[1]))["originalSql"])
-        except (binascii.Error, ValueError, KeyError):
-            text = match[0]  # shown as it is: this is for a reader's eyes only
+    text = view_sql(raw) or str(raw.get("ViewOriginalText") or "")
     flat = " ".join(text.split())
     return flat if len(flat) <= _LONGEST_TEXT_SHOWN else flat[: _LONGEST_TEXT_SHOWN - 1] + "…"

@@ -23,6 +23,7 @@ _SUFFIXES = {
     "entries_table": "_quilt_entries_table",
     "revisions_table": "_quilt_revisions_table",
 }
+_TABLES = frozenset({"manifests", "packages", "entries_table", "revisions_table"})
 MAX_IDENTIFIER_LENGTH = MAX_TABLE_NAME_LENGTH - max(map(len, _SUFFIXES.values()))
 
 # Amazon S3 user guide, "General purpose bucket naming rules", read 2026-11. Buckets made in us-east-1 before
@@ -131,6 +132,22 @@ class BucketNames:
         return (self.entries_table, self.revisions_table)
 
     @property
+    def compatible_views(self) -> tuple[str, ...]:
+        """The names of the two views that Quilt's documentation of 2022 makes as well."""
+        return (self.packages_view, self.objects_view)
+
+    @property
     def views(self) -> tuple[str, ...]:
         """The views' names."""
         return (self.packages_view, self.objects_view, self.revisions, self.entries, self.current, self.tags)
+
+
+def views_beside(view: str) -> tuple[str, ...]:
+    """Return the names of all views of the bucket that has this one.
+
+    >>> views_beside("acme_quilt_tags")[-2:]
+    ('acme_quilt_entries', 'acme_quilt_tags')
+    """
+    suffixes = [suffix for name, suffix in _SUFFIXES.items() if name not in _TABLES]
+    identifier = next((view.removesuffix(suffix) for suffix in suffixes if view.endswith(suffix)), None)
+    return () if identifier is None else tuple(identifier + suffix for suffix in suffixes)

@@ -8,7 +8,7 @@ when its revision was made, and not when it arrived, which may be days later; a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -263,7 +263,11 @@ def note_telling(memory: Memory, news: Sequence[News], snapshot: Snapshot) -> Me
 
 def note_told(memory: Memory, news: Sequence[News]) -> Memory:
     """Return the memory with what Airflow keeps."""
-    keys = {one.key for one in news}
+    return note_stored(memory, {one.key for one in news})
+
+
+def note_stored(memory: Memory, keys: Set[str]) -> Memory:
+    """Return the memory with what of ``telling`` Airflow keeps, by its keys."""
     told = {key: at for key, at in memory.telling.items() if key in keys}
     rest = {key: at for key, at in memory.telling.items() if key not in keys}
     return replace(memory, told={**memory.told, **told}, telling=rest)

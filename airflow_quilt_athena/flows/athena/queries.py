@@ -31,7 +31,7 @@ from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError,
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
 from airflow_quilt_athena.flows.aws.deadline import Deadline
-from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
+from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, NO_ANSWER, is_passing
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ OnProgress = Callable[[Sequence[QueryStatus], float], object]
 _TOKEN_LENGTHS = range(32, 129)
 
 _START_PATIENCE_SECONDS = 300.0  # a full queue of the account answers TooManyRequestsException for minutes
+
+_STOP_PATIENCE_SECONDS = 30.0
+_STOP_FIRST_PAUSE_SECONDS = 0.5
+_STOP_LONGEST_PAUSE_SECONDS = 5.0
 
 
 def start_query(
@@ -121,6 +125,10 @@ def look_at_queries(athena: AthenaClient, query_execution_ids: Sequence[str], *,
     wanted = list(dict.fromkeys(query_execution_ids))
     looked: Looked = {}
     for batch in in_batches(wanted, MAX_IDS_PER_BATCH):
+        unanswered = next((found for found in looked.values() if isinstance(found, NO_ANSWER)), None)
+        if unanswered is not None:  # each further call would be waited for in vain
+            looked |= dict.fromkeys(batch, unanswered)
+            continue
         if len(batch) > 1:  # Athena allows five times as many single looks as batches
             looked |= _look_at_batch(athena, batch, take_apart)
         # The batch says only "unprocessed"; the single look says why, or that it was a passing trouble.
@@ -248,8 +256,8 @@ def conclude(
     if decision.verdict is Verdict.FAILED:
         raise build_failure(decision.failed, region=region)
     if decision.verdict is Verdict.TIMED_OUT:
-        stop_queries(athena, [status.query_execution_id for status in decision.pending])
-        raise build_timeout(decision, timeout_seconds=timeout_seconds, region=region)
+        became = stop_queries(athena, [status.query_execution_id for status in decision.pending])
+        raise build_timeout(decision, timeout_seconds=timeout_seconds, region=region, became=became)
     return statuses
 
 
@@ -298,20 +306,55 @@ def run_query(
     return status
 
 
-def stop_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> None:
-    """Ask Athena to stop the queries. Queries that are done stay as they are.
+def stop_queries(
+    athena: AthenaClient,
+    query_execution_ids: Sequence[str],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, str]:
+    """Ask Athena to stop the queries; return for each what became of it. Raises nothing.
 
-    A query that cannot be stopped is logged and the next one tried: this runs while a task is being killed.
+    All are asked once, then those again that were not answered, for half a minute: this runs while a task is
+    being killed. Only what Athena answered to is told as stopped.
     """
-    for query_execution_id in query_execution_ids:
-        try:
-            athena.stop_query_execution(QueryExecutionId=query_execution_id)
-        except AWS_ERRORS as error:
-            log.warning(
-                "Could not stop Athena query %s, which may still be running: %s", query_execution_id, error
-            )
-        else:
-            log.info("Stopped Athena query %s.", query_execution_id)
+    deadline = Deadline.after(_STOP_PATIENCE_SECONDS, sleep=sleep, clock=clock)
+    became: dict[str, str] = {}
+    waiting = dict.fromkeys(query_execution_ids)
+    pause = _STOP_FIRST_PAUSE_SECONDS
+    while True:
+        refused: dict[str, Exception] = {}
+        for name in waiting:
+            try:
+                athena.stop_query_execution(QueryExecutionId=name)
+            except AWS_ERRORS as error:
+                refused[name] = error
+            else:
+                became[name] = "was stopped"
+                log.info("Stopped Athena query %s.", name)
+        waiting = dict.fromkeys(name for name, error in refused.items() if is_passing(error))
+        told = (
+            refused if deadline.passed else {name: refused[name] for name in refused if name not in waiting}
+        )
+        for name, refusal in told.items():
+            became[name] = _what_it_is_now(athena, name, refusal)
+            log.warning("Athena query %s %s", name, became[name])
+        if not waiting or deadline.passed:
+            return became
+        deadline.pause(pause)
+        pause = min(pause * 2, _STOP_LONGEST_PAUSE_SECONDS)
+
+
+def _what_it_is_now(athena: AthenaClient, query_execution_id: str, refusal: Exception) -> str:
+    try:
+        found = _look_at_one(athena, query_execution_id)
+    except Exception as error:  # a kill goes on, whatever this look meets
+        found = error
+    if not isinstance(found, QueryStatus):
+        return f"could not be stopped, and may still be running: {refusal}"
+    if found.pending:
+        return f"could not be stopped: still {found.state.value} ({refusal})"
+    return f"was {found.state.value} before it could be stopped"
 
 
 class ProgressLog:

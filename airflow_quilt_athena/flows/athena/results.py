@@ -23,13 +23,20 @@ def read_update_count(athena: AthenaClient, query_execution_id: str) -> int | No
 
 
 def read_rows(
-    athena: AthenaClient, query_execution_id: str, *, max_rows: int, has_header: bool = True
+    athena: AthenaClient,
+    query_execution_id: str,
+    *,
+    max_rows: int,
+    has_header: bool = True,
+    max_characters: int | None = None,
 ) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
     """Return the column names of a result and its first ``max_rows`` rows, as Athena prints them.
 
     :param has_header: whether the first row may hold the names: that of a SELECT does, that of SHOW and
         DESCRIBE is a row, which may well be called as its column is.
+    :param max_characters: stop reading once the rows hold more; what was read by then is returned.
     """
+    characters = 0
     names: tuple[str, ...] = ()
     rows: list[tuple[str | None, ...]] = []
     request: dict[str, Any] = {"QueryExecutionId": query_execution_id}
@@ -47,7 +54,9 @@ def read_rows(
             cells = cells[1:]
         rows += cells
         first_page = False
-        if len(rows) >= max_rows or not page.get("NextToken"):
+        characters += sum(len(cell or "") for row in cells for cell in row)
+        too_many = max_characters is not None and characters > max_characters
+        if too_many or len(rows) >= max_rows or not page.get("NextToken"):
             return names, rows[:max_rows]
         request["NextToken"] = page["NextToken"]
 

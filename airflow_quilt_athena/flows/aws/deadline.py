@@ -6,7 +6,7 @@ import random as random_module
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from botocore.exceptions import ClientError
 
@@ -17,6 +17,8 @@ Result = TypeVar("Result")
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _PATIENCE_SECONDS = 120.0
+_SETTLING_SECONDS = 60.0
+_UNSETTLED = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,11 @@ def ask(function: Callable[[], Result], doing: str) -> Result:
 
 def ask_unless(codes: frozenset[str], function: Callable[[], Result], doing: str) -> Result | None:
     """Call AWS as ``ask`` does; None when it refuses with one of ``codes``."""
+    return ask(unless(codes, function), doing)
+
+
+def unless(codes: frozenset[str], function: Callable[[], Result]) -> Callable[[], Result | None]:
+    """Return ``function`` as one that returns None when AWS refuses with one of ``codes``."""
 
     def guarded() -> Result | None:
         try:
@@ -93,4 +100,27 @@ def ask_unless(codes: frozenset[str], function: Callable[[], Result], doing: str
                 return None
             raise
 
-    return ask(guarded, doing)
+    return guarded
+
+
+def ask_settling(codes: frozenset[str], function: Callable[[], Result], doing: str) -> Result:
+    """Call AWS as ``ask`` does, and again for a minute while it refuses with one of ``codes``.
+
+    For what is refused while AWS still spreads the word of a change of ours: a policy just made is not there
+    yet, one just taken from its holders is still held.
+    """
+    settling = Deadline.after(_SETTLING_SECONDS)
+    longest = _FIRST_PAUSE_SECONDS
+
+    def guarded() -> Result | object:
+        try:
+            return function()
+        except ClientError as error:
+            if error_code(error) in codes and not settling.passed:
+                return _UNSETTLED
+            raise
+
+    while (answer := ask(guarded, doing)) is _UNSETTLED:
+        settling.pause(longest)
+        longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
+    return cast(Result, answer)

@@ -42,6 +42,7 @@ class Remover:
         self._table = table
         self._lock = Lock()
         self._temporary: dict[str, list[str]] = {}  # by database
+        self._forgotten: set[str] = set()
         self.result = result or SweepResult()
 
     def remove(self, removals: Iterable[Removal], most_objects: int | None = None) -> None:
@@ -56,8 +57,10 @@ class Remover:
             if not taken:
                 return
             current = self._look_again(taken)
-            for _ in pool.map(lambda pair: self._empty(pair[0], pair[1], current), taken):
-                pass
+            for waiting in (False, True):  # those that are to be forgotten after others come last
+                some = [pair for pair in taken if bool(pair[0].after) is waiting]
+                for _ in pool.map(lambda pair: self._empty(pair[0], pair[1], current), some):
+                    pass
 
     def try_to_advance(self, entry: Entry, **changes: Any) -> Entry | None:
         """Advance an entry; None when somebody else came first, who then has it."""
@@ -126,9 +129,10 @@ class Remover:
         emptied = [folder for folder in removal.folders if self._empty_folder(entry, folder, current)]
         if removal.whole:
             self._drop_stray_tables(entry)
-        if removal.forgets and len(emptied) == len(removal.folders):
+        if removal.forgets and len(emptied) == len(removal.folders) and removal.after <= self._forgotten:
             self._journal.remove_adopted(entry)
-            self._journal.remove(entry)
+            if self._journal.remove(entry):
+                self._forgotten.add(entry.name)
         elif entry.state is State.DELETING:
             state = removal.entry.state
             if state is State.DELETING:  # of a sweep that died

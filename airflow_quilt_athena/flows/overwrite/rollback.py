@@ -19,11 +19,11 @@ from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values, identity
 from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt, digest_of
-from airflow_quilt_athena.core.overwrite.history import moment_of, next_moment, was_published
+from airflow_quilt_athena.core.overwrite.history import is_emptied, moment_of, next_moment, was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite.partition_changes import location_of
 from airflow_quilt_athena.core.overwrite.request import DEFAULT_RETAIN
-from airflow_quilt_athena.core.overwrite.rollback_plan import Restoration, is_emptied, plan_rollback
+from airflow_quilt_athena.core.overwrite.rollback_plan import Restoration, plan_rollback
 from airflow_quilt_athena.core.overwrite.summary import summarize_changes
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws import glue as catalog

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -64,10 +64,11 @@ def sweep_generations(
     journal = Journal(clients.s3, table.base, kms_key_arn=kms_key_arn)
     moment = now or journal.now()
     wanted = choose(table, partitions) or (lambda values: True)
-    entries, others = _read_entries(journal, name)
+    # Glue first: what it points at is announced in the journal before.
     pointers = _observe_pointers(clients, table)
+    entries, others = _read_entries(journal, name)
     plan = plan_sweep(entries, pointers, moment, wanted=wanted)
-    work = _Sweeping(clients, journal, table, SweepResult(dry_run))
+    work = _Sweeping(clients, journal, table, pointers, SweepResult(dry_run))
     for entry in others.values():
         work.result.leave(entry, f"it is of table {entry.table}, over the same folder")
     files = AdoptedFiles(clients, journal, table)
@@ -111,8 +112,16 @@ def _observe_pointers(clients: LakeClients, table: Table) -> dict[Values, Pointe
 class _Sweeping:
     """Carries out a plan in one table."""
 
-    def __init__(self, clients: LakeClients, journal: Journal, table: Table, result: SweepResult) -> None:
+    def __init__(
+        self,
+        clients: LakeClients,
+        journal: Journal,
+        table: Table,
+        pointers: Mapping[Values, Pointer],
+        result: SweepResult,
+    ) -> None:
         self._clients = clients
+        self._pointers = pointers
         self._journal = journal
         self._remover = Remover(clients, journal, table, result)
         self._publisher = Publisher(clients.glue, journal, table.name, table, selection_of_any(table))
@@ -135,18 +144,24 @@ class _Sweeping:
             self._mend(plan, now)
         changed = {owner.name for owner in self._release_and_tidy(plan)}
         for entry, folders in plan.mark:
-            found = self._as_it_is(entry)
-            if found is None or entry.name in changed:
-                continue
-            keep_until = now + timedelta(seconds=entry.retain_seconds)
-            marked = {**found.marked, **dict.fromkeys(folders, keep_until)}
-            if self._remover.try_to_advance(found, state=State.SUPERSEDED, marked=marked):
-                until = keep_until.isoformat(timespec="seconds")
-                self.result.leave(
-                    entry, f"something else replaced {len(folders)} folders; kept until {until}"
-                )
-            changed.add(entry.name)
+            if entry.name not in changed:
+                self._mark(entry, folders, now)
+                changed.add(entry.name)
         self._remover.remove([removal for removal in plan.remove if removal.entry.name not in changed])
+
+    def _mark(self, entry: Entry, folders: Sequence[str], now: datetime) -> None:
+        """Note until when folders are kept that something else took Glue away from, if it still is so."""
+        found = self._as_it_is(entry)
+        if found is None:
+            return
+        values = sorted(change.values for change in found.changes if change.location in folders)
+        current = {location_of(partition) for partition in self._publisher.observe_these(values).values()}
+        lost = [folder for folder in folders if folder not in current]
+        keep_until = now + timedelta(seconds=entry.retain_seconds)
+        marked = {**found.marked, **dict.fromkeys(lost, keep_until)}
+        if lost and self._remover.try_to_advance(found, state=State.SUPERSEDED, marked=marked):
+            until = keep_until.isoformat(timespec="seconds")
+            self.result.leave(entry, f"something else replaced {len(lost)} folders; kept until {until}")
 
     def _mend(self, plan: SweepPlan, now: datetime) -> None:
         """Finish or end what the dead left, and point back what late calls pointed elsewhere."""
@@ -180,9 +195,11 @@ class _Sweeping:
     def _point_back(self, newest: Mapping[Values, Published], lease: Lease, now: datetime) -> None:
         current = self._publisher.observe_these(sorted(newest), lease)
         pointed: dict[Values, tuple[Entry, Change]] = {}
-        for values, (entry, change) in newest.items():
+        for values, (entry, _) in newest.items():
             found, partition = self._as_it_is(entry), current.get(values)
-            if found is None or partition is None or location_of(partition) == change.location:
+            # Whoever published it since has pointed it elsewhere than it was looked at.
+            same = location_of(partition) == self._pointers[values].location
+            if found is None or partition is None or not same:
                 continue
             whole = next(one for one in found.changes if one.values == values)
             pointed[values] = (found, whole)

@@ -9,27 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
+from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.plans import Difference, Plan, Step
-from airflow_quilt_athena.core.quilt.drift import CREATED_BY, CREATED_BY_PARAMETER
 from airflow_quilt_athena.exceptions import AccessError, ManualActionError
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless
 from airflow_quilt_athena.flows.aws.objects import MAX_KEYS_PER_DELETE
+from airflow_quilt_athena.flows.provisioning.database import is_ours, observe_database
 from airflow_quilt_athena.flows.provisioning.policies import plan_policy_removals
 from airflow_quilt_athena.flows.provisioning.provision import carry_out, observe_account
-from airflow_quilt_athena.flows.provisioning.resources import AwsClients, Change, is_ours
+from airflow_quilt_athena.flows.provisioning.resources import AwsClients, Change
 from airflow_quilt_athena.flows.provisioning.results_bucket import (
     LIFECYCLE_RULE_ID,
+    FoundBucket,
     WantedBucket,
     observe_results_bucket,
+    replace_our_rule,
 )
 from airflow_quilt_athena.flows.provisioning.workgroup import plan_workgroup_removal
 from airflow_quilt_athena.flows.quilt.bucket_views import observe_tables
 
 _NOT_THERE = frozenset({"EntityNotFoundException"})
-_NO_TAGS = frozenset({"NoSuchTagSet", "NoSuchTagSetError"})
 _NO_BUCKET = frozenset({"NoSuchBucket"})
 
 
@@ -41,7 +42,7 @@ class DeprovisionRequest:
     database: str = "quilt_query"
     workgroup: str = "quilt-query"
     policy_name: str = "AthenaQuiltAccess"
-    delete_results: bool = False  # the objects in the results bucket, all of them
+    delete_results: bool = False  # the results in the results bucket, and nothing beside them
 
 
 def deprovision(clients: AwsClients, request: DeprovisionRequest, *, dry_run: bool = False) -> Plan:
@@ -62,12 +63,10 @@ def _nothing() -> None:
 
 
 def _plan_database_removal(clients: AwsClients, name: str) -> Change:
-    found = ask_unless(
-        _NOT_THERE, lambda: clients.glue.get_database(Name=name), f"look at database {name} in Glue"
-    )
+    found = observe_database(clients, name)
     if found is None:
         return Change(Step.converge("database", name, ()), _nothing)
-    if (found["Database"].get("Parameters") or {}).get(CREATED_BY_PARAMETER) != CREATED_BY:
+    if not is_ours(found):
         return Change(Step.keep("database", name, "somebody else made it"), _nothing)
     tables = observe_tables(clients.glue, name)
     if tables:
@@ -95,67 +94,80 @@ def _plan_bucket_removal(clients: AwsClients, bucket: WantedBucket, *, delete_re
     found = observe_results_bucket(clients, bucket)
     if found is None:
         return Change(Step.converge("results bucket", bucket.name, ()), _nothing)
-    if not _is_marked_as_ours(clients, bucket):
-        return _plan_rule_removal(clients, bucket, found.lifecycle)
-    count = sum(1 for _ in _versions(clients, bucket))
-    if count and not delete_results:
-        why = f"it holds {count} objects; delete_results=True deletes them with it"
+    if not found.marked:
+        return _plan_rule_removal(clients, bucket, found)
+    results, others = 0, 0
+    for item in _versions(clients, bucket):
+        is_result = item["Key"].startswith(bucket.results.key)
+        results, others = results + is_result, others + (not is_result)
+    if not results and not others:
+        return Change(Step.remove("results bucket", bucket.name), lambda: _delete_bucket(clients, bucket))
+    if not delete_results or not results:
+        why = f"it holds {results + others} objects"
+        why += f", {others} of them beside {bucket.results}" if others else ""
+        why += "; delete_results=True deletes them with it" if not others else ""
         return Change(Step.keep("results bucket", bucket.name, why), _nothing)
-    details = [Difference("objects", str(count), None)] if count else []
-    step = Step.remove("results bucket", bucket.name, details)
-    return Change(step, lambda: _delete_bucket(clients, bucket, delete_results=delete_results))
+    _refuse_tables_among_results(clients, bucket)
+    details = [Difference("objects", str(results), None)]
+    if others:
+        details.append(Difference("kept", None, f"it holds {others} objects beside {bucket.results}"))
+        step = Step.converge("results bucket", bucket.name, details)
+        return Change(step, lambda: _delete_results(clients, bucket))
+
+    def delete() -> None:
+        _delete_results(clients, bucket)
+        _delete_bucket(clients, bucket)
+
+    return Change(Step.remove("results bucket", bucket.name, details), delete)
 
 
-def _is_marked_as_ours(clients: AwsClients, bucket: WantedBucket) -> bool:
-    answer = ask_unless(
-        _NO_TAGS,
-        lambda: clients.s3.get_bucket_tagging(**bucket.owned),
-        f"read the tags of bucket {bucket.name}",
-    )
-    return is_ours((answer or {}).get("TagSet"))
+def _refuse_tables_among_results(clients: AwsClients, bucket: WantedBucket) -> None:
+    """Raise ManualActionError when a table of any database that may be read lies among the results."""
+    pages = clients.glue.get_paginator("get_databases").paginate()
+    for page in ask(lambda: list(pages), "list the databases in Glue, to see whose tables are results"):
+        for database in page["DatabaseList"]:
+            if database.get("TargetDatabase"):
+                continue  # a link to another account's
+            for name, table in observe_tables(clients.glue, database["Name"]).items():
+                location = (table.get("StorageDescriptor") or {}).get("Location") or ""
+                if f"{location}/".startswith(str(bucket.results)) and not name.startswith(TEMPORARY_PREFIX):
+                    raise ManualActionError(
+                        f"Table {database['Name']}.{name} lies among Athena's results ({location}), which "
+                        "delete_results=True deletes. Nothing was changed. Move or drop the table, or leave "
+                        "delete_results out."
+                    )
 
 
-def _plan_rule_removal(clients: AwsClients, bucket: WantedBucket, lifecycle: Any) -> Change:
-    rules = lifecycle.get("Rules", [])
-    others = [rule for rule in rules if rule.get("ID") != LIFECYCLE_RULE_ID]
-    if len(others) == len(rules):
+def _plan_rule_removal(clients: AwsClients, bucket: WantedBucket, found: FoundBucket) -> Change:
+    rules = found.lifecycle.get("Rules", [])
+    if all(rule.get("ID") != LIFECYCLE_RULE_ID for rule in rules):
         return Change(Step.keep("results bucket", bucket.name, "somebody else made it"), _nothing)
     step = Step.converge(
         "results bucket", bucket.name, [Difference(f"lifecycle rule {LIFECYCLE_RULE_ID}", "ours", None)]
     )
-    return Change(step, lambda: _put_rules(clients, bucket, others))
-
-
-def _put_rules(clients: AwsClients, bucket: WantedBucket, rules: list[Any]) -> None:
     doing = f"take our lifecycle rule from bucket {bucket.name}"
-    if rules:
-        ask(
-            lambda: clients.s3.put_bucket_lifecycle_configuration(
-                **bucket.owned, LifecycleConfiguration={"Rules": rules}
-            ),
-            doing,
-        )
-    else:
-        ask(lambda: clients.s3.delete_bucket_lifecycle(**bucket.owned), doing)
+    return Change(step, lambda: replace_our_rule(clients, bucket, None, doing))
 
 
-def _versions(clients: AwsClients, bucket: WantedBucket) -> Iterator[dict[str, str]]:
+def _versions(
+    clients: AwsClients, bucket: WantedBucket, *, results_only: bool = False
+) -> Iterator[dict[str, str]]:
     """Yield every object of a bucket with its version; in one without versions there is one of each."""
-    pages = clients.s3.get_paginator("list_object_versions").paginate(**bucket.owned)
+    place = {**bucket.owned, "Prefix": bucket.results.key if results_only else ""}
+    pages = clients.s3.get_paginator("list_object_versions").paginate(**place)
     for page in ask(lambda: list(pages), f"list the objects of bucket {bucket.name}"):
         for item in chain(page.get("Versions", ()), page.get("DeleteMarkers", ())):
             yield {"Key": item["Key"], "VersionId": item["VersionId"]}
 
 
-def _delete_bucket(clients: AwsClients, bucket: WantedBucket, *, delete_results: bool) -> None:
-    if delete_results:
-        _delete_objects(clients, bucket)
+def _delete_bucket(clients: AwsClients, bucket: WantedBucket) -> None:
     # S3 refuses when there are objects, also those that came since the bucket was looked at.
     ask_unless(_NO_BUCKET, lambda: clients.s3.delete_bucket(**bucket.owned), f"delete bucket {bucket.name}")
 
 
-def _delete_objects(clients: AwsClients, bucket: WantedBucket) -> None:
-    for batch in in_batches(list(_versions(clients, bucket)), MAX_KEYS_PER_DELETE):
+def _delete_results(clients: AwsClients, bucket: WantedBucket) -> None:
+    _refuse_tables_among_results(clients, bucket)
+    for batch in in_batches(list(_versions(clients, bucket, results_only=True)), MAX_KEYS_PER_DELETE):
         request = {"Objects": list(batch), "Quiet": True}
         doing = f"delete {len(batch)} objects of bucket {bucket.name}"
         answer = ask(

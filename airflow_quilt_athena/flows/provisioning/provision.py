@@ -10,19 +10,25 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
-from airflow_quilt_athena.core.plans import Plan, Step
-from airflow_quilt_athena.core.provisioning.policy import Account, Grant, build_policies
-from airflow_quilt_athena.core.quilt.drift import CREATED_BY, CREATED_BY_PARAMETER
+from airflow_quilt_athena.core.plans import Plan
+from airflow_quilt_athena.core.provisioning.arns import Account, parse_role
+from airflow_quilt_athena.core.provisioning.policy import RESULTS_PREFIX, Grant, build_policies
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
-from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless
-from airflow_quilt_athena.flows.provisioning.policies import plan_attachments, plan_policies
+from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
+from airflow_quilt_athena.flows.aws.deadline import ask
+from airflow_quilt_athena.flows.provisioning.database import is_begun, observe_database, plan_database
+from airflow_quilt_athena.flows.provisioning.policies import find_narrowing, plan_policies
+from airflow_quilt_athena.flows.provisioning.quilt_buckets import refuse_buckets_without_packages
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients, Change
-from airflow_quilt_athena.flows.provisioning.results_bucket import WantedBucket, plan_results_bucket
+from airflow_quilt_athena.flows.provisioning.results_bucket import (
+    WantedBucket,
+    observe_results_bucket,
+    plan_results_bucket,
+)
 from airflow_quilt_athena.flows.provisioning.workgroup import WantedWorkgroup, plan_workgroup
 from airflow_quilt_athena.flows.quilt.bucket_views import observe_tables
 
@@ -30,8 +36,6 @@ log = logging.getLogger(__name__)
 
 _DATABASE = re.compile(r"[a-z0-9_-]{1,255}")
 _WORKGROUP = re.compile(r"[a-zA-Z0-9._-]{1,128}")
-_NOT_THERE = frozenset({"EntityNotFoundException"})
-_CAME_FIRST = frozenset({"AlreadyExistsException"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,10 @@ class ProvisionRequest:
     policy_name: str = "AthenaQuiltAccess"
     attach_to_roles: tuple[str, ...] = ()
     kms_key_arn: str | None = None
+    lake_formation: bool = False
+    catalog_kms_key_arn: str | None = None
+    quilt_kms_key_arns: tuple[str, ...] = ()
+    allow_narrowing: bool = False  # of a policy that grants more than is wanted now
     scan_cutoff_bytes: int | None = None
     results_expire_after_days: int | None = 30
 
@@ -68,8 +76,25 @@ class ProvisionRequest:
 
 
 def provision(clients: AwsClients, request: ProvisionRequest, *, dry_run: bool = False) -> Plan:
-    """Bring everything to what is wanted; return the plan, carried out unless ``dry_run``."""
-    return carry_out("Provisioning", plan_provisioning(clients, request), dry_run=dry_run)
+    """Bring everything to what is wanted; return the plan, carried out unless ``dry_run``.
+
+    :raises ManualActionError: when the policy would grant less than it does, and ``allow_narrowing`` is not
+        set; nothing is changed then.
+    """
+    changes = plan_provisioning(clients, request)
+    lost = find_narrowing(changes)
+    if lost and not request.allow_narrowing:
+        carry_out("Provisioning", changes, dry_run=True)
+        said = (
+            f"The policy {request.policy_name} grants more than is wanted now, and whoever holds it would "
+            "lose that. Nothing was changed. Name these as well, choose another policy_name, or set "
+            "allow_narrowing=True.\n" + "\n".join(lost)
+        )
+        if not dry_run:
+            raise ManualActionError(said)
+        log.warning("%s", said)
+        return Plan(tuple(change.step for change in changes))
+    return carry_out("Provisioning", changes, dry_run=dry_run)
 
 
 def carry_out(what: str, changes: Sequence[Change], *, dry_run: bool) -> Plan:
@@ -86,6 +111,10 @@ def carry_out(what: str, changes: Sequence[Change], *, dry_run: bool) -> Plan:
 def plan_provisioning(clients: AwsClients, request: ProvisionRequest) -> tuple[Change, ...]:
     """Look at everything and return what has to be done, in the order to do it. Changes nothing."""
     account = observe_account(clients)
+    grant = _grant(request, account)
+    build_policies(request.policy_name, grant)  # refuses what no policy can say, before anything is asked
+    for role in request.attach_to_roles:
+        parse_role(role, account)
     bucket = WantedBucket(
         name=request.results_bucket,
         region=account.region,
@@ -100,26 +129,43 @@ def plan_provisioning(clients: AwsClients, request: ProvisionRequest) -> tuple[C
         kms_key_arn=request.kms_key_arn,
         scan_cutoff_bytes=request.scan_cutoff_bytes,
     )
-    grant = Grant(
+    refuse_buckets_without_packages(clients, request.quilt_buckets)
+    database = observe_database(clients, request.database)
+    _refuse_missing_source(clients, request.source_database)
+    refuse_data_among_results(clients, request, bucket, database_exists=database is not None)
+    found = observe_results_bucket(clients, bucket)
+    if found is not None and request.kms_key_arn is None:
+        grant = replace(grant, kms_key_arn=found.key_arn(account, bucket.name))
+    return (
+        plan_database(clients, request.database, database, bucket_to_make=None if found else bucket.name),
+        plan_results_bucket(clients, bucket, found, begun=is_begun(database, bucket.name)),
+        plan_workgroup(clients, workgroup),
+        *plan_policies(clients, account, request.policy_name, grant, request.attach_to_roles),
+    )
+
+
+def _grant(request: ProvisionRequest, account: Account) -> Grant:
+    return Grant(
         account=account,
-        results=bucket.results,
+        results=S3Uri(request.results_bucket, RESULTS_PREFIX),
         quilt_buckets=request.quilt_buckets,
         database=request.database,
         workgroup=request.workgroup,
         warehouse=request.warehouse,
         source_database=request.source_database,
         kms_key_arn=request.kms_key_arn,
+        lake_formation=request.lake_formation,
+        catalog_kms_key_arn=request.catalog_kms_key_arn,
+        quilt_kms_key_arns=request.quilt_kms_key_arns,
     )
-    policies = build_policies(request.policy_name, grant)
-    database = plan_database(clients, request.database)
-    refuse_data_among_results(clients, request, bucket, database_exists=not database.step.does_something)
-    return (
-        plan_results_bucket(clients, bucket),
-        plan_workgroup(clients, workgroup),
-        database,
-        *plan_policies(clients, account, request.policy_name, policies),
-        *plan_attachments(clients, account, request.attach_to_roles, policies),
-    )
+
+
+def _refuse_missing_source(clients: AwsClients, name: str | None) -> None:
+    if name is not None and observe_database(clients, name) is None:
+        raise InvalidCallError(
+            f"source_database is {name!r}, and Glue has no database of that name in this account and region. "
+            "Nothing was changed. Expected the Quilt platform's (its stack's output UserAthenaDatabaseName)."
+        )
 
 
 def apply_changes(changes: Iterable[Change]) -> None:
@@ -137,28 +183,6 @@ def observe_account(clients: AwsClients) -> Account:
         partition=identity["Arn"].split(":")[1],
         region=clients.athena.meta.region_name,
         account_id=identity["Account"],
-    )
-
-
-def plan_database(clients: AwsClients, name: str) -> Change:
-    """Look at the Glue database and return what has to be done."""
-    found = ask_unless(
-        _NOT_THERE, lambda: clients.glue.get_database(Name=name), f"look at database {name} in Glue"
-    )
-    if found is not None:
-        return Change(Step.converge("database", name, ()), lambda: None)
-    definition = {
-        "Name": name,
-        "Description": "Quilt packages",
-        "Parameters": {CREATED_BY_PARAMETER: CREATED_BY},
-    }
-    return Change(
-        Step.create("database", name),
-        lambda: ask_unless(
-            _CAME_FIRST,
-            lambda: clients.glue.create_database(DatabaseInput=definition),
-            f"create database {name} in Glue",
-        ),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_quilt_athena.core.plans import Step
-from airflow_quilt_athena.core.quilt.drift import CREATED_BY
+from airflow_quilt_athena.core.quilt.ownership import CREATED_BY
 
 # On what provisioning created, and may therefore take away again.
 OUR_TAG = {"Key": "quilt-athena:created-by", "Value": CREATED_BY}
@@ -32,6 +32,6 @@ class Change:
     apply: Callable[[], object]
 
 
-def is_ours(tags: list[dict[str, str]] | None) -> bool:
+def is_ours(tags: Sequence[Mapping[str, str]] | None) -> bool:
     """Whether the tags of a resource say that provisioning created it."""
-    return OUR_TAG in (tags or [])
+    return any(dict(tag) == OUR_TAG for tag in tags or ())

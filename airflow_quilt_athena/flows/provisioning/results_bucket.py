@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.plans import Difference, Step
-from airflow_quilt_athena.core.provisioning.policy import RESULTS_PREFIX
+from airflow_quilt_athena.core.provisioning.arns import Account
+from airflow_quilt_athena.core.provisioning.grants import RESULTS_PREFIX
 from airflow_quilt_athena.core.quilt.identifiers import check_new_bucket_name
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError
-from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless
+from airflow_quilt_athena.flows.aws.deadline import ask, ask_settling, ask_unless, unless
 from airflow_quilt_athena.flows.aws.errors import error_code
-from airflow_quilt_athena.flows.provisioning.resources import OUR_TAG, AwsClients, Change
+from airflow_quilt_athena.flows.provisioning.resources import OUR_TAG, AwsClients, Change, is_ours
 
 LIFECYCLE_RULE_ID = "quilt-athena-results"
 _ABORT_UPLOADS_AFTER_DAYS = 7
@@ -29,6 +30,12 @@ _NOT_THERE = frozenset({"404", "NoSuchBucket", "NotFound"})
 _NO_BLOCK = frozenset({"NoSuchPublicAccessBlockConfiguration"})
 _NO_ENCRYPTION = frozenset({"ServerSideEncryptionConfigurationNotFoundError"})
 _NO_LIFECYCLE = frozenset({"NoSuchLifecycleConfiguration"})
+_NO_TAGS = frozenset({"NoSuchTagSet", "NoSuchTagSetError"})
+# What a bucket just made may still answer.
+_SETTLING = frozenset({"NoSuchBucket"})
+_S3_DEFAULT = {"SSEAlgorithm": "AES256"}
+# S3's own key, whose use everybody of the account is granted.
+_OWN_KEY = "alias/aws/s3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class WantedBucket:
         }
         if self.expire_after_days is not None:
             rule["Expiration"] = {"Days": self.expire_after_days}
+            # In a versioned bucket what expires only becomes noncurrent, and would stay for ever.
+            rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": 1}
         return rule
 
 
@@ -72,18 +81,54 @@ class FoundBucket:
     public_access_block: Mapping[str, bool]
     encryption: Mapping[str, Any]  # ServerSideEncryptionByDefault
     lifecycle: Mapping[str, Any]  # as GetBucketLifecycleConfiguration answers
+    tags: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def marked(self) -> bool:
+        """Whether it carries our mark."""
+        return is_ours(self.tags)
+
+    def key_arn(self, account: Account, name: str) -> str | None:
+        """Return the key somebody chose for the bucket, which whoever writes there has to be granted."""
+        key = str(self.encryption.get("KMSMasterKeyID") or "")
+        if not key or key.endswith(_OWN_KEY):
+            return None
+        if key.startswith("alias/") or ":alias/" in key:
+            raise InvalidCallError(
+                f"Results bucket {name} is encrypted with {key}, and a policy cannot grant the use of an "
+                "alias. Name the key itself as kms_key_arn, arn:aws:kms:<region>:<account>:key/<id>."
+            )
+        return key if key.startswith("arn:") else account.arn("kms", "key/", key)
 
 
-def plan_results_bucket(clients: AwsClients, wanted: WantedBucket) -> Change:
-    """Look at the bucket and return what has to be done."""
-    found = observe_results_bucket(clients, wanted)
+def plan_results_bucket(
+    clients: AwsClients, wanted: WantedBucket, found: FoundBucket | None, *, begun: bool
+) -> Change:
+    """Return what has to be done.
+
+    :param begun: whether an earlier run wrote down that it was about to make this bucket.
+    """
     if found is None:
         check_new_bucket_name(wanted.name)
         details = (Difference("region", None, wanted.region), *_differences(_NOTHING, wanted))
         step = Step.create("results bucket", wanted.name, details)
         return Change(step, lambda: _create(clients, wanted))
-    step = Step.converge("results bucket", wanted.name, _differences(found, wanted))
-    return Change(step, lambda: _converge(clients, wanted, found))
+    differences = list(_differences(found, wanted))
+    left_unmarked = begun and not found.tags
+    if left_unmarked:
+        differences.append(Difference("mark", None, "made by us, in a run that was stopped"))
+    elif differences and not found.marked:
+        differences.insert(
+            0, Difference("adopt", "somebody else's bucket", "used for results, and left theirs")
+        )
+    step = Step.converge("results bucket", wanted.name, differences)
+
+    def apply() -> None:
+        if left_unmarked:
+            _mark(clients, wanted, found)
+        _converge(clients, wanted, found)
+
+    return Change(step, apply)
 
 
 # ------------------------------------------------------------------------------------------ observe
@@ -93,27 +138,28 @@ _NOTHING = FoundBucket({}, {}, {})
 
 def observe_results_bucket(clients: AwsClients, wanted: WantedBucket) -> FoundBucket | None:
     """Return the bucket, None when there is none. Raises when it is somebody else's or lies elsewhere."""
-    s3, name, ours = clients.s3, wanted.name, wanted.owned
     if not _exists(clients, wanted):
         return None
     _refuse_other_region(clients, wanted)
-    block = ask_unless(
-        _NO_BLOCK,
-        lambda: s3.get_public_access_block(**ours),
-        f"read the public access block of bucket {name}",
-    )
-    encryption = ask_unless(
-        _NO_ENCRYPTION, lambda: s3.get_bucket_encryption(**ours), f"read the encryption of bucket {name}"
-    )
-    lifecycle = ask_unless(
-        _NO_LIFECYCLE,
-        lambda: s3.get_bucket_lifecycle_configuration(**ours),
-        f"read the lifecycle rules of bucket {name}",
-    )
+    return _observe_settings(clients, wanted)
+
+
+def _observe_settings(clients: AwsClients, wanted: WantedBucket) -> FoundBucket:
+    s3, name, ours = clients.s3, wanted.name, wanted.owned
+
+    def read(call: Callable[..., dict[str, Any]], unset: frozenset[str], what: str) -> dict[str, Any]:
+        doing = f"read {what} of bucket {name}"
+        return ask_settling(_SETTLING, unless(unset, lambda: call(**ours)), doing) or {}
+
+    block = read(s3.get_public_access_block, _NO_BLOCK, "the public access block")
+    encryption = read(s3.get_bucket_encryption, _NO_ENCRYPTION, "the encryption")
+    lifecycle = read(s3.get_bucket_lifecycle_configuration, _NO_LIFECYCLE, "the lifecycle rules")
+    tags = read(s3.get_bucket_tagging, _NO_TAGS, "the tags")
     return FoundBucket(
-        public_access_block=(block or {}).get("PublicAccessBlockConfiguration", {}),
-        encryption=_default_encryption(encryption or {}),
-        lifecycle=lifecycle or {},
+        public_access_block=block.get("PublicAccessBlockConfiguration", {}),
+        encryption=_default_encryption(encryption),
+        lifecycle=lifecycle,
+        tags=tuple(tags.get("TagSet", ())),
     )
 
 
@@ -163,7 +209,7 @@ def _differences(found: FoundBucket, wanted: WantedBucket) -> tuple[Difference, 
             )
         )
     rule = _rule_of_ours(found)
-    if rule != wanted.lifecycle_rule:
+    if not _is_rule(rule, wanted.lifecycle_rule):
         differences.append(
             Difference(
                 f"lifecycle rule {LIFECYCLE_RULE_ID}",
@@ -196,15 +242,26 @@ def _rule_of_ours(found: FoundBucket) -> dict[str, Any] | None:
     return next(rules, None)
 
 
+def _is_rule(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+    return found is not None and _prefix_in_filter(found) == wanted
+
+
+def _prefix_in_filter(rule: Mapping[str, Any]) -> dict[str, Any]:
+    if "Prefix" not in rule:
+        return dict(rule)
+    return {name: rule[name] for name in rule if name != "Prefix"} | {"Filter": {"Prefix": rule["Prefix"]}}
+
+
 def _describe_rule(rule: Mapping[str, Any] | None) -> str | None:
     if rule is None:
         return None
     expiration, uploads = rule.get("Expiration", {}), rule.get("AbortIncompleteMultipartUpload", {})
     prefix = rule.get("Filter", {}).get("Prefix", rule.get("Prefix"))
+    noncurrent = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", "no")
     return (
         f"{rule.get('Status', '').lower()} for {prefix}: results go after "
         f"{expiration.get('Days', 'no')} days, unfinished uploads after "
-        f"{uploads.get('DaysAfterInitiation', 'no')}"
+        f"{uploads.get('DaysAfterInitiation', 'no')}, replaced versions after {noncurrent}"
     )
 
 
@@ -229,11 +286,24 @@ def _create(clients: AwsClients, wanted: WantedBucket) -> None:
                 raise
 
     ask(create, f"create bucket {wanted.name}")
-    ask(
-        lambda: clients.s3.put_bucket_tagging(**wanted.owned, Tagging={"TagSet": [OUR_TAG]}),
+    # Somebody may have made it since it was looked at (in us-east-1, S3 answers that as a success): what
+    # they have set and tagged is looked at, and stays.
+    found = _observe_settings(clients, wanted)
+    if not found.tags:
+        _mark(clients, wanted, found)
+        if found.encryption == _S3_DEFAULT:
+            found = replace(found, encryption={})  # said outright: defaults have changed before
+    _converge(clients, wanted, found)
+
+
+def _mark(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> None:
+    # The call replaces all tags.
+    tags = [*found.tags, OUR_TAG]
+    ask_settling(
+        _SETTLING,
+        lambda: clients.s3.put_bucket_tagging(**wanted.owned, Tagging={"TagSet": tags}),
         f"tag bucket {wanted.name}",
     )
-    _converge(clients, wanted, _NOTHING)
 
 
 def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> None:
@@ -254,21 +324,40 @@ def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> 
             ),
             f"encrypt bucket {name}",
         )
-    if _rule_of_ours(found) != wanted.lifecycle_rule:
-        _put_lifecycle(clients, wanted, found)
+    if not _is_rule(_rule_of_ours(found), wanted.lifecycle_rule):
+        replace_our_rule(clients, wanted, wanted.lifecycle_rule, f"set the lifecycle rule of bucket {name}")
 
 
-def _put_lifecycle(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> None:
-    # The call replaces all rules of the bucket, so the others are sent along.
-    others = [rule for rule in found.lifecycle.get("Rules", []) if rule.get("ID") != LIFECYCLE_RULE_ID]
-    request: dict[str, Any] = {
-        **wanted.owned,
-        "LifecycleConfiguration": {"Rules": [*others, wanted.lifecycle_rule]},
-    }
-    minimum_size = found.lifecycle.get("TransitionDefaultMinimumObjectSize")
+def replace_our_rule(
+    clients: AwsClients, bucket: WantedBucket, rule: Mapping[str, Any] | None, doing: str
+) -> None:
+    """Replace our lifecycle rule of a bucket, None for no rule, and nothing of what lies beside it.
+
+    The call replaces all there is, so that is read anew just before, with what others have set meanwhile.
+    """
+    s3 = clients.s3
+    now = (
+        ask_settling(
+            _SETTLING,
+            unless(_NO_LIFECYCLE, lambda: s3.get_bucket_lifecycle_configuration(**bucket.owned)),
+            f"read the lifecycle rules of bucket {bucket.name}",
+        )
+        or {}
+    )
+    others = [other for other in now.get("Rules", []) if other.get("ID") != LIFECYCLE_RULE_ID]
+    ours = [] if rule is None else [rule]
+    if not ours and not others:
+        ask(lambda: s3.delete_bucket_lifecycle(**bucket.owned), doing)
+        return
+    if any("Prefix" in other for other in others):  # S3 takes rules of the old form alone, or none of them
+        ours = [_prefix_beside(one) for one in ours]
+    request: dict[str, Any] = {**bucket.owned, "LifecycleConfiguration": {"Rules": [*others, *ours]}}
+    minimum_size = now.get("TransitionDefaultMinimumObjectSize")
     if minimum_size:
         request["TransitionDefaultMinimumObjectSize"] = minimum_size
-    ask(
-        lambda: clients.s3.put_bucket_lifecycle_configuration(**request),
-        f"set the lifecycle rule of bucket {wanted.name}",
-    )
+    ask_settling(_SETTLING, lambda: s3.put_bucket_lifecycle_configuration(**request), doing)
+
+
+def _prefix_beside(rule: Mapping[str, Any]) -> dict[str, Any]:
+    prefix = rule["Filter"]["Prefix"]
+    return {name: rule[name] for name in rule if name != "Filter"} | {"Prefix": prefix}

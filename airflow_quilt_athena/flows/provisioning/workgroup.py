@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,18 @@ from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.plans import Difference, Step, compare
-from airflow_quilt_athena.core.provisioning.policy import Account
+from airflow_quilt_athena.core.provisioning.arns import Account
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.aws.errors import error_code, error_message
 from airflow_quilt_athena.flows.provisioning.resources import OUR_TAG, AwsClients, Change, is_ours
 
 ENGINE_VERSION = "Athena engine version 3"
+_ENGINE = re.compile(r"Athena engine version (\d+)")
+_OLDEST_ENGINE = 3
+# What Quilt's documentation of 2022 makes, "Athena", step I.
+_SEEDS_DESCRIPTION = "Quilt uses this for Athena SQL Queries"
+_NOT_SET = frozenset({"expected bucket owner", "client-side encryption"})  # but mended where they hinder
 _DESCRIPTION = "Quilt packages, queried and written by airflow-quilt-athena"
 MIN_SCAN_CUTOFF_BYTES = 10_000_000  # Athena API Reference, "WorkGroupConfiguration", read 2026-11
 
@@ -51,6 +57,9 @@ class WantedWorkgroup:
             ("enforces its settings", False),
             ("engine version", ENGINE_VERSION),
             ("metrics", True),
+            ("expected bucket owner", self.account.account_id),
+            # Its results are files that nobody without the key can read, the task's result_file among them.
+            ("client-side encryption", False),
         ]
         if self.encryption:
             settings.append(("result encryption", _describe(self.encryption)))
@@ -63,12 +72,20 @@ def plan_workgroup(clients: AwsClients, wanted: WantedWorkgroup) -> Change:
     """Look at the workgroup and return what has to be done."""
     found = observe_workgroup(clients, wanted.name)
     if found is None:
-        details = [Difference(setting, None, str(value)) for setting, value in wanted.settings]
+        told = [pair for pair in wanted.settings if pair[0] not in _NOT_SET]
+        details = [Difference(setting, None, str(value)) for setting, value in told]
         step = Step.create("workgroup", wanted.name, details)
         return Change(step, lambda: _create(clients, wanted))
-    _refuse_foreign(clients, wanted, found)
-    step = Step.converge("workgroup", wanted.name, compare(wanted.settings, _settings_of(found)))
-    return Change(step, lambda: _converge(clients, wanted))
+    _refuse_unusable(wanted.name, found)
+    differences = compare(wanted.settings, _settings_of(found, wanted))
+    if differences and not _is_marked_as_ours(clients, wanted.account, wanted.name):
+        _refuse_foreign(wanted, found, differences)
+        adopted = Difference("adopt", "made as Quilt's documentation says", "changed by us")
+        differences = (adopted, *differences)
+    elif differences:
+        _refuse_enforcement(wanted, found)
+    step = Step.converge("workgroup", wanted.name, differences)
+    return Change(step, lambda: _converge(clients, wanted, found))
 
 
 def plan_workgroup_removal(clients: AwsClients, account: Account, name: str) -> Change:
@@ -115,43 +132,91 @@ def _ask_unless_told(
     return ask(guarded, doing)
 
 
-def _settings_of(found: Mapping[str, Any]) -> dict[str, object]:
+def _settings_of(found: Mapping[str, Any], wanted: WantedWorkgroup) -> dict[str, object]:
     configuration = found.get("Configuration", {})
     results = configuration.get("ResultConfiguration", {})
     engine = configuration.get("EngineVersion", {})
     return {
         "result location": results.get("OutputLocation"),
         "enforces its settings": configuration.get("EnforceWorkGroupConfiguration", False),
-        # AUTO is as good when it comes to the same engine.
-        "engine version": engine.get("EffectiveEngineVersion") or engine.get("SelectedEngineVersion"),
+        # AUTO is as good when it comes to the same engine, and a newer one is not taken back.
+        "engine version": ENGINE_VERSION if _engine_will_do(engine) else _engine_name(engine),
         "metrics": configuration.get("PublishCloudWatchMetricsEnabled", False),
+        "expected bucket owner": results.get("ExpectedBucketOwner") or wanted.account.account_id,
+        "client-side encryption": _is_client_side(results.get("EncryptionConfiguration")),
         "result encryption": _describe(results.get("EncryptionConfiguration")),
         "scan cut-off in bytes": configuration.get("BytesScannedCutoffPerQuery"),
     }
 
 
+def _engine_name(engine: Mapping[str, str]) -> str | None:
+    return engine.get("EffectiveEngineVersion") or engine.get("SelectedEngineVersion")
+
+
+def _engine_will_do(engine: Mapping[str, str]) -> bool:
+    match = _ENGINE.fullmatch(_engine_name(engine) or "")
+    return match is not None and int(match[1]) >= _OLDEST_ENGINE
+
+
 def _describe(encryption: Mapping[str, str] | None) -> str | None:
-    return " ".join(encryption.values()) if encryption else None
+    if not encryption:
+        return None
+    return " ".join(encryption[part] for part in ("EncryptionOption", "KmsKey") if encryption.get(part))
 
 
-def _refuse_foreign(clients: AwsClients, wanted: WantedWorkgroup, found: Mapping[str, Any]) -> None:
-    """Raise ManualActionError when the workgroup is not ours to change."""
+def _is_client_side(encryption: Mapping[str, str] | None) -> bool:
+    return (encryption or {}).get("EncryptionOption") == "CSE_KMS"
+
+
+def _refuse_unusable(name: str, found: Mapping[str, Any]) -> None:
+    """Raise ManualActionError for a workgroup whose queries would not be such as our operators send."""
+    configuration = found.get("Configuration", {})
+    engine = _engine_name(configuration.get("EngineVersion", {})) or ""
+    managed = configuration.get("ManagedQueryResultsConfiguration") or {}
+    identities = configuration.get("IdentityCenterConfiguration") or {}
     if found.get("State") == "DISABLED":
-        raise ManualActionError(
-            f"Workgroup {wanted.name} is disabled. Somebody turned it off: enable it, or name another one."
+        what = "is disabled. Somebody turned it off: enable it, or name another one"
+    elif engine and engine != "AUTO" and not _ENGINE.fullmatch(engine):
+        what = f"runs {engine}, which takes no SQL. Name another workgroup"
+    elif managed.get("Enabled"):
+        what = (
+            "has managed query results: they lie in no bucket, and are gone after 24 hours. Name another "
+            "workgroup, or turn them off"
         )
-    location = str(_settings_of(found)["result location"] or "")
-    ours = _is_marked_as_ours(clients, wanted.account, wanted.name)
-    if _settings_of(found)["enforces its settings"] and not (ours and location == str(wanted.results)):
+    elif identities.get("EnableIdentityCenter"):
+        what = (
+            "is for identities of IAM Identity Center, which tasks are not. Name another workgroup, without "
+            "Identity Center"
+        )
+    else:
+        return
+    raise ManualActionError(f"Workgroup {name} {what}. Nothing was changed.")
+
+
+def _refuse_enforcement(wanted: WantedWorkgroup, found: Mapping[str, Any]) -> None:
+    settings = _settings_of(found, wanted)
+    location = str(settings["result location"] or "")
+    if settings["enforces its settings"] and location != str(wanted.results):
         raise ManualActionError(
             f"Workgroup {wanted.name} enforces its settings, with results at {location or 'no location'}. "
             f"Expected one that does not enforce them: tables are written to places of their own, and "
             f"results to {wanted.results}. Name another workgroup, or turn the enforcement off."
         )
-    if location and not ours and S3Uri.parse(location).bucket != wanted.results.bucket:
+
+
+def _refuse_foreign(
+    wanted: WantedWorkgroup, found: Mapping[str, Any], differences: Sequence[Difference]
+) -> None:
+    """Raise ManualActionError for a workgroup that neither we nor Quilt's documentation made."""
+    _refuse_enforcement(wanted, found)
+    location = str(_settings_of(found, wanted)["result location"] or "")
+    seeds = found.get("Description") == _SEEDS_DESCRIPTION
+    if not seeds or (location and S3Uri.parse(location).bucket != wanted.results.bucket):
+        told = "; ".join(map(str, differences))
         raise ManualActionError(
-            f"Workgroup {wanted.name} was made by somebody else and sends its results to {location}, not to "
-            f"{wanted.results}. Name another workgroup, or the bucket it uses as results_bucket."
+            f"Workgroup {wanted.name} was made by somebody else, and is not as wanted: {told}. Nothing was "
+            "changed. Name another workgroup, change it by hand, or name the bucket it uses as "
+            "results_bucket."
         )
 
 
@@ -175,11 +240,18 @@ def _create(clients: AwsClients, wanted: WantedWorkgroup) -> None:
     )
 
 
-def _converge(clients: AwsClients, wanted: WantedWorkgroup) -> None:
+def _converge(clients: AwsClients, wanted: WantedWorkgroup, found: Mapping[str, Any]) -> None:
     results: dict[str, Any] = {"OutputLocation": str(wanted.results)}
+    before = found.get("Configuration", {}).get("ResultConfiguration", {})
     if wanted.encryption:
         results["EncryptionConfiguration"] = wanted.encryption
+    elif _is_client_side(before.get("EncryptionConfiguration")):
+        results["RemoveEncryptionConfiguration"] = True
+    if before.get("ExpectedBucketOwner") not in {None, wanted.account.account_id}:
+        results["ExpectedBucketOwner"] = wanted.account.account_id
     updates = {**_configuration(wanted), "ResultConfigurationUpdates": results}
+    if _engine_will_do(found.get("Configuration", {}).get("EngineVersion", {})):
+        del updates["EngineVersion"]
     ask(
         lambda: clients.athena.update_work_group(WorkGroup=wanted.name, ConfigurationUpdates=updates),
         f"change workgroup {wanted.name}",

@@ -8,7 +8,7 @@ and do not wait for each other. What is as wanted costs no query.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,8 +18,6 @@ from botocore.exceptions import ClientError
 from airflow_quilt_athena.core.glue.tables import TableName, table_input
 from airflow_quilt_athena.core.plans import Action, Difference, Plan, Step
 from airflow_quilt_athena.core.quilt.drift import (
-    CREATED_BY,
-    CREATED_BY_PARAMETER,
     compare_table,
     compare_view,
     converged_table_input,
@@ -29,6 +27,15 @@ from airflow_quilt_athena.core.quilt.drift import (
 )
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.kept import MAX_NEWER, define_kept_views
+from airflow_quilt_athena.core.quilt.ownership import (
+    CREATED_BY,
+    CREATED_BY_PARAMETER,
+    Owner,
+    is_marked,
+    owner_of_view,
+    refuse_others_view,
+    views_known,
+)
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import (
     TableDefinition,
@@ -37,7 +44,7 @@ from airflow_quilt_athena.core.quilt.table_ddl import (
     render_create_table,
 )
 from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views
-from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
+from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError, RetryableError
 from airflow_quilt_athena.flows.athena.queries import start_query, stop_queries, wait_for_queries
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.clients import AthenaClient, GlueClient, S3Client
@@ -120,8 +127,25 @@ def refresh_bucket_views(
 
     refresh = plan_refresh(glue, request, s3)
     apply_tables(glue, request.database, refresh)
-    apply_views(athena, glue, request, refresh.views, wait=wait)
+    views = refresh.views
+    for remaining in reversed(range(_MAX_TRIES)):
+        try:
+            apply_views(athena, glue, request, views, wait=wait)
+            break
+        except QueryFailedError as error:
+            if not remaining or not is_overtaken(error):
+                raise
+            log.info("Somebody else made one of the views at the same time; looking again. %s", error)
+            views = plan_refresh(glue, request, s3).views
     return refresh.plan
+
+
+def is_overtaken(error: QueryFailedError) -> bool:
+    """Whether a view could not be made because another refresh was making it at that moment.
+
+    CREATE OR REPLACE VIEW finds no view, and then one; the same statement replaces it.
+    """
+    return "ALREADY_EXISTS" in error.reason or "already exists" in error.reason.lower()
 
 
 # --------------------------------------------------------------------------------------------- plan
@@ -152,8 +176,10 @@ def plan_refresh(glue: GlueTables, request: RefreshRequest, s3: S3Client | None 
             steps.append(step)
             if step.does_something:
                 tables.append((definition, raw))
+        known = views_known(names, found)
         for view in _views(glue, s3, names, request, source):
-            step = plan_view(view, found.get(view.name), request.database)
+            raw = found.get(view.name)
+            step = plan_view(view, raw, request.database, _owner(view, raw, names, known))
             steps.append(step)
             if step.does_something:
                 views.append(view)
@@ -201,16 +227,28 @@ def plan_table(definition: TableDefinition, raw: RawTable | None, database: str)
     if raw is None:
         return Step.create("table", name, [Difference("location", None, str(definition.location))])
     refuse_foreign_table(definition, raw)
-    return Step.converge("table", name, compare_table(definition, raw))
+    differences = compare_table(definition, raw)
+    if differences and not is_marked(raw):
+        adopted = Difference("adopt", "made by somebody else, over the same files", "mended by us")
+        differences = (adopted, *differences)
+    return Step.converge("table", name, differences)
 
 
-def plan_view(view: ViewDefinition, raw: RawTable | None, database: str) -> Step:
-    """Return the step for one view. Raises ManualActionError when its name is taken by a table."""
+def _owner(view: ViewDefinition, raw: RawTable | None, names: BucketNames, known: Collection[str]) -> Owner:
+    return Owner.US if raw is None else owner_of_view(view, raw, names, known)
+
+
+def plan_view(view: ViewDefinition, raw: RawTable | None, database: str, owner: Owner = Owner.US) -> Step:
+    """Return the step for one view. Raises ManualActionError when its name is taken by a table, or others."""
     name = f"{database}.{view.name}"
     if raw is None:
         return Step.create("view", name)
     refuse_foreign_view(view, raw)
-    return Step.converge("view", name, compare_view(view, raw))
+    refuse_others_view(view, raw, owner)
+    differences = compare_view(view, raw)
+    if owner is Owner.SEEDS:
+        differences = (Difference("adopt", owner.value, "replaced by ours"), *differences)
+    return Step.converge("view", name, differences)
 
 
 def observe_tables(glue: GlueTables, database: str) -> dict[str, RawTable]:

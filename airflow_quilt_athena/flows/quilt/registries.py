@@ -14,7 +14,8 @@ from airflow_quilt_athena.flows.aws.errors import error_code
 
 log = logging.getLogger(__name__)
 
-REGISTRY_PREFIX = ".quilt/"
+# Each package has pointers there, and whoever runs our operators may list no more of .quilt/ than this.
+REGISTRY_PREFIX = ".quilt/named_packages/"
 
 
 def refuse_missing_registries(s3: S3Client, buckets: Sequence[str]) -> None:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_athena.athena import metadata
-from local_athena.athena.executions import Execution, Executions, Identity
+from local_athena.athena.execution_store import Executions
+from local_athena.athena.executions import Execution, Identity
 from local_athena.athena.named_queries import NamedQueries
 from local_athena.athena.prepared import PreparedStatements
-from local_athena.athena.query_runs import QueryKnobs, QueryRuns, WriteRefusal
+from local_athena.athena.query_faults import QueryKnobs
+from local_athena.athena.query_runs import QueryRuns, WriteRefusal
 from local_athena.athena.request_shapes import check_request, is_athena_operation
+from local_athena.athena.resources import Resources, on_everything, on_named_resource
 from local_athena.athena.result_pages import ResultPages
 from local_athena.athena.submissions import StatementRunner, plan_submission
 from local_athena.athena.tags import Tags
@@ -63,12 +66,13 @@ class AthenaApi:
         self._statements = statements
         self._clients_for = clients_for
         self._authorize = authorize
-        self._arn_root = f"arn:{partition}:athena:{region}:{account_id}"
+        arn_root = f"arn:{partition}:athena:{region}:{account_id}"
         self._workgroups = WorkGroups()
-        self._tags = Tags(self._arn_root, self._workgroups)
+        self._tags = Tags(arn_root, self._workgroups)
         self._executions = Executions()
         self._prepared = PreparedStatements()
         self._named = NamedQueries()
+        self._on = Resources(arn_root, self._executions, self._named)
         self._results = ResultPages(clients_for)
         self._runs = QueryRuns(
             statements,
@@ -109,24 +113,22 @@ class AthenaApi:
     # --- workgroups ---------------------------------------------------------------------------------------
 
     def _workgroup_operations(self) -> dict[str, _Operation]:
-        groups, on_group = self._workgroups, self._on_workgroup
+        groups, on_group = self._workgroups, self._on.workgroup
         return {
             "CreateWorkGroup": _Operation(
                 lambda request, _: groups.create(request),
-                lambda request: [self._workgroup_arn(request["Name"])],
+                lambda request: [self._on.workgroup_arn(request["Name"])],
             ),
             "GetWorkGroup": _Operation(
                 lambda request, _: {"WorkGroup": groups.get(request["WorkGroup"]).describe()}, on_group
             ),
             "UpdateWorkGroup": _Operation(lambda request, _: groups.update(request), on_group),
             "DeleteWorkGroup": _Operation(lambda request, _: self._delete_workgroup(request), on_group),
-            "ListWorkGroups": _Operation(lambda request, _: groups.page(request), _on_everything),
-            "TagResource": _Operation(lambda request, _: self._tags.add(request), _on_named_resource),
-            "UntagResource": _Operation(lambda request, _: self._tags.remove(request), _on_named_resource),
-            "ListTagsForResource": _Operation(
-                lambda request, _: self._tags.page(request), _on_named_resource
-            ),
-            "ListEngineVersions": _Operation(lambda _, __: metadata.list_engine_versions(), _on_everything),
+            "ListWorkGroups": _Operation(lambda request, _: groups.page(request), on_everything),
+            "TagResource": _Operation(lambda request, _: self._tags.add(request), on_named_resource),
+            "UntagResource": _Operation(lambda request, _: self._tags.remove(request), on_named_resource),
+            "ListTagsForResource": _Operation(lambda request, _: self._tags.page(request), on_named_resource),
+            "ListEngineVersions": _Operation(lambda _, __: metadata.list_engine_versions(), on_everything),
         }
 
     def _delete_workgroup(self, request: Request) -> Answer:
@@ -147,27 +149,27 @@ class AthenaApi:
 
     def _query_operations(self) -> dict[str, _Operation]:
         return {
-            "StartQueryExecution": _Operation(self._start, self._on_workgroup),
+            "StartQueryExecution": _Operation(self._start, self._on.workgroup),
             "GetQueryExecution": _Operation(
-                lambda request, _: {"QueryExecution": self._query(request).describe()}, self._on_query
+                lambda request, _: {"QueryExecution": self._query(request).describe()}, self._on.query
             ),
             "BatchGetQueryExecution": _Operation(
-                lambda request, _: self._batch_get_queries(request), self._on_queries
+                lambda request, _: self._batch_get_queries(request), self._on.queries
             ),
             "StopQueryExecution": _Operation(
-                lambda request, _: self._query(request).stop(STOP_GRACE_SECONDS), self._on_query
+                lambda request, _: self._query(request).stop(STOP_GRACE_SECONDS), self._on.query
             ),
             "ListQueryExecutions": _Operation(
                 lambda request, _: self._executions.page(request, self._group(request).name),
-                self._on_workgroup,
+                self._on.workgroup,
             ),
             "GetQueryResults": _Operation(
                 lambda request, caller: self._results.get(self._query(request), request, caller),
-                self._on_query,
+                self._on.query,
             ),
             "GetQueryRuntimeStatistics": _Operation(
                 lambda request, _: {"QueryRuntimeStatistics": _runtime_statistics(self._query(request))},
-                self._on_query,
+                self._on.query,
             ),
         }
 
@@ -209,7 +211,7 @@ class AthenaApi:
     # --- prepared statements ------------------------------------------------------------------------------
 
     def _prepared_operations(self) -> dict[str, _Operation]:
-        kept, on_group = self._prepared, self._on_workgroup
+        kept, on_group = self._prepared, self._on.workgroup
         return {
             "CreatePreparedStatement": _Operation(
                 lambda request, _: kept.create(*self._statement_of(request)), on_group
@@ -249,20 +251,20 @@ class AthenaApi:
     # --- named queries ------------------------------------------------------------------------------------
 
     def _named_query_operations(self) -> dict[str, _Operation]:
-        kept, on_query = self._named, self._on_named_query
+        kept, on_query = self._named, self._on.named_query
         return {
             "CreateNamedQuery": _Operation(
                 lambda request, _: {"NamedQueryId": kept.create(request, self._group(request).name)},
-                self._on_workgroup,
+                self._on.workgroup,
             ),
             "GetNamedQuery": _Operation(
                 lambda request, _: {"NamedQuery": kept.get(request["NamedQueryId"]).describe()}, on_query
             ),
             "BatchGetNamedQuery": _Operation(
-                lambda request, _: kept.batch(request["NamedQueryIds"]), self._on_named_queries
+                lambda request, _: kept.batch(request["NamedQueryIds"]), self._on.named_queries
             ),
             "ListNamedQueries": _Operation(
-                lambda request, _: kept.page(request, self._group(request).name), self._on_workgroup
+                lambda request, _: kept.page(request, self._group(request).name), self._on.workgroup
             ),
             "UpdateNamedQuery": _Operation(lambda request, _: kept.update(request), on_query),
             "DeleteNamedQuery": _Operation(lambda request, _: kept.delete(request["NamedQueryId"]), on_query),
@@ -273,11 +275,11 @@ class AthenaApi:
     def _metadata_operations(self) -> dict[str, _Operation]:
         def read(answer: Callable[[Request, Clients], Answer]) -> _Operation:
             return _Operation(
-                lambda request, caller: answer(request, self._clients_for(caller)), self._on_catalog
+                lambda request, caller: answer(request, self._clients_for(caller)), self._on.catalog
             )
 
         return {
-            "ListDataCatalogs": _Operation(lambda _, __: metadata.list_data_catalogs(), _on_everything),
+            "ListDataCatalogs": _Operation(lambda _, __: metadata.list_data_catalogs(), on_everything),
             "GetDataCatalog": read(metadata.get_data_catalog),
             "ListDatabases": read(metadata.list_databases),
             "GetDatabase": read(metadata.get_database),
@@ -292,39 +294,6 @@ class AthenaApi:
 
     def _query(self, request: Request) -> Execution:
         return self._executions.get(request["QueryExecutionId"])
-
-    def _workgroup_arn(self, name: str) -> str:
-        return f"{self._arn_root}:workgroup/{name}"
-
-    def _on_workgroup(self, request: Request) -> Iterable[str]:
-        return [self._workgroup_arn(request.get("WorkGroup") or PRIMARY)]
-
-    def _on_query(self, request: Request) -> Iterable[str]:
-        return [self._workgroup_arn(self._query(request).submission.workgroup)]
-
-    def _on_queries(self, request: Request) -> Iterable[str]:
-        found = map(self._executions.find, request["QueryExecutionIds"])
-        return {self._workgroup_arn(query.submission.workgroup) for query in found if query is not None}
-
-    def _on_named_query(self, request: Request) -> Iterable[str]:
-        return [self._workgroup_arn(self._named.get(request["NamedQueryId"]).workgroup)]
-
-    def _on_named_queries(self, request: Request) -> Iterable[str]:
-        found = map(self._named.find, request["NamedQueryIds"])
-        return {self._workgroup_arn(query.workgroup) for query in found if query is not None}
-
-    def _on_catalog(self, request: Request) -> Iterable[str]:
-        name = request.get("CatalogName") or request["Name"]
-        shown = metadata.CATALOG_NAME if name.lower() == metadata.CATALOG_NAME.lower() else name
-        return [f"{self._arn_root}:datacatalog/{shown}"]
-
-
-def _on_everything(_: Request) -> Iterable[str]:
-    return ["*"]
-
-
-def _on_named_resource(request: Request) -> Iterable[str]:
-    return [request["ResourceARN"]]
 
 
 def _runtime_statistics(execution: Execution) -> Answer:

@@ -15,8 +15,6 @@ from local_athena.errors import ApiError
 
 CATALOG_NAME = "AwsDataCatalog"
 
-GlueCall = Callable[[], dict[str, Any]]
-
 
 def list_data_catalogs() -> dict[str, Any]:
     """Return the one catalog there is."""

@@ -7,10 +7,12 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
-from local_athena.athena.executions import CANCELLED_BY_USER, Execution, Executions, Outputs, Submission
+from local_athena.athena.execution_store import Executions
+from local_athena.athena.executions import CANCELLED_BY_USER, Execution, Outputs, Submission
 from local_athena.athena.prepared import Deallocate, Prepare, PreparedStatements, parse_command
+from local_athena.athena.query_faults import QueryKnobs, failure_of
 from local_athena.athena.query_states import QueryState
 from local_athena.athena.result_files import (
     announce_columns,
@@ -28,47 +30,6 @@ from local_athena.errors import ApiError, QueryCancelled, QueryFailed
 DEFAULT_REUSE_MINUTES = 60
 SYSTEM_CATEGORY, ENGINE_ERROR = 1, 200
 _ALGORITHMS = {"SSE_S3": "AES256", "SSE_KMS": "aws:kms"}
-
-
-class QueryFault(Protocol):
-    """A failure somebody asked for."""
-
-    @property
-    def reason(self) -> str:
-        """The StateChangeReason."""
-        ...
-
-    @property
-    def category(self) -> int:
-        """AthenaError's ErrorCategory."""
-        ...
-
-    @property
-    def error_type(self) -> int:
-        """AthenaError's ErrorType."""
-        ...
-
-    @property
-    def retryable(self) -> bool:
-        """AthenaError's Retryable."""
-        ...
-
-    @property
-    def when(self) -> str:
-        """``before`` the statement runs; otherwise once its files are written, which then stay."""
-        ...
-
-
-class QueryKnobs(Protocol):
-    """What a test may do to queries."""
-
-    def query_latency(self) -> float:
-        """Seconds to add to a query's run."""
-        ...
-
-    def query_fault(self, sql: str) -> QueryFault | None:
-        """Return the failure a query is to end with, if any."""
-        ...
 
 
 # Why the caller may not write an object when Athena does it for them: (caller, bucket, key) -> reason.
@@ -163,8 +124,8 @@ class QueryRuns:
         if fault is None:
             return
         if fault.when == "before":
-            raise _failure_of(fault)
-        session.late_failure = _failure_of(fault)
+            raise failure_of(fault)
+        session.late_failure = failure_of(fault)
 
     def _execute(self, submission: Submission, session: Session) -> Outcome:
         command = parse_command(submission.query)
@@ -191,7 +152,10 @@ class QueryRuns:
     def _write(self, submission: Submission, session: Session, outcome: Outcome) -> Outputs:
         kind, place = submission.substatement_type, submission.place
         columns = announce_columns(kind, outcome.columns)
-        outputs = Outputs(columns, outcome.update_count)
+        told = outcome.update_count
+        if self._knobs is not None:
+            told = self._knobs.update_count(kind, told)
+        outputs = Outputs(columns, told)
         if place.is_csv:
             body, outputs.rows = encode_csv(columns, outcome.rows, session.check)
             outputs.size_bytes = len(body)
@@ -205,7 +169,7 @@ class QueryRuns:
             outputs.manifest = place.manifest
             _put(session, place.manifest, encode_manifest(outcome.manifest))
         if columns:
-            metadata = encode_metadata(submission.query_execution_id, kind, columns, outcome.update_count)
+            metadata = encode_metadata(submission.query_execution_id, kind, columns, told)
             _put(session, place.metadata, metadata)
         return outputs
 
@@ -291,10 +255,6 @@ def _no_access(target: S3Uri, cause: str) -> QueryFailed:
         f"access your KMS key ({cause})",
         error_type=401,
     )
-
-
-def _failure_of(fault: QueryFault) -> QueryFailed:
-    return QueryFailed(fault.reason, fault.category, fault.error_type, fault.retryable)
 
 
 def _answers(found: Execution, wanted: Submission) -> bool:

@@ -50,7 +50,7 @@ class ResultPages:
         }
         if outputs.update_count is not None:
             page["UpdateCount"] = outputs.update_count
-        elif submission.statement_type != "DDL":
+        elif submission.statement_type != "DDL" and submission.substatement_type != "UNLOAD":
             page["UpdateCount"] = 0  # Athena's for SELECT and SHOW; DDL has none at all
         return page
 

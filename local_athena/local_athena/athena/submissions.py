@@ -53,6 +53,11 @@ def plan_submission(
         raise _refused(f"Query string is longer than {MAX_QUERY_BYTES} bytes.")
     if workgroup.state != "ENABLED":
         raise _refused(f"WorkGroup {workgroup.name} is disabled.")
+    if not workgroup.runs_here:
+        raise _refused(
+            f"The local Athena runs no queries in WorkGroup {workgroup.name}: it has managed results, "
+            "Identity Center or another engine."
+        )
     context = request.get("QueryExecutionContext") or {}
     check_catalog(context.get("Catalog", CATALOG))
     folder, configuration = resolve_results(workgroup, request.get("ResultConfiguration") or {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -15,6 +16,10 @@ from local_athena.errors import ApiError
 PRIMARY = "primary"
 ENGINE_VERSION = "Athena engine version 3"
 AUTO = "AUTO"
+# Engines of workgroups that are kept and told of, and run nothing here: Spark, and what may come.
+_KEPT_ENGINES = re.compile(
+    r"PySpark engine version \d+|Apache Spark version [\d.]+|Athena engine version [4-9]"
+)
 
 # Members of ResultConfiguration and the switch of ResultConfigurationUpdates that removes each.
 _RESULT_REMOVALS = {
@@ -36,14 +41,11 @@ _PLAIN_SETTINGS = (
     "EnableMinimumEncryptionConfiguration",
     "BytesScannedCutoffPerQuery",
     "CustomerContentEncryptionConfiguration",
+    "ManagedQueryResultsConfiguration",
+    "IdentityCenterConfiguration",
 )
 # Settings that would change where results go or who may see them, in ways nothing here acts out.
-_NOT_OFFERED = (
-    ("ManagedQueryResultsConfiguration", "Enabled"),
-    ("ManagedQueryResultsConfigurationUpdates", "Enabled"),
-    ("IdentityCenterConfiguration", "EnableIdentityCenter"),
-    ("QueryResultsS3AccessGrantsConfiguration", "EnableS3AccessGrants"),
-)
+_NOT_OFFERED = (("QueryResultsS3AccessGrantsConfiguration", "EnableS3AccessGrants"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,16 @@ class WorkGroup:
     def scan_cutoff_bytes(self) -> int | None:
         """The most a query may read."""
         return self.configuration.get("BytesScannedCutoffPerQuery")
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether queries of it can be run: kept are others too, for those who have to tell them apart."""
+        managed = self.configuration.get("ManagedQueryResultsConfiguration") or {}
+        identities = self.configuration.get("IdentityCenterConfiguration") or {}
+        engine = self.engine_version["EffectiveEngineVersion"]
+        return engine == ENGINE_VERSION and not (
+            managed.get("Enabled") or identities.get("EnableIdentityCenter")
+        )
 
     @property
     def engine_version(self) -> dict[str, str]:
@@ -111,15 +123,19 @@ def check_output_location(location: str) -> S3Uri:
 def check_engine_version(requested: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the engine version a workgroup gets when it asks for ``requested``."""
     selected = (requested or {}).get("SelectedEngineVersion", AUTO)
-    if selected not in {AUTO, ENGINE_VERSION}:
+    if selected == AUTO:
+        return {"SelectedEngineVersion": AUTO, "EffectiveEngineVersion": ENGINE_VERSION}
+    if selected != ENGINE_VERSION and not _KEPT_ENGINES.fullmatch(selected):
         raise _refused(f"Engine version {selected} is not supported. Use {AUTO} or {ENGINE_VERSION}.")
-    return {"SelectedEngineVersion": selected, "EffectiveEngineVersion": ENGINE_VERSION}
+    return {"SelectedEngineVersion": selected, "EffectiveEngineVersion": selected}
 
 
 def build_configuration(requested: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration of a new workgroup: what was asked for, and AWS's defaults."""
     _refuse_what_is_not_offered(requested)
     results = dict(requested.get("ResultConfiguration") or {})
+    if (requested.get("ManagedQueryResultsConfiguration") or {}).get("Enabled") and results:
+        raise _refused("ResultConfiguration and ManagedQueryResultsConfiguration cannot be set together.")
     if "OutputLocation" in results:
         check_output_location(results["OutputLocation"])
     return {
@@ -140,6 +156,9 @@ def update_configuration(current: Mapping[str, Any], updates: Mapping[str, Any])
     changed = dict(current) | {
         name: updates[name] for name in _PLAIN_SETTINGS if updates.get(name) is not None
     }
+    managed = updates.get("ManagedQueryResultsConfigurationUpdates")
+    if managed is not None:
+        changed["ManagedQueryResultsConfiguration"] = {"Enabled": bool(managed.get("Enabled"))}
     for name, switch in _REMOVALS.items():
         if updates.get(switch):
             changed.pop(name, None)

@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_athena.conformance.lake import Clients, Lake
+from local_athena.conformance.lake import EndpointClients, Lake
 from local_athena.conformance.report import Compared, compare, render, summarize
 from local_athena.conformance.table import topics
 from local_athena.errors import LocalAthenaError
@@ -60,7 +60,7 @@ def _compared(lake: Lake, chosen: list[str]) -> list[Compared]:
     return compared
 
 
-def _clients(endpoint: str | None, region: str | None) -> Clients:
+def _clients(endpoint: str | None, region: str | None) -> EndpointClients:
     session = boto3.Session(region_name=region)
     if session.region_name is None:
         session = boto3.Session(region_name="us-east-1")
@@ -77,4 +77,4 @@ def _clients(endpoint: str | None, region: str | None) -> Clients:
         session.client(name, endpoint_url=endpoint, config=config, **keys)
         for name in ("athena", "s3", "glue")
     )
-    return Clients(athena, s3, glue)
+    return EndpointClients(athena, s3, glue)

@@ -23,7 +23,7 @@ _ORDERED = re.compile(r"\border\s+by\b[^()]*(\([^()]*\)[^()]*)*$", re.I)
 
 
 @dataclass(frozen=True, slots=True)
-class Clients:
+class EndpointClients:
     """boto3's clients of the endpoint."""
 
     athena: Any
@@ -36,7 +36,7 @@ class Lake:
 
     def __init__(
         self,
-        clients: Clients,
+        clients: EndpointClients,
         bucket: str,
         database: str,
         *,
@@ -55,7 +55,7 @@ class Lake:
     @classmethod
     def on(cls, client: Callable[[str], Any], token: str) -> Lake:
         """Make one with names from ``token``; ``client`` makes a boto3 client, as LocalAthena.client does."""
-        clients = Clients(client("athena"), client("s3"), client("glue"))
+        clients = EndpointClients(client("athena"), client("s3"), client("glue"))
         lake = cls(clients, f"conformance{token}", f"conformance_{token}")
         lake.fill()
         return lake

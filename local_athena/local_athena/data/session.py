@@ -1,4 +1,4 @@
-"""What one query is given to run with, and what it leaves behind. Values only."""
+"""One query under way: what it is given to run with, how it is stopped, and what it leaves behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data type, and its name in the four tongues spoken here: Hive, Trino, Arrow and DuckDB."""
+"""A data type, and its name in each of four systems: Hive, Trino, Arrow and DuckDB."""
 
 from __future__ import annotations
 

@@ -35,3 +35,7 @@ def mismatch(node: Any, message: str) -> QueryFailed:
 def unsupported(node: Any, what: str) -> QueryFailed:
     """Trino could run it and Athena too, but the local engine cannot."""
     return failed("NOT_SUPPORTED", node, f"{what} is not supported by the local Athena")
+
+
+class CastRefusedError(Exception):
+    """No such cast exists."""

@@ -115,8 +115,3 @@ _KNOWN = (
     (r"missing \)|missing \]|missing argument to repetition[^\n]*", r"INVALID_FUNCTION_ARGUMENT: \g<0>"),
     (r"Out of Memory Error", "EXCEEDED_LOCAL_MEMORY_LIMIT: Query exceeded per-node memory limit"),
 )
-
-
-def interrupted(error: Exception) -> bool:
-    """Tell whether a query ended because it was interrupted."""
-    return "INTERRUPT" in str(error).upper()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Mapping
 from http.client import responses
@@ -12,7 +13,6 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from local_athena.wire.messages import Answer
 
-CONTROL_PATH = "/_local_athena/"  # no bucket can have this name
 _BODILESS = frozenset({204, 304})
 
 
@@ -39,6 +39,12 @@ class _Handler(MotoRequestHandler):
     application: Application
 
     def run_wsgi(self) -> None:
+        try:
+            self._answer()
+        except OSError:  # the client is gone; there is nobody to tell
+            self.close_connection = True
+
+    def _answer(self) -> None:
         environ = self.make_environ()
         body = _read_body(environ)
         # A client that dies while it sends has asked for nothing: half an upload must not become an object.
@@ -49,6 +55,11 @@ class _Handler(MotoRequestHandler):
             return
         self.wfile.write(self._render(answer))
         self.wfile.flush()
+
+    def finish(self) -> None:
+        """Close, whatever has become of the client."""
+        with contextlib.suppress(OSError):
+            super().finish()
 
     def _render(self, answer: Answer) -> bytes:
         """Make the whole response one piece of bytes, so that it leaves in one packet."""
@@ -70,11 +81,18 @@ class _Handler(MotoRequestHandler):
         """Say nothing: the calls are in the log of calls."""
 
 
+def _length(environ: Mapping[str, Any]) -> int | None:
+    text = str(environ.get("CONTENT_LENGTH") or 0)
+    return int(text) if text.isdecimal() and text.isascii() else None
+
+
 def _read_body(environ: Mapping[str, Any]) -> bytes | None:
     """Return what was sent; None when the connection ended before all of it."""
     stream = environ["wsgi.input"]
     if environ.get("wsgi.input_terminated"):
         return bytes(stream.read())
-    length = int(environ.get("CONTENT_LENGTH") or 0)
+    length = _length(environ)
+    if length is None:
+        return None
     body = bytes(stream.read(length))
     return body if len(body) == length else None

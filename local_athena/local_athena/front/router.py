@@ -1,6 +1,6 @@
 """The front: one port for all of AWS. Names each call, logs it, lets it fail or wait, and passes it on.
 
-Athena's calls go to ``athena_api``; all others to moto, through the mends.
+Athena's calls go to ``athena.api``; all others to moto, through the fixes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from local_athena.wire.faults import Fault, Knobs
 from local_athena.wire.messages import (
     Answer,
     AwsError,
+    Fix,
     Forward,
-    Mend,
     Request,
     build_answer,
     build_error,
@@ -116,14 +116,14 @@ class Front:
         knobs: Knobs,
         log: CallLog,
         identities: Identities,
-        mends: Mapping[str, tuple[Mend, ...]],
+        fixes: Mapping[str, tuple[Fix, ...]],
         athena: Callable[[], AthenaHandler],
     ) -> None:
         self._moto = moto
         self._knobs = knobs
         self._log = log
         self._identities = identities
-        self._mends = mends
+        self._fixes = fixes
         self._athena = athena
 
     def answer(self, environ: Mapping[str, Any], body: bytes) -> Answer | None:
@@ -207,10 +207,10 @@ class Front:
             return build_error(request, AwsError("LocalAthenaFailure", message))
 
     def _chain(self, request: Request) -> Forward:
-        """Put the service's mends one around the other, with moto inside."""
+        """Put the service's fixes one around the other, with moto inside."""
         forward: Forward = self._moto.forward
-        for mend in reversed(self._mends.get(request.service, ())):
-            forward = _wrap(mend, forward)
+        for fix in reversed(self._fixes.get(request.service, ())):
+            forward = _wrap(fix, forward)
         return forward
 
     def _answer_athena(self, request: Request) -> Answer:
@@ -237,8 +237,8 @@ class Front:
         )
 
 
-def _wrap(mend: Mend, forward: Forward) -> Forward:
-    return lambda request: mend(request, forward)
+def _wrap(fix: Fix, forward: Forward) -> Forward:
+    return lambda request: fix(request, forward)
 
 
 def _detail(request: Request) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from local_athena.iam.policies import Statement, parse_policy
+from local_athena.account import PARTITIONS
+from local_athena.iam.policies import PolicyStatement, parse_policy
 from local_athena.wire.callers import Caller
 
 
@@ -17,7 +18,7 @@ def _find_user(key_id: str, region: str) -> Caller | None:
     from moto.iam.models import iam_backends
 
     for _, backends in list(iam_backends.items()):
-        for user in list(backends["aws"].users.values()):
+        for user in [user for name in PARTITIONS for user in list(backends[name].users.values())]:
             for key in user.access_keys:
                 if key.access_key_id == key_id and key.status == "Active":
                     return Caller(key_id, key.secret_access_key, None, user.arn, region)
@@ -36,9 +37,10 @@ def find_session(key_id: str) -> Any:
     from moto.sts.models import sts_backends
 
     for _, backends in list(sts_backends.items()):
-        found = backends["aws"].get_assumed_role_from_access_key(key_id)
-        if found is not None:
-            return found
+        for name in PARTITIONS:
+            found = backends[name].get_assumed_role_from_access_key(key_id)
+            if found is not None:
+                return found
     return None
 
 
@@ -62,7 +64,7 @@ def bucket_owner(name: str) -> str | None:
     return owner
 
 
-def user_statements(arn: str) -> tuple[Statement, ...]:
+def user_statements(arn: str) -> tuple[PolicyStatement, ...]:
     """Collect what a user's policies and those of their groups say."""
     iam = _iam_of(arn)
     user = None if iam is None else iam.users.get(arn.rpartition("/")[2])
@@ -72,13 +74,13 @@ def user_statements(arn: str) -> tuple[Statement, ...]:
     return tuple(statement for holder in (user, *groups) for statement in holder_statements(holder))
 
 
-def holder_statements(holder: Any) -> tuple[Statement, ...]:
+def holder_statements(holder: Any) -> tuple[PolicyStatement, ...]:
     """Collect what the inline and managed policies of a user, group or role say."""
     documents = [*holder.policies.values(), *map(_default_document, holder.managed_policies.values())]
     return tuple(statement for document in documents for statement in parse_policy(document))
 
 
-def role_boundary(role: Any) -> tuple[tuple[Statement, ...], ...]:
+def role_boundary(role: Any) -> tuple[tuple[PolicyStatement, ...], ...]:
     """Give a role's permissions boundary, if it has one."""
     policy = find_managed_policy(role.permissions_boundary_arn or "")
     return (parse_policy(_default_document(policy)),) if policy else ()
@@ -90,7 +92,13 @@ def _iam_of(arn: str) -> Any:
 
     parts = arn.split(":")
     account = parts[4] if len(parts) > 5 else ""
-    return iam_backends[account]["aws"] if account.isdigit() and len(account) == 12 else None
+    known = account.isdigit() and len(account) == 12 and parts[1] in PARTITIONS
+    return iam_backends[account][parts[1]] if known else None
+
+
+def iam_of(caller: Caller) -> Any:
+    """Give moto's IAM of the account that a caller belongs to."""
+    return _iam_of(caller.arn)
 
 
 def _default_document(policy: Any) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from local_athena.account import partition_of
 from local_athena.wire.messages import Request
 
 
@@ -169,7 +170,10 @@ def _glue_resources(request: Request) -> Iterator[str]:
         yield "*"
         return
     document = request.json()
-    base = f"arn:aws:glue:{request.caller.region}:{document.get('CatalogId') or request.caller.account_id}"
+    region = request.caller.region
+    base = (
+        f"arn:{partition_of(region)}:glue:{region}:{document.get('CatalogId') or request.caller.account_id}"
+    )
     yield f"{base}:catalog"
     database = _glue_database(request.operation, document)
     if not database:

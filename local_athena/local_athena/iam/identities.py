@@ -10,8 +10,8 @@ from local_athena.account import (
     ENGINE_ACCESS_KEY_ID,
     ENGINE_SECRET_ACCESS_KEY,
     ROOT_ACCESS_KEY_ID,
-    ROOT_ARN,
     ROOT_SECRET_ACCESS_KEY,
+    partition_of,
 )
 from local_athena.errors import ApiError
 from local_athena.iam.accounts import find_caller
@@ -20,7 +20,7 @@ from local_athena.iam.judge import Judge
 from local_athena.wire.callers import ANONYMOUS, Caller
 from local_athena.wire.faults import Knobs
 from local_athena.wire.messages import AwsError, Request, is_json_call
-from local_athena.wire.operation_names import Signature
+from local_athena.wire.operation_names import CredentialScope
 from local_athena.wire.sigv4 import is_genuine
 
 __all__ = ["Caller", "Identities"]
@@ -42,20 +42,20 @@ class Identities:
         """Whether policies count."""
         return self._knobs.iam
 
-    def caller(self, signature: Signature, token: str | None) -> Caller:
+    def caller(self, signature: CredentialScope, token: str | None) -> Caller:
         """Who holds the access key; while IAM is off, a key that nobody made is the account's root user's."""
         region = signature.region or DEFAULT_REGION
         key_id = signature.access_key_id
         if not key_id:
             return ANONYMOUS
         if key_id == ROOT_ACCESS_KEY_ID:
-            return Caller(key_id, ROOT_SECRET_ACCESS_KEY, None, ROOT_ARN, region)
+            return Caller(key_id, ROOT_SECRET_ACCESS_KEY, None, _root_arn(region), region)
         if key_id == ENGINE_ACCESS_KEY_ID:
-            return Caller(key_id, ENGINE_SECRET_ACCESS_KEY, None, ROOT_ARN, region)
+            return Caller(key_id, ENGINE_SECRET_ACCESS_KEY, None, _root_arn(region), region)
         found = find_caller(key_id, region)
         if found is not None:
             return found
-        arn = f"arn:aws:iam::{ACCOUNT_ID}:unknown" if self.enforced else ROOT_ARN
+        arn = f"arn:aws:iam::{ACCOUNT_ID}:unknown" if self.enforced else _root_arn(region)
         return Caller(key_id, "", token, arn, region)
 
     def authenticate(self, request: Request) -> None:
@@ -111,3 +111,7 @@ def _unknown_key(service: str, is_json: bool) -> AwsError:
         return AwsError("InvalidAccessKeyId", message, 403)
     code, status = ("UnrecognizedClientException", 400) if is_json else ("InvalidClientTokenId", 403)
     return AwsError(code, "The security token included in the request is invalid.", status)
+
+
+def _root_arn(region: str) -> str:
+    return f"arn:{partition_of(region)}:iam::{ACCOUNT_ID}:root"

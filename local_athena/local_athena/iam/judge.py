@@ -18,8 +18,8 @@ from local_athena.iam.grants import Need
 from local_athena.iam.policies import (
     Context,
     Decision,
+    PolicyStatement,
     Principal,
-    Statement,
     UnknownConditionError,
     decide,
     parse_policy,
@@ -38,8 +38,10 @@ class Judge:
         self._bucket_policies = bucket_policies
         session = find_session(caller.access_key_id) if ":assumed-role/" in caller.arn else None
         role_arn = str(session.role_arn) if session else None
-        self._own: tuple[Statement, ...] = ()
-        self._limits: tuple[tuple[Statement, ...], ...] = ()  # boundary, session policy: each must allow too
+        self._own: tuple[PolicyStatement, ...] = ()
+        self._limits: tuple[
+            tuple[PolicyStatement, ...], ...
+        ] = ()  # boundary, session policy: each must allow too
         if session is not None:
             role = find_role(str(session.role_arn))
             self._own = holder_statements(role) if role else ()

@@ -43,7 +43,7 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class PolicyStatement:
     """One statement. None stands for an element that is not there."""
 
     allows: bool
@@ -70,14 +70,14 @@ class Principal:
 
 
 @lru_cache(maxsize=4096)
-def parse_policy(document: str) -> tuple[Statement, ...]:
+def parse_policy(document: str) -> tuple[PolicyStatement, ...]:
     """Read the statements of a policy document."""
     statements = json.loads(document).get("Statement", [])
     return tuple(_parse_statement(s) for s in (statements if isinstance(statements, list) else [statements]))
 
 
-def _parse_statement(document: Mapping[str, Any]) -> Statement:
-    return Statement(
+def _parse_statement(document: Mapping[str, Any]) -> PolicyStatement:
+    return PolicyStatement(
         allows=document.get("Effect") == "Allow",
         actions=_lowered(document.get("Action")),
         not_actions=_lowered(document.get("NotAction")),
@@ -112,7 +112,7 @@ def _principals(value: Any) -> tuple[str, ...] | None:
 
 
 def decide(
-    statements: Iterable[Statement],
+    statements: Iterable[PolicyStatement],
     action: str,
     resource: str,
     context: Context,
@@ -132,7 +132,7 @@ def decide(
 
 
 def _applies(
-    statement: Statement, action: str, resource: str, context: Context, principal: Principal | None
+    statement: PolicyStatement, action: str, resource: str, context: Context, principal: Principal | None
 ) -> bool:
     return (
         _names_action(statement, action)
@@ -142,14 +142,14 @@ def _applies(
     )
 
 
-def _names_action(statement: Statement, action: str) -> bool:
+def _names_action(statement: PolicyStatement, action: str) -> bool:
     lowered = action.lower()
     if statement.actions is not None:
         return any(_like(pattern, lowered) for pattern in statement.actions)
     return not any(_like(pattern, lowered) for pattern in statement.not_actions or ())
 
 
-def _names_resource(statement: Statement, resource: str, context: Context) -> bool:
+def _names_resource(statement: PolicyStatement, resource: str, context: Context) -> bool:
     if statement.resources is not None:
         return any(_like(_filled(pattern, context), resource) for pattern in statement.resources)
     if statement.not_resources is not None:
@@ -157,7 +157,7 @@ def _names_resource(statement: Statement, resource: str, context: Context) -> bo
     return True  # trust policies have no Resource
 
 
-def _names_principal(statement: Statement, principal: Principal | None) -> bool:
+def _names_principal(statement: PolicyStatement, principal: Principal | None) -> bool:
     if principal is None:
         return True
     if statement.principals is not None:

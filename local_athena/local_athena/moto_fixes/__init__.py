@@ -1,6 +1,6 @@
 """What moto answers otherwise than AWS, mended in front of it; one thought a module.
 
-A mend takes a request and what forwards it (to the next mend, and at last to moto), and answers. It runs
+A fix takes a request and what forwards it (to the next fix, and at last to moto), and answers. It runs
 while its service is locked: what it checks is still true when it acts.
 """
 
@@ -18,20 +18,27 @@ from local_athena.moto_fixes.glue_partitions import check_renames, check_value_c
 from local_athena.moto_fixes.glue_search import search_tables
 from local_athena.moto_fixes.glue_statistics import tell_no_statistics
 from local_athena.moto_fixes.glue_versions import check_version
-from local_athena.moto_fixes.iam_limits import find_all_holders, limit_documents, protect_policies
+from local_athena.moto_fixes.iam_limits import (
+    find_all_holders,
+    keep_names_apart,
+    limit_attachments,
+    limit_documents,
+    protect_policies,
+)
 from local_athena.moto_fixes.s3_conditions import check_conditions
 from local_athena.moto_fixes.s3_deletes import build_delete_check
 from local_athena.moto_fixes.s3_encryption import default_encryption
+from local_athena.moto_fixes.s3_lifecycle import check_lifecycle
 from local_athena.moto_fixes.s3_multipart import tell_checksum
 from local_athena.moto_fixes.s3_owner import check_owner
 from local_athena.moto_fixes.s3_policies import build_policies
 from local_athena.moto_fixes.s3_secrecy import build_secrecy
 from local_athena.moto_fixes.sts_identity import tell_identity
-from local_athena.wire.messages import Mend
+from local_athena.wire.messages import Fix
 
 
-def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
-    """Give the mends of each service, the outermost first."""
+def build_fixes(identities: Identities) -> Mapping[str, tuple[Fix, ...]]:
+    """Give the fixes of each service, the outermost first."""
     return {
         "glue": (
             check_catalog,
@@ -53,7 +60,8 @@ def build_mends(identities: Identities) -> Mapping[str, tuple[Mend, ...]]:
             check_conditions,
             tell_checksum,
             default_encryption,
+            check_lifecycle,
         ),
-        "iam": (limit_documents, protect_policies, find_all_holders),
+        "iam": (limit_documents, keep_names_apart, limit_attachments, protect_policies, find_all_holders),
         "sts": (tell_identity,),
     }

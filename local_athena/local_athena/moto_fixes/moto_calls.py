@@ -1,4 +1,4 @@
-"""A mend's own calls to moto, in the name of the caller of the call it mends."""
+"""A fix's own calls to moto, in the name of whoever made the call."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from local_athena.iam.grants import Need, delete_needs, s3_resource
 from local_athena.iam.identities import Identities
 from local_athena.moto_fixes.moto_calls import head_object
-from local_athena.wire.messages import Answer, AwsError, Forward, Mend, Request
+from local_athena.wire.messages import Answer, AwsError, Fix, Forward, Request
 
 MAX_DELETED_KEYS = 1000
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -23,8 +23,8 @@ _NOT_EXPECTED = "At least one of the pre-conditions you specified did not hold"
 _Refused = tuple[ElementTree.Element, str, str]  # an entry, and the code and message of what became of it
 
 
-def build_delete_check(identities: Identities) -> Mend:
-    """Make the mend that judges a DeleteObjects call key by key."""
+def build_delete_check(identities: Identities) -> Fix:
+    """Make the fix that judges a DeleteObjects call key by key."""
 
     def check_deletes(request: Request, forward: Forward) -> Answer:
         """Delete what may be deleted; name the rest in the answer's errors."""

@@ -11,13 +11,13 @@ from local_athena.iam.grants import needs_of
 from local_athena.iam.identities import Identities
 from local_athena.iam.judge import Judge
 from local_athena.wire.callers import ANONYMOUS
-from local_athena.wire.messages import Answer, AwsError, Forward, Mend, Request
+from local_athena.wire.messages import Answer, AwsError, Fix, Forward, Request
 
 MAX_POLICY_BYTES = 20 * 1024  # S3 user guide, "Bucket policies", read 2026-11
 
 
-def build_policies(identities: Identities) -> Mend:
-    """Make the mend that answers the calls about bucket policies."""
+def build_policies(identities: Identities) -> Fix:
+    """Make the fix that answers the calls about bucket policies."""
     documents = identities.bucket_policies
 
     def answer_policies(request: Request, forward: Forward) -> Answer:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from local_athena.iam.grants import list_need
 from local_athena.iam.identities import Identities
-from local_athena.wire.messages import Answer, AwsError, Forward, Mend, Request, error_code
+from local_athena.wire.messages import Answer, AwsError, Fix, Forward, Request, error_code
 
 _READS = frozenset({"GetObject", "HeadObject", "GetObjectAttributes", "GetObjectTagging"})
 
 
-def build_secrecy(identities: Identities) -> Mend:
-    """Make the mend that keeps from a caller what is not there."""
+def build_secrecy(identities: Identities) -> Fix:
+    """Make the fix that keeps from a caller what is not there."""
 
     def keep_secret(request: Request, forward: Forward) -> Answer:
         answer = forward(request)

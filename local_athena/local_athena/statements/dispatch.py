@@ -113,6 +113,10 @@ _REFUSED_WORDS = frozenset(
 )  # fmt: skip
 
 
+# DuckDB's and Arrow's own words for a tree that is too deep for their stack.
+_TOO_DEEP = re.compile(r"[Mm]ax(?:imum)? expression depth|Recursion level in Arrow|recursion depth exceeded")
+
+
 class Statements:
     """All statements of the local Athena, over one engine for Trino's."""
 
@@ -136,7 +140,15 @@ class Statements:
                 "INVALID_PARAMETER_USAGE: Incorrect number of parameters: expected 0 but found "
                 f"{len(session.parameters)}"
             )
-        return kind.run(Statement(sql, session, Catalog(session.clients), self._engine))
+        try:
+            return kind.run(Statement(sql, session, Catalog(session.clients), self._engine))
+        except Exception as error:  # engines have many words for it
+            if not isinstance(error, RecursionError) and _TOO_DEEP.search(str(error)) is None:
+                raise
+            raise QueryFailed(
+                "STACK_OVERFLOW: The statement is nested too deeply, or chains too many operators, for the "
+                "local Athena. Take parts of it into subqueries, or shorten it"
+            ) from error
 
 
 def _recognise(sql: str) -> Kind:

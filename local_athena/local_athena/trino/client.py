@@ -19,7 +19,7 @@ _CANCEL_TIMEOUT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TrinoAnswer:
     """What a statement gave: rows as JSON has them, under columns as (name, Trino's type)."""
 
     query_id: str
@@ -38,7 +38,7 @@ class TrinoClient:
         self._scheme, self._host = address.scheme, address.hostname
         self._port = address.port or (443 if address.scheme == "https" else 8080)
 
-    def run(self, sql: str, session: Session, properties: Mapping[str, str] | None = None) -> Answer:
+    def run(self, sql: str, session: Session, properties: Mapping[str, str] | None = None) -> TrinoAnswer:
         """Run a statement; its ``?`` are the session's parameters. Raises QueryFailed.
 
         :param properties: Trino's session properties.
@@ -48,7 +48,7 @@ class TrinoClient:
         values = ", ".join(session.parameters)
         return self._run(f"EXECUTE {_PREPARED} USING {values}", session, properties, prepared=sql)
 
-    def describe(self, sql: str, session: Session) -> Answer:
+    def describe(self, sql: str, session: Session) -> TrinoAnswer:
         """Return the columns of a query, one a row: name, catalog, schema, table, type, size, aliased."""
         return self._run(f"DESCRIBE OUTPUT {_PREPARED}", session, prepared=sql)
 
@@ -58,7 +58,7 @@ class TrinoClient:
         session: Session,
         properties: Mapping[str, str] | None = None,
         prepared: str | None = None,
-    ) -> Answer:
+    ) -> TrinoAnswer:
         from trino.client import ClientSession, TrinoQuery, TrinoRequest
         from trino.exceptions import Error, TrinoQueryError
 
@@ -91,7 +91,7 @@ class TrinoClient:
                 f"GENERIC_INTERNAL_ERROR: Trino does not answer: {error}", category=1, error_type=200
             ) from error
         columns = tuple((column["name"], column["type"]) for column in query.columns or ())
-        return Answer(str(query.query_id), columns, rows)
+        return TrinoAnswer(str(query.query_id), columns, rows)
 
     def _cancel(self, query_id: str | None) -> None:
         """Have the server stop a query; the one who waits for it is told by the server."""

@@ -18,7 +18,7 @@ from local_athena.data.types import UnknownTypeError
 from local_athena.engine import Insert, Write, Written
 from local_athena.errors import QueryFailed
 from local_athena.sql_text import tokenize
-from local_athena.trino.client import Answer, TrinoClient
+from local_athena.trino.client import TrinoAnswer, TrinoClient
 from local_athena.trino.configuration import CATALOG, SCRATCH
 from local_athena.trino.permissions import check_reads, check_write
 from local_athena.trino.tables import SCHEMA, codec, scratch_ctas, scratch_name, scratch_table
@@ -143,11 +143,11 @@ def _columns(sql: str, columns: Sequence[tuple[str, str]]) -> tuple[Column, ...]
     return tuple(found)
 
 
-def _count(answer: Answer) -> int:
+def _count(answer: TrinoAnswer) -> int:
     return int(answer.rows[0][0]) if answer.rows else 0
 
 
-def _files_of(answer: Answer, folders: Sequence[S3Uri], session: Session) -> tuple[S3Uri, ...]:
+def _files_of(answer: TrinoAnswer, folders: Sequence[S3Uri], session: Session) -> tuple[S3Uri, ...]:
     """Find the files that a query wrote: Trino puts the query's id into their names."""
     found: dict[S3Uri, None] = {}
     for folder in dict.fromkeys(folder.folder for folder in folders):

@@ -89,8 +89,15 @@ class _Armed:
         return True
 
 
+# What GetQueryResults tells as UpdateCount of an UNLOAD: AWS documents nothing, so nothing is the default.
+UNLOAD_UPDATE_COUNTS = ("none", "zero", "rows")
+
+
 class Knobs:
-    """The settings of a running server. Safe under threads."""
+    """The settings of a running server. Safe under threads.
+
+    ``unload_update_count`` is one of ``UNLOAD_UPDATE_COUNTS``.
+    """
 
     def __init__(
         self, latency: Mapping[str, float] | None = None, faults: Iterable[Fault] = (), iam: bool = False
@@ -99,6 +106,13 @@ class Knobs:
         self._latency: dict[str, float] = dict(latency or {})
         self._armed = [_Armed(fault) for fault in faults]
         self.iam = iam
+        self.unload_update_count = UNLOAD_UPDATE_COUNTS[0]
+
+    def update_count(self, substatement_type: str, rows: int | None) -> int | None:
+        """Return the UpdateCount to tell of a statement that wrote so many rows."""
+        if substatement_type != "UNLOAD" or self.unload_update_count == "rows":
+            return rows
+        return 0 if self.unload_update_count == "zero" else None
 
     def set_latency(self, latency: Mapping[str, float]) -> None:
         """Replace all latencies: call pattern to seconds."""

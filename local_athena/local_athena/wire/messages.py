@@ -78,7 +78,7 @@ class Answer:
 
 
 Forward = Callable[[Request], Answer]
-Mend = Callable[[Request, Forward], Answer]
+Fix = Callable[[Request, Forward], Answer]
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d+/([^/]+)/([^/]+)/aws4_reques
 _FORM = "application/x-www-form-urlencoded"
 
 
-class Signature(NamedTuple):
+class CredentialScope(NamedTuple):
     """Who signed, for where and for what; empty strings when the request is anonymous."""
 
     access_key_id: str
@@ -24,15 +24,15 @@ class Signature(NamedTuple):
     service: str
 
 
-def read_signature(headers: Mapping[str, str], query: Mapping[str, str]) -> Signature:
+def read_signature(headers: Mapping[str, str], query: Mapping[str, str]) -> CredentialScope:
     """Find the credential scope of a request signed in its header or, when presigned, in its query."""
     text = headers.get("authorization", "")
     if not text and "X-Amz-Credential" in query:
         text = f"Credential={query['X-Amz-Credential']}"
     match = _CREDENTIAL.search(text)
     if match:
-        return Signature(*match.groups())
-    return Signature(query.get("AWSAccessKeyId", ""), DEFAULT_REGION, "")
+        return CredentialScope(*match.groups())
+    return CredentialScope(query.get("AWSAccessKeyId", ""), DEFAULT_REGION, "")
 
 
 def read_query(query_string: str) -> dict[str, str]:
@@ -42,7 +42,7 @@ def read_query(query_string: str) -> dict[str, str]:
 
 
 def name_call(
-    signature: Signature,
+    signature: CredentialScope,
     method: str,
     path: str,
     query: Mapping[str, str],

@@ -272,11 +272,12 @@ def test_databases_and_tables_are_listed_in_pages(lake: Lake) -> None:
 
 def test_what_glue_does_not_have_is_told_in_the_form_pyathena_reads(lake: Lake) -> None:
     catalog = {"CatalogName": "AwsDataCatalog"}
-    for ask in (
+    asked: tuple[Callable[[], object], ...] = (
         lambda: lake.athena.get_table_metadata(**catalog, DatabaseName=lake.database, TableName="nope"),
         lambda: lake.athena.get_database(**catalog, DatabaseName="nope"),
         lambda: lake.athena.list_table_metadata(**catalog, DatabaseName="nope"),
-    ):
+    )
+    for ask in asked:
         with pytest.raises(ClientError) as caught:
             ask()
         assert caught.value.response["Error"]["Code"] == "MetadataException"

@@ -28,7 +28,12 @@ def endless(session: Session) -> Outcome:
     """Run until stopped, as an engine that does not hear what comes before it is at work."""
     stopped = threading.Event()
     deaf = iter((True, True))
-    with session.interruptible(lambda: next(deaf, False) or stopped.set()):
+
+    def interrupt() -> None:
+        if not next(deaf, False):
+            stopped.set()
+
+    with session.interruptible(interrupt):
         assert stopped.wait(10), "nobody interrupted the engine"
     raise RuntimeError("INTERRUPT: Interrupted!")
 

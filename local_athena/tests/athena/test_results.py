@@ -31,7 +31,8 @@ def results(world: World, query_execution_id: str, **request: Any) -> Any:
 
 
 def pages(world: World, query_execution_id: str, size: int) -> list[list[list[str | None]]]:
-    found, token = [], {}
+    found: list[list[list[str | None]]] = []
+    token: dict[str, str] = {}
     while True:
         answer = results(world, query_execution_id, MaxResults=size, **token)
         rows = answer["ResultSet"]["Rows"]
@@ -227,7 +228,8 @@ def test_a_write_leaves_a_manifest_and_a_count(world: World, kind: tuple[str, st
 
 def read_protobuf(data: bytes) -> list[tuple[int, Any]]:
     """Fields by number: the wire format of Protocol Buffers, read independently."""
-    fields, at = [], 0
+    fields: list[tuple[int, Any]] = []
+    at = 0
 
     def varint() -> int:
         nonlocal at

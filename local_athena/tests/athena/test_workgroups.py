@@ -154,8 +154,14 @@ def test_what_an_update_removes_is_gone(world: World) -> None:
             "Engine version PySpark is not supported",
         ),
         (
-            {"Name": "wg", "Configuration": {"ManagedQueryResultsConfiguration": {"Enabled": True}}},
-            "does not offer ManagedQueryResultsConfiguration",
+            {
+                "Name": "wg",
+                "Configuration": {
+                    "ManagedQueryResultsConfiguration": {"Enabled": True},
+                    "ResultConfiguration": {"OutputLocation": "s3://b/r/"},
+                },
+            },
+            "cannot be set together",
         ),
         ({}, "Value null at 'name' failed to satisfy constraint: Member must not be null"),
         ({"Name": 7}, "Value at 'name' failed to satisfy constraint: Member must be of type string"),
@@ -280,3 +286,39 @@ def test_an_operation_that_is_not_offered_is_a_plain_refusal(world: World) -> No
         "UnknownOperationException: The local Athena does not offer StartSession."
     )
     assert refusal(world, "MakeCoffee") == "UnknownOperationException: There is no MakeCoffee."
+
+
+KEPT: dict[str, dict[str, Any]] = {
+    "managed": {"ManagedQueryResultsConfiguration": {"Enabled": True}},
+    "identities": {
+        "IdentityCenterConfiguration": {
+            "EnableIdentityCenter": True,
+            "IdentityCenterInstanceArn": "arn:aws:sso:::instance/ssoins-0123456789abcdef",
+        },
+        "ResultConfiguration": {"OutputLocation": "s3://b/r/"},
+    },
+    "spark": {"EngineVersion": {"SelectedEngineVersion": "PySpark engine version 3"}},
+    "newer": {
+        "EngineVersion": {"SelectedEngineVersion": "Athena engine version 4"},
+        "ResultConfiguration": {"OutputLocation": "s3://b/r/"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_workgroups_that_run_nothing_here_are_kept_and_say_so(world: World, name: str) -> None:
+    world.call("CreateWorkGroup", Name=name, Configuration=KEPT[name])
+    found = world.call("GetWorkGroup", WorkGroup=name)["WorkGroup"]["Configuration"]
+    for member, value in KEPT[name].items():
+        assert found[member].items() >= value.items()
+    start = {"WorkGroup": name, "QueryString": "SELECT 1", "ClientRequestToken": "t" * 32}
+    said = refusal(world, "StartQueryExecution", **start)
+    assert "runs no queries in WorkGroup" in said
+
+
+def test_managed_results_are_turned_off_again(world: World) -> None:
+    world.call("CreateWorkGroup", Name="wg", Configuration=KEPT["managed"])
+    updates = {"ManagedQueryResultsConfigurationUpdates": {"Enabled": False}}
+    world.call("UpdateWorkGroup", WorkGroup="wg", ConfigurationUpdates=updates)
+    found = world.call("GetWorkGroup", WorkGroup="wg")["WorkGroup"]["Configuration"]
+    assert found["ManagedQueryResultsConfiguration"] == {"Enabled": False}

@@ -70,7 +70,9 @@ def test_an_endpoint_that_fails_every_query_refuses_and_agrees_on_none_that_trin
 
 
 def test_an_endpoint_that_answers_nothing_differs() -> None:
-    answers = {sql: {"columns": [], "types": [], "rows": []} for sql in table.topics()["nulls"]}
+    answers: dict[str, table.Answer] = {
+        sql: {"columns": [], "types": [], "rows": []} for sql in table.topics()["nulls"]
+    }
     counts = report.count(report.compare("nulls", answers))
     assert counts["differing"] == counts["statements"] > 0
 

@@ -20,7 +20,7 @@ from local_athena.iam.identities import Identities
 from local_athena.wire.call_log import CallLog
 from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Fault, Knobs
-from local_athena.wire.operation_names import Signature
+from local_athena.wire.operation_names import CredentialScope
 
 
 class World:
@@ -39,7 +39,9 @@ class World:
         return CallerObjects(caller, self.identities, self.knobs, self.log, threading.RLock(), self.index)
 
     def root(self) -> CallerObjects:
-        return self.objects(self.identities.caller(Signature(ROOT_ACCESS_KEY_ID, "us-east-1", "s3"), None))
+        return self.objects(
+            self.identities.caller(CredentialScope(ROOT_ACCESS_KEY_ID, "us-east-1", "s3"), None)
+        )
 
     def user(self, *statements: dict[str, Any]) -> CallerObjects:
         """A new user with these statements; IAM is enforced from now on."""
@@ -49,7 +51,7 @@ class World:
         iam.put_user_policy(name, "inline", json.dumps({"Version": "2012-10-17", "Statement": statements}))
         key = iam.create_access_key(name).access_key_id
         self.knobs.iam = True
-        return self.objects(self.identities.caller(Signature(key, "us-east-1", "s3"), None))
+        return self.objects(self.identities.caller(CredentialScope(key, "us-east-1", "s3"), None))
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from local_athena.errors import ApiError
 from local_athena.front.in_process_clients import InsideClients
 from local_athena.front.router import Front, Moto
 from local_athena.iam.identities import Identities
-from local_athena.moto_fixes import build_mends
+from local_athena.moto_fixes import build_fixes
 from local_athena.wire.call_log import CallLog
 from local_athena.wire.callers import Caller
 from local_athena.wire.faults import Fault, Knobs
-from local_athena.wire.operation_names import Signature
+from local_athena.wire.operation_names import CredentialScope
 
 
 class Inside:
@@ -31,13 +31,13 @@ class Inside:
         self.log = CallLog()
         self.identities = Identities(self.knobs)
         moto = Moto()
-        front = Front(moto, self.knobs, self.log, self.identities, build_mends(self.identities), _no_athena)
+        front = Front(moto, self.knobs, self.log, self.identities, build_fixes(self.identities), _no_athena)
         self.clients = InsideClients(
             front.answer_inside, self.identities, self.knobs, self.log, moto.lock("s3"), moto.s3_keys
         )
 
     def caller(self, key_id: str, region: str = "us-east-1") -> Caller:
-        return self.identities.caller(Signature(key_id, region, "athena"), None)
+        return self.identities.caller(CredentialScope(key_id, region, "athena"), None)
 
     def glue(self, caller: Caller) -> Any:
         return self.clients.clients_for(caller).glue

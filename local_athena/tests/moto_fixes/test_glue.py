@@ -1,4 +1,4 @@
-"""Where moto's Glue differs from AWS's, and the front mends it. Through boto3 over HTTP."""
+"""Where moto's Glue differs from AWS's, and a fix answers as AWS does. Through boto3 over HTTP."""
 
 from __future__ import annotations
 

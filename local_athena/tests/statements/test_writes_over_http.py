@@ -206,3 +206,21 @@ def test_a_ctas_that_is_stopped_leaves_no_table(lake: Runner) -> None:
         time.sleep(0.01)
     assert state() == "CANCELLED"
     assert lake.ok("SHOW TABLES").rows == ()
+
+
+def test_athena_tells_of_an_unload_what_the_test_wants_and_nothing_by_default(
+    lake: Runner, aws: LocalAthena
+) -> None:
+    athena = aws.client("athena")
+    try:
+        for number, (told, expected) in enumerate(((None, None), ("zero", 0), ("rows", 2), ("none", None))):
+            if told is not None:
+                aws.tell_unload_rows(told)
+            done = lake.ok(
+                f"UNLOAD (SELECT * FROM (VALUES 1, 2) AS t (a)) TO 's3://{lake.bucket}/told/{number}/' "
+                "WITH (format = 'JSON')"
+            )
+            answer = athena.get_query_results(QueryExecutionId=done.execution["QueryExecutionId"])
+            assert answer.get("UpdateCount") == expected
+    finally:
+        aws.tell_unload_rows()

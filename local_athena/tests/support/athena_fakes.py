@@ -79,6 +79,9 @@ class Knobs:
     def query_latency(self) -> float:
         return self.seconds
 
+    def update_count(self, substatement_type: str, rows: int | None) -> int | None:
+        return rows
+
     def query_fault(self, sql: str) -> QueryFault | None:
         return self.fault
 
@@ -139,7 +142,7 @@ class World:
         if action in self.forbidden:
             raise ApiError("AccessDeniedException", f"not authorized to perform: {action}")
 
-    def call(self, operation: str, caller: Person = ANYBODY, **request: Any) -> Any:
+    def call(self, operation: str, caller: Person = ANYBODY, /, **request: Any) -> Any:
         return self.api.handle(operation, request, caller)
 
     def start(self, sql: str = "SELECT 1", caller: Person = ANYBODY, **request: Any) -> str:

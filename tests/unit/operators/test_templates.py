@@ -92,6 +92,12 @@ def test_a_value_that_a_template_made_of_a_list_or_nothing_is_refused(dag: DAG, 
         partition("partition", task.partition)
 
 
+def test_a_task_of_its_own_that_asks_for_native_objects_renders_to_text_as_well() -> None:
+    task = CtasInsertOverwriteOperator(task_id="t", query="SELECT 1 AS a", table="t", partition="{{ value }}")
+    task.render_template_as_native_obj = True
+    assert rendered(task, value="00").partition == "00"
+
+
 def test_verify_from_a_template_is_a_switch(dag: DAG) -> None:
     task = rendered(overwrite(dag, verify="{{ found }}"), found=False)
     assert task.judge_arguments()["verify"] is False

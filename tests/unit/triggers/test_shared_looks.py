@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
 
 from airflow_quilt_athena.core.athena.poll_batches import Want, choose_round
 from airflow_quilt_athena.core.athena.query_status import QueryState
+from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from airflow_quilt_athena.triggers import shared_looks
 from airflow_quilt_athena.triggers.shared_looks import SharedLooks
 from tests.unit.athena_fake import FakeAthena, client_error
@@ -191,3 +196,75 @@ def test_a_round_is_filled_with_whom_is_due_next() -> None:
     assert choose_round(wants, now=0.0) == tuple(range(50))
     assert choose_round(wants, now=59.0) == tuple(range(100))
     assert choose_round(wants, now=-1.0) == ()
+
+
+# --------------------------------------------------------------------------------- many connections
+
+
+class Silent:
+    """An endpoint that takes every connection and answers none."""
+
+    def __enter__(self) -> str:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=100)
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def test_a_connection_whose_endpoint_is_silent_holds_up_no_other() -> None:
+    quick: list[SlowAthena] = [SlowAthena(), SlowAthena()]
+    for athena in quick:
+        athena.script(q1=["RUNNING", "RUNNING", "SUCCEEDED"])
+
+    async def watch(endpoint: str) -> tuple[float, Any]:
+        hook = QuiltAthenaHook(aws_conn_id=None, region_name="us-east-1")
+        silent = boto3.session.Session("AKIA", "secret", region_name="us-east-1").client(
+            "athena",
+            endpoint_url=endpoint,
+            config=hook.config.merge(
+                Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 1})
+            ),
+        )
+        stuck = asyncio.create_task(SharedLooks(lambda: silent).look(["q1"], 0))
+        await asyncio.sleep(0.3)
+        started = time.monotonic()
+        for looks in [SharedLooks(lambda athena=athena: athena) for athena in quick]:
+            for _ in range(3):
+                await looks.look(["q1"], 0)
+        took = time.monotonic() - started
+        (told,) = await asyncio.gather(stuck, return_exceptions=True)
+        return took, told
+
+    with Silent() as endpoint:
+        took, told = asyncio.run(watch(endpoint))
+    assert took < 2
+    assert isinstance(told, ReadTimeoutError)
+
+
+def test_one_call_that_is_not_answered_is_enough_for_a_round() -> None:
+    calls: list[int] = []
+
+    class Dead(FakeAthena):
+        def batch_get_query_execution(self, QueryExecutionIds: list[str]) -> dict[str, Any]:  # noqa: N803
+            calls.append(len(QueryExecutionIds))
+            raise ReadTimeoutError(endpoint_url="http://127.0.0.1:1")
+
+    found = asyncio.run(look_all(SharedLooks(Dead), [f"q{number}" for number in range(500)]))
+    assert len(found) == 500
+    assert {type(one) for one in found} == {ReadTimeoutError}
+    assert len(calls) <= 2
+
+
+def test_a_look_is_waited_for_no_longer_than_it_is_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    given = {"read_timeout": 2, "proxies": {"http": "http://proxy"}}
+    hook = QuiltAthenaHook(aws_conn_id=None, region_name="us-east-1", config=given)
+    patient = hook.client("athena").meta.config
+    looking = QuiltAthenaHook(aws_conn_id=None, region_name="us-east-1", config=given).for_looks()
+    config = looking.client("athena").meta.config
+    assert (config.connect_timeout, config.read_timeout) == (5, 2)
+    assert config.retries["total_max_attempts"] == 1
+    assert config.proxies == {"http": "http://proxy"}
+    assert patient.connect_timeout == 60

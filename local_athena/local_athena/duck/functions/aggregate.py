@@ -6,7 +6,7 @@ IGNORE NULLS.
 
 from __future__ import annotations
 
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature, parse_table
 from local_athena.duck.values.operators import divide, unscaled
 from local_athena.duck.values.snippets import fill, let
 
@@ -86,11 +86,11 @@ lead(T, bigint, T) -> T := lead({0}, {1}, {2}@N)@F
 """
 
 
-def _sum_decimal(call: Call) -> str:
+def _sum_decimal(call: FunctionCall) -> str:
     return f"CAST(sum(@D{call.arguments[0]})@F AS {call.result.duckdb})"
 
 
-def _avg_decimal(call: Call) -> str:
+def _avg_decimal(call: FunctionCall) -> str:
     """Return the exact sum over the count, rounded half up; DuckDB's own avg is a double."""
     scale = call.types[0].parameters[1]
     total, count = f"sum(@D{call.arguments[0]})@F", f"CAST(count(@D{call.arguments[0]})@F AS HUGEINT)"
@@ -101,11 +101,11 @@ def _avg_decimal(call: Call) -> str:
 _ENTRIES = 'list(struct_pack("key" := {0}, "value" := {1})@O)@F'
 
 
-def _entries(call: Call) -> str:
+def _entries(call: FunctionCall) -> str:
     return fill(_ENTRIES, list(call.arguments))
 
 
-def _map_agg(call: Call) -> str:
+def _map_agg(call: FunctionCall) -> str:
     def made(it: str) -> str:
         keys = f'list_transform({it}, lambda e: e."key")'
 
@@ -119,7 +119,7 @@ def _map_agg(call: Call) -> str:
     return let(f'list_filter({_entries(call)}, lambda e: e."key" IS NOT NULL)', made)
 
 
-def _multimap_agg(call: Call) -> str:
+def _multimap_agg(call: FunctionCall) -> str:
     def made(it: str) -> str:
         keys = fill(
             "list_filter({0}, lambda e, i: list_position({0}, e) = i)",
@@ -134,7 +134,7 @@ def _multimap_agg(call: Call) -> str:
     return let(f'list_filter({_entries(call)}, lambda e: e."key" IS NOT NULL)', made)
 
 
-def _map_union(call: Call) -> str:
+def _map_union(call: FunctionCall) -> str:
     def made(it: str) -> str:
         keys = f'list_transform({it}, lambda e: e."key")'
         return let(
@@ -148,7 +148,7 @@ def _map_union(call: Call) -> str:
     return let(f"flatten(list(map_entries({call.arguments[0]}))@F)", made)
 
 
-def _approx_percentile(call: Call) -> str:
+def _approx_percentile(call: FunctionCall) -> str:
     """Return the exact percentile: an approximation may be exact."""
     return f"quantile_disc({call.arguments[0]}, {call.arguments[1]})@F"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from local_athena.duck.errors import failed, unsupported
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature
 from local_athena.duck.json import trino_json
 from local_athena.duck.values.snippets import ensure, fill, is_name, let_always, text
 
@@ -32,7 +32,7 @@ def _in_python(function: str, argument: str = "''") -> str:
     return f"{trino_json.NAME}('{function}', {{0}}, {argument})"
 
 
-def _parsed(call: Call) -> str:
+def _parsed(call: FunctionCall) -> str:
     by_duckdb = f"{_PLAIN} AND NOT regexp_matches({{0}}, '{_CHANGED}')"
     in_python = f"WHEN {_MAY_BE_JSON} THEN {_in_python('json_parse')}"
     value = f"CASE WHEN {by_duckdb} THEN CAST(json({{0}}) AS VARCHAR) {in_python} END"
@@ -142,15 +142,15 @@ def _read(first: str, native: str, in_python: str, others: list[str]) -> str:
     return let_always(first, lambda it: fill(template, [it, *others]))
 
 
-def _reader(native: str, in_python: str) -> Callable[[Call], str]:
+def _reader(native: str, in_python: str) -> Callable[[FunctionCall], str]:
     return lambda call: _read(call.arguments[0], native, in_python, list(call.arguments[1:]))
 
 
-def _path_reader(native: str, in_python: str) -> Callable[[Call], str]:
+def _path_reader(native: str, in_python: str) -> Callable[[FunctionCall], str]:
     # To Trino a number is an index and a key alike.
     either = f"CASE WHEN json_type({{0}}, {{1}}) IS NULL THEN {in_python} ELSE {native} END"
 
-    def read(call: Call) -> str:
+    def read(call: FunctionCall) -> str:
         path = call.literals[1]
         if not isinstance(path, str):
             raise unsupported(call.node, "A JSON path that is not a literal")
@@ -163,7 +163,7 @@ def _path_reader(native: str, in_python: str) -> Callable[[Call], str]:
     return read
 
 
-def _is_scalar(call: Call) -> str:
+def _is_scalar(call: FunctionCall) -> str:
     native = "json_type({0}) NOT IN ('ARRAY', 'OBJECT')"
     in_python = f"CAST({_in_python('is_json_scalar')} AS BOOLEAN)"
     message = "concat('INVALID_FUNCTION_ARGUMENT: Invalid JSON value: ', {0})"
@@ -174,7 +174,7 @@ def _is_scalar(call: Call) -> str:
 
 def signatures() -> list[Signature]:
     """Return all of them; each that reads JSON takes it as text too."""
-    readers: list[tuple[str, str | Callable[[Call], str]]] = [
+    readers: list[tuple[str, str | Callable[[FunctionCall], str]]] = [
         *((head, _reader(*templates)) for head, templates in _READERS.items()),
         *((head, _path_reader(*templates)) for head, templates in _PATH_READERS.items()),
         ("json_array_get(varchar, bigint) -> json", _ARRAY_GET),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature, parse_table
 from local_athena.duck.values.snippets import ensure, fill, let
 
 _NAN = "CAST('nan' AS DOUBLE)"
@@ -80,7 +80,7 @@ uuid() -> uuid := CAST(uuid() AS VARCHAR)
 """
 
 
-def _sign(call: Call) -> str:
+def _sign(call: FunctionCall) -> str:
     return f"CAST(sign({call.arguments[0]}) AS {call.result.duckdb})"
 
 
@@ -89,7 +89,7 @@ _ALPHABET = "'0123456789abcdefghijklmnopqrstuvwxyz'"
 _VALUES = f"list_transform(string_split({{0}}, ''), lambda c: CAST(instr({_ALPHABET}, c) - 1 AS HUGEINT))"
 
 
-def _from_base(call: Call) -> str:
+def _from_base(call: FunctionCall) -> str:
     """Read a number of up to 64 bits, with a sign or without."""
 
     def read(it: str, radix: str) -> str:
@@ -116,14 +116,14 @@ _TO_BASE = ensure(
 )
 
 
-def _shift_left(call: Call) -> str:
+def _shift_left(call: FunctionCall) -> str:
     moved = f"(CAST({{0}} AS HUGEINT) * CAST(power(2, least({{1}}, 63)) AS HUGEINT)) % {_BITS}"
     unsigned = f"(({fill(moved, list(call.arguments))} + {_BITS}) % {_BITS})"
     shifted = f"CAST({fill(_SIGNED, [unsigned])} AS BIGINT)"
     return fill(f"CASE WHEN {{0}} >= 64 THEN 0 ELSE {shifted} END", [call.arguments[1]])
 
 
-def _shift_right(call: Call) -> str:
+def _shift_right(call: FunctionCall) -> str:
     unsigned = f"((CAST({{0}} AS HUGEINT) + {_BITS}) % {_BITS})"
     shifted = f"CAST({unsigned} // CAST(power(2, least({{1}}, 63)) AS HUGEINT) AS HUGEINT)"
     value = fill(
@@ -132,7 +132,7 @@ def _shift_right(call: Call) -> str:
     return f"CAST({value} AS BIGINT)"
 
 
-def _round_integer(call: Call) -> str:
+def _round_integer(call: FunctionCall) -> str:
     power = "CAST(power(10, -{1}) AS BIGINT)"
     rounded = f"CAST(round(CAST({{0}} AS DOUBLE) / {power}) AS BIGINT) * {power}"
     template = f"CASE WHEN {{1}} >= 0 THEN {{0}} ELSE {rounded} END"

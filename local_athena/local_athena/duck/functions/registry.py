@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import lru_cache
 
-from local_athena.duck.functions import aggregate, collections, json, math, text, time
+from local_athena.duck.functions import aggregate, arrays, json, maps, math, text, time
 from local_athena.duck.functions.signatures import Signature
 
 # Functions of Trino's that have no counterpart here: refused by name rather than called unknown.
@@ -33,7 +33,7 @@ KNOWN_BUT_MISSING = frozenset(
 def registry() -> dict[str, list[Signature]]:
     """All signatures by name, in the order in which they are tried."""
     found: dict[str, list[Signature]] = defaultdict(list)
-    for module in (math, text, json, time, collections):
+    for module in (math, text, json, time, arrays, maps):
         for one in module.signatures():
             found[one.name].append(one)
     for one in aggregate.aggregates() + aggregate.windows():

@@ -44,7 +44,7 @@ class Pattern:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """A call to write SQL for: arguments in SQL (converted), their types, and the values of literal ones."""
 
     arguments: tuple[str, ...]
@@ -55,7 +55,7 @@ class Call:
     context: Any
 
 
-Body = str | Callable[[Call], str]
+Body = str | Callable[[FunctionCall], str]
 
 
 @dataclass(frozen=True, slots=True)

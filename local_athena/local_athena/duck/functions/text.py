@@ -6,7 +6,7 @@ import re
 
 from local_athena.duck.errors import failed, unsupported
 from local_athena.duck.functions.regex_groups import find_group
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature, parse_table
 from local_athena.duck.values.snippets import ensure, fill, text
 
 _WHITE = "(' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(5760) || chr(8232) || chr(8233))"
@@ -153,12 +153,12 @@ def java_pattern(pattern: str, node: object) -> str:
     return pattern.replace(r"\Z", r"\z")
 
 
-def _pattern(call: Call, index: int = 1) -> str:
+def _pattern(call: FunctionCall, index: int = 1) -> str:
     literal = call.literals[index]
     return text(java_pattern(literal, call.node)) if isinstance(literal, str) else call.arguments[index]
 
 
-def _groups(call: Call) -> int | None:
+def _groups(call: FunctionCall) -> int | None:
     literal = call.literals[1]
     if not isinstance(literal, str):
         return None
@@ -168,7 +168,7 @@ def _groups(call: Call) -> int | None:
         return None
 
 
-def _group(call: Call) -> str:
+def _group(call: FunctionCall) -> str:
     if len(call.arguments) < 3:
         return "0"
     number, groups = call.literals[2], _groups(call)
@@ -180,11 +180,11 @@ def _group(call: Call) -> str:
     return str(number)
 
 
-def _regexp_like(call: Call) -> str:
+def _regexp_like(call: FunctionCall) -> str:
     return f"regexp_matches({call.arguments[0]}, {_pattern(call)})"
 
 
-def _regexp_extract(call: Call) -> str:
+def _regexp_extract(call: FunctionCall) -> str:
     pattern, group = _pattern(call), _group(call)
     template = f"CASE WHEN regexp_matches({{0}}, {{1}}) THEN regexp_extract({{0}}, {{1}}, {group}) END"
     if _never_empty(call, group):
@@ -192,7 +192,7 @@ def _regexp_extract(call: Call) -> str:
     return fill(template, [call.arguments[0], pattern])
 
 
-def _never_empty(call: Call, group: str) -> bool:
+def _never_empty(call: FunctionCall, group: str) -> bool:
     """Tell whether RE2's empty text can only mean that the group took no part, which is NULL in Java."""
     if group == "0" or not isinstance(call.literals[1], str):
         return False
@@ -207,13 +207,13 @@ def _never_empty(call: Call, group: str) -> bool:
     return not may_be_empty
 
 
-def _regexp_extract_all(call: Call) -> str:
+def _regexp_extract_all(call: FunctionCall) -> str:
     group = _group(call)
     found = f"regexp_extract_all({call.arguments[0]}, {_pattern(call)}, {group})"
     return f"list_transform({found}, lambda one: nullif(one, ''))" if _never_empty(call, group) else found
 
 
-def _regexp_replace(call: Call) -> str:
+def _regexp_replace(call: FunctionCall) -> str:
     if len(call.arguments) < 3:
         replacement = "''"
     elif isinstance(call.literals[2], str):
@@ -223,11 +223,11 @@ def _regexp_replace(call: Call) -> str:
     return f"regexp_replace({call.arguments[0]}, {_pattern(call)}, {replacement}, 'g')"
 
 
-def _regexp_replace_by(call: Call) -> str:
+def _regexp_replace_by(call: FunctionCall) -> str:
     raise unsupported(call.node, "A function in regexp_replace")
 
 
-def _java_replacement(written: str, call: Call) -> str:
+def _java_replacement(written: str, call: FunctionCall) -> str:
     r"""Write Java's replacement for RE2: ``$1`` and ``\$`` become ``\1`` and ``$``."""
     result, at = "", 0
     while at < len(written):
@@ -245,31 +245,31 @@ def _java_replacement(written: str, call: Call) -> str:
     return result
 
 
-def _named_group(label: str, call: Call) -> str:
+def _named_group(label: str, call: FunctionCall) -> str:
     names = re.compile(java_pattern(str(call.literals[1]), call.node)).groupindex
     if label not in names:
         raise failed("INVALID_FUNCTION_ARGUMENT", call.node, f"unknown group {{ {label} }}")
     return str(names[label])
 
 
-def _regexp_split(call: Call) -> str:
+def _regexp_split(call: FunctionCall) -> str:
     return f"regexp_split_to_array({call.arguments[0]}, {_pattern(call)})"
 
 
-def _regexp_count(call: Call) -> str:
+def _regexp_count(call: FunctionCall) -> str:
     return f"len(regexp_extract_all({call.arguments[0]}, {_pattern(call)}))"
 
 
-def _regexp_position(call: Call) -> str:
+def _regexp_position(call: FunctionCall) -> str:
     found = "CASE WHEN regexp_matches({0}, {1}) THEN instr({0}, regexp_extract({0}, {1})) ELSE -1 END"
     return fill(found, [call.arguments[0], _pattern(call)])
 
 
-def _char_length(call: Call) -> str:
+def _char_length(call: FunctionCall) -> str:
     return fill(f"CASE WHEN {{0}} IS NOT NULL THEN {call.types[0].parameters[0]} END", [call.arguments[0]])
 
 
-def _normalize(call: Call) -> str:
+def _normalize(call: FunctionCall) -> str:
     return f"nfc_normalize({call.arguments[0]})"
 
 

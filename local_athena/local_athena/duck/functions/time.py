@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from local_athena.data.types import TIMESTAMP_TZ, DataType
+from local_athena.data.types import TIMESTAMP_TZ
 from local_athena.duck.errors import failed, unsupported
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
+from local_athena.duck.functions.iso_time import from_iso_date, from_iso_timestamp, to_iso
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature, parse_table
 from local_athena.duck.functions.time_formats import FormatRefusedError, for_parsing, from_joda, from_mysql
-from local_athena.duck.values.casts import moment_text, rounded
 from local_athena.duck.values.snippets import ensure, fill, let, local, text, zoned
+from local_athena.duck.values.text_casts import rounded
 
 _FIELDS = {
     "year": "CAST(year({0}) AS BIGINT)",
@@ -57,10 +58,10 @@ current_timezone() -> varchar := 'UTC'
 """
 
 
-def _on_moments(template: str) -> list[tuple[str, Callable[[Call], str]]]:
+def _on_moments(template: str) -> list[tuple[str, Callable[[FunctionCall], str]]]:
     """Spread a template over date, timestamp and timestamp with time zone (whose own clock it reads)."""
 
-    def body(call: Call) -> str:
+    def body(call: FunctionCall) -> str:
         zone = call.types[0].name == TIMESTAMP_TZ
         return fill(template, [local(call.arguments[0]) if zone else call.arguments[0]])
 
@@ -85,7 +86,7 @@ def _fields() -> list[Signature]:
     return found
 
 
-def _unit(call: Call, *, clock: bool, day: bool = True) -> str:
+def _unit(call: FunctionCall, *, clock: bool, day: bool = True) -> str:
     literal = call.literals[0]
     if not isinstance(literal, str):
         raise unsupported(call.node, "A unit of time that is not a literal")
@@ -98,7 +99,7 @@ def _unit(call: Call, *, clock: bool, day: bool = True) -> str:
     return unit
 
 
-def _date_trunc(call: Call) -> str:
+def _date_trunc(call: FunctionCall) -> str:
     kind, value = call.result.name, call.arguments[1]
     unit = _unit(call, clock=kind != "date", day=kind != "time")
     if kind == "date":
@@ -129,7 +130,7 @@ _OF_A_DAY = {"millisecond": 86_400_000, "second": 86_400, "minute": 1440, "hour"
 _DAYS_OR_MONTHS = {"week": 7, "quarter": 3, "year": 12}
 
 
-def _count(call: Call, unit: str) -> str:
+def _count(call: FunctionCall, unit: str) -> str:
     """Return date_add's count, which Trino takes as 32 bits; of a time it takes what is left of a day."""
     kind, (_, count, _) = call.result.name, call.arguments
     if kind == "time":
@@ -144,7 +145,7 @@ def _count(call: Call, unit: str) -> str:
     )
 
 
-def _date_add(call: Call) -> str:
+def _date_add(call: FunctionCall) -> str:
     kind, value = call.result.name, call.arguments[2]
     unit = _unit(call, clock=kind != "date", day=kind != "time")
     step = _STEPS[unit].format(_count(call, unit))
@@ -157,7 +158,7 @@ def _date_add(call: Call) -> str:
     return f"({value} + {step})"
 
 
-def _date_diff(call: Call) -> str:
+def _date_diff(call: FunctionCall) -> str:
     kind = call.types[1].name
     unit = _unit(call, clock=kind != "date", day=kind != "time")
     one, other = call.arguments[1:]
@@ -175,7 +176,7 @@ def _in_zone(moment: str, zone: str) -> str:
     return f"struct_pack(t := ({moment}).t, z := {zone})"
 
 
-def _format(call: Call, index: int, translate: Callable[[str], str]) -> str:
+def _format(call: FunctionCall, index: int, translate: Callable[[str], str]) -> str:
     literal = call.literals[index]
     if not isinstance(literal, str):
         raise unsupported(call.node, "A date format that is not a literal")
@@ -187,108 +188,34 @@ def _format(call: Call, index: int, translate: Callable[[str], str]) -> str:
         raise unsupported(call.node, str(error)) from error
 
 
-def _printed(call: Call, translate: Callable[[str], str]) -> str:
+def _printed(call: FunctionCall, translate: Callable[[str], str]) -> str:
     value = call.arguments[0]
     value = local(value) if call.types[0].name == TIMESTAMP_TZ else value
     return f"strftime({value}, {text(_format(call, 1, translate))})"
 
 
-def _parsed(call: Call, translate: Callable[[str], str]) -> str:
+def _parsed(call: FunctionCall, translate: Callable[[str], str]) -> str:
     pattern = text(for_parsing(_format(call, 1, translate)))
     message = "concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {0}, '\"')"
     bad = "{0} IS NOT NULL AND try_strptime({0}, {1}) IS NULL"
     return fill(ensure(bad, message, "try_strptime({0}, {1})"), [call.arguments[0], pattern])
 
 
-def _date_parse(call: Call) -> str:
+def _date_parse(call: FunctionCall) -> str:
     return rounded(_parsed(call, from_mysql), 6, 3)
 
 
-def _parse_datetime(call: Call) -> str:
+def _parse_datetime(call: FunctionCall) -> str:
     value = _parsed(call, from_joda)
     return fill("CASE WHEN {0} IS NOT NULL THEN struct_pack(t := {0}, z := 'UTC') END", [value])
 
 
-_ISO_DATES = (
-    ("\\d{4}", "%Y"),
-    ("\\d{4}-\\d\\d", "%Y-%m"),
-    ("\\d{4}-\\d\\d-\\d\\d", "%Y-%m-%d"),
-    ("\\d{4}-\\d{3}", "%Y-%j"),
-)
-
-
-def _from_iso_date(call: Call) -> str:
-    """Return a calendar date, a year and a day of it, or a week and a day of it (``2020-W10-1``)."""
-
-    def parsed(it: str) -> str:
-        cases = "".join(
-            f" WHEN regexp_full_match({it}, {text(pattern)}) THEN try_strptime({it}, '{form}')"
-            for pattern, form in _ISO_DATES
-        )
-        week = text(r"\d{4}-W\d\d(-[1-7])?")
-        cases += f" WHEN regexp_full_match({it}, {week}) THEN try_strptime(({it} || '-1')[1:10], '%G-W%V-%u')"
-        value = f"CASE{cases} END"
-        message = f"concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {it}, '\"')"
-        return ensure(f"{it} IS NOT NULL AND {value} IS NULL", message, f"CAST({value} AS DATE)")
-
-    return let(call.arguments[0], parsed)
-
-
-_ISO_TIMESTAMP = (
-    r"([0-9]{4,6}-[0-9][0-9]-[0-9][0-9])"
-    r"(?:[T ]([0-9][0-9](?::?[0-9][0-9](?::?[0-9][0-9](?:[.,][0-9]{1,9})?)?)?))?"
-    r"(Z|[+-][0-9][0-9](?::?[0-9][0-9])?)?"
-)
-
-
-def _from_iso_timestamp(call: Call) -> str:
-    pattern = text(_ISO_TIMESTAMP)
-
-    def parsed(it: str) -> str:
-        day, clock, zone = (f"regexp_extract({it}, {pattern}, {group})" for group in (1, 2, 3))
-        full = f"({clock} || '00:00:00'[length({clock}) + 1:])"
-        value = f"TRY_CAST({day} || ' ' || {full} AS TIMESTAMP)"
-        hours = f"({zone} || ':00'[1 : 6 - length({zone})])"
-        place = (
-            f"CASE WHEN {zone} IN ('', 'Z') THEN 'UTC' WHEN length({zone}) = 3 THEN {hours} ELSE {zone} END"
-        )
-        bad = f"{it} IS NOT NULL AND (NOT regexp_full_match({it}, {pattern}) OR {value} IS NULL)"
-        message = f"concat('INVALID_FUNCTION_ARGUMENT: Invalid format: \"', {it}, '\"')"
-        return ensure(bad, message, zoned(rounded(value, 6, 3), place))
-
-    return let(call.arguments[0], parsed)
-
-
-def _iso_moment(sql: str, kind: DataType) -> str:
-    return f"replace({moment_text(sql, kind.parameters[0])}, ' ', 'T')"
-
-
-def _to_iso(call: Call) -> str:
-    value, kind = call.arguments[0], call.types[0]
-    if kind.name == "date":
-        return f"strftime({value}, '%Y-%m-%d')"
-    if kind.name == "timestamp":
-        return _iso_moment(value, kind)
-    zone = "CASE WHEN {0}.z = 'UTC' THEN 'Z' WHEN {0}.z[1] IN ('+', '-') THEN {0}.z ELSE {1} END"
-
-    def printed(it: str) -> str:
-        minutes = f"date_diff('minute', {it}.t, {local(it)})"
-        offset = fill(
-            "CASE WHEN {0} < 0 THEN '-' ELSE '+' END || lpad(CAST(abs({0}) // 60 AS VARCHAR), 2, '0') "
-            "|| ':' || lpad(CAST(abs({0}) % 60 AS VARCHAR), 2, '0')",
-            [minutes],
-        )
-        return f"{_iso_moment(local(it), kind)} || {fill(zone, [it, offset])}"
-
-    return let(value, printed)
-
-
-def _with_timezone(call: Call) -> str:
+def _with_timezone(call: FunctionCall) -> str:
     return zoned(call.arguments[0], call.arguments[1])
 
 
-def _zone_part(expression: str) -> Callable[[Call], str]:
-    def body(call: Call) -> str:
+def _zone_part(expression: str) -> Callable[[FunctionCall], str]:
+    def body(call: FunctionCall) -> str:
         return let(
             call.arguments[0], lambda it: fill(expression, [f"date_diff('minute', {it}.t, {local(it)})"])
         )
@@ -299,7 +226,7 @@ def _zone_part(expression: str) -> Callable[[Call], str]:
 _DURATION_UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4, "h": 3.6e6, "d": 8.64e7}
 
 
-def _parse_duration(call: Call) -> str:
+def _parse_duration(call: FunctionCall) -> str:
     cases = " ".join(f"WHEN '{unit}' THEN {factor}" for unit, factor in _DURATION_UNITS.items())
     pattern = text(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*")
     value = (
@@ -310,7 +237,7 @@ def _parse_duration(call: Call) -> str:
     return fill(ensure(f"NOT regexp_full_match({{0}}, {pattern})", message, value), list(call.arguments))
 
 
-def _human_readable(call: Call) -> str:
+def _human_readable(call: FunctionCall) -> str:
     units = (("week", 604800), ("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
     pieces = []
     for at, (unit, size) in enumerate(units):
@@ -342,14 +269,14 @@ def signatures() -> list[Signature]:
             )
         )
     found += [
-        parse_signature(f"to_iso8601({kind}) -> varchar", _to_iso)
+        parse_signature(f"to_iso8601({kind}) -> varchar", to_iso)
         for kind in ("date", "timestamp", "timestamptz")
     ]
     more: list[tuple[str, Any]] = [
         ("date_parse(varchar, varchar) -> timestamp", _date_parse),
         ("parse_datetime(varchar, varchar) -> timestamptz", _parse_datetime),
-        ("from_iso8601_date(varchar) -> date", _from_iso_date),
-        ("from_iso8601_timestamp(varchar) -> timestamptz", _from_iso_timestamp),
+        ("from_iso8601_date(varchar) -> date", from_iso_date),
+        ("from_iso8601_timestamp(varchar) -> timestamptz", from_iso_timestamp),
         ("with_timezone(timestamp, varchar) -> timestamptz", _with_timezone),
         ("timezone_hour(timestamptz) -> bigint", _zone_part("({0} // 60)")),
         ("timezone_minute(timestamptz) -> bigint", _zone_part("({0} % 60)")),

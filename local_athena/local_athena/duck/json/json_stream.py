@@ -1,4 +1,4 @@
-"""A JSON document read token by token, as Jackson reads it: what is torn is found when it is come to.
+"""A JSON document read token by token, as Jackson reads it: a defect is found only where it stands.
 
 So a value that stands before the torn place is found, and one behind it is not. Source: JsonExtract and
 JsonFunctions of Trino 476, and its answers in ``conformance/answers``.

@@ -1,4 +1,4 @@
-"""Trino's JSON functions in Python, for the documents of which DuckDB makes something else than Trino.
+"""Trino's JSON functions in Python, for the documents that DuckDB reads otherwise than Trino.
 
 In SQL: ``trino_json(function, document, argument)``. All three are texts, and so is the answer. It is NULL
 where Trino's is, and where Trino refuses the document, which the SQL around it tells apart.

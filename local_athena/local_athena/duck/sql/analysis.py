@@ -9,7 +9,7 @@ from local_athena.data.tables import Table
 from local_athena.data.type_parser import parse_hive, parse_trino
 from local_athena.data.types import DataType, UnknownTypeError
 from local_athena.duck.errors import failed, unsupported
-from local_athena.duck.sql import from_clause, gate, select, set_operations
+from local_athena.duck.sql import from_clause, gate, query_terms, set_operations
 from local_athena.duck.sql.context import CATALOG, Analysis, Expressions
 from local_athena.duck.sql.expressions import ExpressionAnalyzer
 from local_athena.duck.sql.relations import (
@@ -20,7 +20,7 @@ from local_athena.duck.sql.relations import (
     path_field,
 )
 from local_athena.duck.values import literals
-from local_athena.duck.values.operators import convert
+from local_athena.duck.values.conversions import convert
 from local_athena.duck.values.scope import Expr, Field, Scope
 from local_athena.duck.values.snippets import name
 from local_athena.duck.values.type_coercion import coercible
@@ -38,13 +38,13 @@ class QueryAnalysis(Analysis):
         """Analyse ``[WITH …] SELECT …``."""
         with_node = node.with_()
         if with_node is None:
-            return select.query_no_with(self, node.queryNoWith(), outer, root=root)
+            return query_terms.query_no_with(self, node.queryNoWith(), outer, root=root)
         names: dict[str, CommonTable] = {}
         self.named.append(names)
         try:
             for one in with_node.namedQuery():
                 self._name_query(one, names, recursive=with_node.RECURSIVE() is not None)
-            return select.query_no_with(self, node.queryNoWith(), outer, root=root)
+            return query_terms.query_no_with(self, node.queryNoWith(), outer, root=root)
         finally:
             self.named.pop()
 
@@ -87,13 +87,13 @@ class QueryAnalysis(Analysis):
             or not term.setQuantifier()
         ):
             raise unsupported(node, "A recursive query other than 'anchor UNION ALL step'")
-        anchor = self._define(label, select.query_term(self, term.left, None), aliases, node)
+        anchor = self._define(label, query_terms.query_term(self, term.left, None), aliases, node)
         kinds = [one.type for one in anchor.body.fields if not one.hidden]
         steps = [anchor]
         for _ in range(_MAX_RECURSION):
             self.named.append({label: steps[-1]})
             try:
-                step = select.query_term(self, term.right, None)
+                step = query_terms.query_term(self, term.right, None)
             finally:
                 self.named.pop()
             steps.append(self._define(label, self._as_types(step, kinds, node), aliases, node))

@@ -18,7 +18,8 @@ from local_athena.data.tables import Table
 from local_athena.data.types import BOOLEAN, UNKNOWN, DataType
 from local_athena.duck.errors import failed, mismatch, unsupported
 from local_athena.duck.sql.relations import CommonTable, Projection, Relation, TableScan
-from local_athena.duck.values.operators import comparison_key, convert
+from local_athena.duck.values.comparisons import comparison_key
+from local_athena.duck.values.conversions import convert
 from local_athena.duck.values.scope import Expr, Field, Scope, Symbols, Ungrouped, made_from
 from local_athena.duck.values.type_coercion import orderable
 from local_athena.errors import QueryFailed

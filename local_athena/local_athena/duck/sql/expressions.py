@@ -6,25 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from local_athena.data.types import BIGINT, BOOLEAN, INTEGER, TIMESTAMP_TZ, UNKNOWN, VARCHAR, array, row
+from local_athena.data.types import BIGINT, BOOLEAN, UNKNOWN, array, row
 from local_athena.duck.errors import column_not_found, failed, mismatch, unsupported
-from local_athena.duck.sql import calls, predicates, special_forms
+from local_athena.duck.sql import calls, case, keyword_calls, predicates, special_forms, typed_literals
 from local_athena.duck.sql.context import Expressions
 from local_athena.duck.sql.tree_shapes import chain_of, dotted
 from local_athena.duck.values import literals
-from local_athena.duck.values.operators import (
-    arithmetic,
-    attempt,
-    compare,
-    concatenate,
-    convert,
-    negate,
-    unify,
-)
+from local_athena.duck.values.conversions import attempt, convert, unify
+from local_athena.duck.values.operators import arithmetic, concatenate, negate
 from local_athena.duck.values.scope import Expr, made_from
-from local_athena.duck.values.snippets import ensure, fill, name, text
+from local_athena.duck.values.snippets import ensure, fill, name
 
-_BITS_OF_INTEGER = 32
 _ARRAY_SUBSCRIPT = ensure(
     "{1} = 0",
     "'INVALID_FUNCTION_ARGUMENT: SQL array indices start at 1'",
@@ -128,20 +120,6 @@ class ExpressionAnalyzer(Expressions):
     def _concatenation(self, node: Any) -> Expr:
         return concatenate(self.analyze(node.left), self.analyze(node.right), node.CONCAT().symbol)
 
-    def _at_time_zone(self, node: Any) -> Expr:
-        zone = node.timeZoneSpecifier()
-        if not hasattr(zone, "string"):
-            raise unsupported(node, "AT TIME ZONE with an interval")
-        value = self.analyze(node.valueExpression())
-        if value.type.name not in ("timestamp", TIMESTAMP_TZ):
-            raise mismatch(
-                node,
-                "Type of value must be a time or timestamp with or without time zone "
-                f"(actual {value.type.trino})",
-            )
-        wanted = literals.string_literal(literals.string(zone.string()))
-        return calls.call_named(self, "at_timezone", [value, wanted], node)
-
     def _parameter(self, node: Any) -> Expr:
         return self.analysis.parameter(node)
 
@@ -182,46 +160,7 @@ class ExpressionAnalyzer(Expressions):
 
     def _type_constructor(self, node: Any) -> Expr:
         kind = "double" if node.DOUBLE() else literals.identifier(node.identifier())
-        return special_forms.typed_literal(kind, literals.string(node.string()), node)
-
-    def _simple_case(self, node: Any) -> Expr:
-        operand = self.analyze(node.operand)
-        branches = node.whenClause()
-        wanted = [self.analyze(branch.condition) for branch in branches]
-        operand, *wanted = unify(
-            [operand, *wanted], node, "CASE operand type does not match WHEN clause operand types: {}"
-        )
-        results = self._case_results(node, branches)
-        equal = [compare(operand, "=", when, node).sql for when in wanted]
-        whens = "".join(
-            f" WHEN {condition} THEN {result.sql}" for condition, result in zip(equal, results, strict=False)
-        )
-        otherwise = f" ELSE {results[-1].sql}" if node.elseExpression is not None else ""
-        sql = f"CASE{whens}{otherwise} END"
-        return made_from(sql, results[0].type, operand, *wanted, *results)
-
-    def _searched_case(self, node: Any) -> Expr:
-        branches = node.whenClause()
-        message = "CASE WHEN clause must evaluate to a boolean (actual: {})"
-        conditions = [self.boolean(branch.condition, message) for branch in branches]
-        results = self._case_results(node, branches)
-        whens = "".join(
-            f" WHEN {condition.sql} THEN {result.sql}"
-            for condition, result in zip(conditions, results, strict=False)
-        )
-        otherwise = f" ELSE {results[-1].sql}" if node.elseExpression is not None else ""
-        return made_from(f"CASE{whens}{otherwise} END", results[0].type, *conditions, *results)
-
-    def _case_results(self, node: Any, branches: list[Any]) -> list[Expr]:
-        results = [self.analyze(branch.result) for branch in branches]
-        if node.elseExpression is not None:
-            results.append(self.analyze(node.elseExpression))
-        return unify(
-            results,
-            node,
-            "All CASE results must be the same type or coercible to a common type. "
-            "Cannot find common type between {}",
-        )
+        return typed_literals.typed_literal(kind, literals.string(node.string()), node)
 
     def _lambda(self, node: Any) -> Expr:
         raise mismatch(node, "Lambda expression should always be used inside a function")
@@ -241,79 +180,8 @@ class ExpressionAnalyzer(Expressions):
             return literals.binary(node)
         return literals.interval(node.interval())
 
-    # --- forms of their own ---
-
     def _function(self, node: Any) -> Expr:
         return calls.function_call(self, node)
-
-    def _extract(self, node: Any) -> Expr:
-        field = literals.identifier(node.identifier())
-        if field not in special_forms.EXTRACTED:
-            raise failed("INVALID_FUNCTION_ARGUMENT", node, f"Invalid EXTRACT field: {field.upper()}")
-        name, operand = special_forms.EXTRACTED[field], self.analyze(node.valueExpression())
-        return calls.call_named(self, name, [operand], node)
-
-    def _substring(self, node: Any) -> Expr:
-        return calls.call_named(self, "substr", [self.analyze(part) for part in node.valueExpression()], node)
-
-    def _position(self, node: Any) -> Expr:
-        part, whole = (self.analyze(side) for side in node.valueExpression())
-        return calls.call_named(self, "strpos", [whole, part], node)
-
-    def _trim(self, node: Any) -> Expr:
-        function = "trim"
-        if node.trimsSpecification() is not None:
-            word = node.trimsSpecification().getText().upper()
-            function = {"LEADING": "ltrim", "TRAILING": "rtrim", "BOTH": "trim"}[word]
-        arguments = [self.analyze(node.trimSource)]
-        if node.trimChar is not None:
-            arguments.append(self.analyze(node.trimChar))
-        return calls.call_named(self, function, arguments, node)
-
-    def _normalize(self, node: Any) -> Expr:
-        if node.normalForm() is not None and node.normalForm().getText().upper() != "NFC":
-            raise unsupported(node, "Another normal form than NFC")
-        return calls.call_named(self, "normalize", [self.analyze(node.valueExpression())], node)
-
-    def _moment_now(self, node: Any) -> Expr:
-        return special_forms.now(self.analysis.now, node.name.text.lower(), node)
-
-    def _session_name(self, node: Any) -> Expr:
-        value = {
-            "CurrentCatalogContext": "awsdatacatalog",
-            "CurrentSchemaContext": self.analysis.database,
-        }.get(type(node).__name__)
-        if value is None:
-            raise unsupported(node, literals.source_text(node))
-        return Expr(text(value), VARCHAR, literal=value)
-
-    def _grouping(self, node: Any) -> Expr:
-        if self.keys is None:
-            raise failed(
-                "MISSING_GROUP_BY",
-                node,
-                "A GROUPING() operation can only be used with a corresponding "
-                "GROUPING SET/CUBE/ROLLUP/GROUP BY clause",
-            )
-        keys = []
-        for part in node.qualifiedName():
-            parts = literals.qualified(part)
-            found = self.column(parts, part)
-            if found is None:
-                raise column_not_found(part, ".".join(parts))
-            if found.sql not in self.keys:
-                raise failed(
-                    "INVALID_ARGUMENTS",
-                    node,
-                    "The arguments to GROUPING() must be expressions referenced by the GROUP BY at line 1:1",
-                )
-            keys.append(self.keys[found.sql])
-        kind = INTEGER if len(keys) < _BITS_OF_INTEGER else BIGINT
-        sql = f"CAST(GROUPING({', '.join(key.sql for key in keys)}) AS {kind.duckdb})"
-        return made_from(sql, kind, aggregate=True, opaque=(sql,))
-
-    def _listagg(self, node: Any) -> Expr:
-        return calls.listagg(self, node)
 
 
 def _row_item(value: Expr, index: Expr, node: Any) -> Expr:
@@ -342,29 +210,29 @@ _HANDLERS: dict[str, Handler] = {
     "ArithmeticBinaryContext": ExpressionAnalyzer._arithmetic_binary,
     "ArithmeticUnaryContext": ExpressionAnalyzer._arithmetic_unary,
     "ConcatenationContext": ExpressionAnalyzer._concatenation,
-    "AtTimeZoneContext": ExpressionAnalyzer._at_time_zone,
+    "AtTimeZoneContext": keyword_calls.at_time_zone,
     "ParameterContext": ExpressionAnalyzer._parameter,
     "RowConstructorContext": ExpressionAnalyzer._row,
     "ArrayConstructorContext": ExpressionAnalyzer._array,
     "SubscriptContext": ExpressionAnalyzer._subscript,
     "CastContext": ExpressionAnalyzer._cast,
     "TypeConstructorContext": ExpressionAnalyzer._type_constructor,
-    "SimpleCaseContext": ExpressionAnalyzer._simple_case,
-    "SearchedCaseContext": ExpressionAnalyzer._searched_case,
+    "SimpleCaseContext": case.simple_case,
+    "SearchedCaseContext": case.searched_case,
     "LambdaContext": ExpressionAnalyzer._lambda,
     "SubqueryExpressionContext": ExpressionAnalyzer._scalar_subquery,
     "ExistsContext": ExpressionAnalyzer._exists,
     "FunctionCallContext": ExpressionAnalyzer._function,
-    "ExtractContext": ExpressionAnalyzer._extract,
-    "SubstringContext": ExpressionAnalyzer._substring,
-    "PositionContext": ExpressionAnalyzer._position,
-    "TrimContext": ExpressionAnalyzer._trim,
-    "NormalizeContext": ExpressionAnalyzer._normalize,
-    "SpecialDateTimeFunctionContext": ExpressionAnalyzer._moment_now,
-    "CurrentCatalogContext": ExpressionAnalyzer._session_name,
-    "CurrentSchemaContext": ExpressionAnalyzer._session_name,
-    "GroupingOperationContext": ExpressionAnalyzer._grouping,
-    "ListaggContext": ExpressionAnalyzer._listagg,
+    "ExtractContext": keyword_calls.extract,
+    "SubstringContext": keyword_calls.substring,
+    "PositionContext": keyword_calls.position,
+    "TrimContext": keyword_calls.trim,
+    "NormalizeContext": keyword_calls.normalize,
+    "SpecialDateTimeFunctionContext": keyword_calls.moment_now,
+    "CurrentCatalogContext": keyword_calls.session_name,
+    "CurrentSchemaContext": keyword_calls.session_name,
+    "GroupingOperationContext": keyword_calls.grouping,
+    "ListaggContext": keyword_calls.listagg,
     **dict.fromkeys(
         (
             "NullLiteralContext",

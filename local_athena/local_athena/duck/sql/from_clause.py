@@ -9,7 +9,8 @@ from local_athena.duck.sql.context import Analysis, Expressions
 from local_athena.duck.sql.relations import Join, Relation, Through
 from local_athena.duck.sql.unnest import unnest
 from local_athena.duck.values import literals
-from local_athena.duck.values.operators import compare, convert
+from local_athena.duck.values.comparisons import compare
+from local_athena.duck.values.conversions import convert
 from local_athena.duck.values.scope import Conjunct, Expr, Field, Scope
 from local_athena.duck.values.type_coercion import NUMERIC, common_type
 

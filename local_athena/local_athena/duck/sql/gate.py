@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from local_athena.errors import QueryFailed
-from local_athena.sql_text import SqlTextError, TokenKind, tokenize
+from local_athena.sql_text import SqlTextError, Token, TokenKind, tokenize
 
 _TRAILING = frozenset({TokenKind.SPACE, TokenKind.COMMENT, TokenKind.SEMICOLON})
 _CACHED_TREES = 256
@@ -15,8 +16,18 @@ _CACHED_TREES = 256
 _lock = threading.RLock()
 
 
+# Trino's own limit is its stack, which holds more of either; see docs/athena-is-not-trino.md.
+MAX_DEPTH = 100
+MAX_TOKENS = 50_000
+_DEEPER = {"(": 1, "[": 1, "CASE": 1, ")": -1, "]": -1, "END": -1}
+
+
 class SyntaxRefused(QueryFailed):
     """The text is not a statement of Trino's."""
+
+
+class _FirstProblem(Exception):
+    """Ends the parser at the first problem."""
 
 
 def parse(sql: str) -> Any:
@@ -42,10 +53,27 @@ def _without_end(sql: str) -> str:
         tokens = tokenize(sql)
     except SqlTextError as error:
         raise SyntaxRefused(f"line 1:1: {error}") from error
+    _refuse_too_large(sql, tokens)
     kept = list(tokens)
     while kept and kept[-1].kind in _TRAILING:
         kept.pop()
     return sql[: kept[-1].start + len(kept[-1].text)] if kept else ""
+
+
+def _refuse_too_large(sql: str, tokens: Sequence[Token]) -> None:
+    """Refuse what the parser would be at for minutes: its time grows with the square of the nesting."""
+    count = depth = 0
+    for token in tokens:
+        count += token.kind not in _TRAILING
+        depth += _DEEPER.get(token.text.upper(), 0)
+        if depth > MAX_DEPTH or count > MAX_TOKENS:
+            line = sql.count("\n", 0, token.start) + 1
+            column = token.start - (sql.rfind("\n", 0, token.start) + 1) + 1
+            limit = f"{MAX_DEPTH} brackets" if depth > MAX_DEPTH else f"{MAX_TOKENS:,} words and signs"
+            raise SyntaxRefused(
+                f"line {line}:{column}: statement is too large: the local Athena reads up to {limit} "
+                f"{'inside one another' if depth > MAX_DEPTH else 'in a statement'}"
+            )
 
 
 @lru_cache(maxsize=_CACHED_TREES)
@@ -74,7 +102,12 @@ def _attempt(sql: str, rule: str, mode: Any) -> tuple[Any, str | None]:
         recognizer.removeErrorListeners()
         recognizer.addErrorListener(_listener(problems))
     parser._interp.predictionMode = mode
-    tree = parser.singleStatement() if rule == "statement" else parser.standaloneExpression()
+    try:
+        tree = parser.singleStatement() if rule == "statement" else parser.standaloneExpression()
+    except _FirstProblem:
+        return None, problems[0]
+    except RecursionError:
+        return None, "line 1:1: statement is too large (stack overflow while parsing)"
     if not problems:
         problems.extend(_refused_names(parser, tree))
     return tree, problems[0] if problems else None
@@ -97,6 +130,7 @@ def _listener(problems: list[str]) -> Any:
             self, recognizer: Any, offending: Any, line: int, column: int, message: str, error: Any
         ) -> None:
             problems.append(f"line {line}:{column + 1}: {_reworded(recognizer, offending, message)}")
+            raise _FirstProblem  # the first is told; looking for others may take minutes
 
     return Listener()
 

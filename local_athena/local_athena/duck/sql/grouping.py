@@ -27,7 +27,7 @@ class Grouping:
 
 def read_grouping(analysis: Analysis, it: Expressions, node: Any, items: list[Any]) -> Grouping:
     """Analyse GROUP BY; a bare number stands for that one of the SELECT's ``items``."""
-    made = _Keys(analysis, it, items)
+    made = _GroupingKeys(analysis, it, items)
     elements = [_grouping_sets(made, one) for one in node.groupingElement()]
     sets = [list(dict.fromkeys(key for part in parts for key in part)) for parts in product(*elements)]
     if node.setQuantifier() is not None and node.setQuantifier().DISTINCT():
@@ -36,7 +36,7 @@ def read_grouping(analysis: Analysis, it: Expressions, node: Any, items: list[An
     return made.grouping
 
 
-def _grouping_sets(made: _Keys, node: Any) -> list[list[str]]:
+def _grouping_sets(made: _GroupingKeys, node: Any) -> list[list[str]]:
     kind = type(node).__name__
     nodes = node.groupingSet() if kind != "SingleGroupingSetContext" else [node.groupingSet()]
     sets = [[made.key(one) for one in part.expression()] for part in nodes]
@@ -50,7 +50,7 @@ def _grouping_sets(made: _Keys, node: Any) -> list[list[str]]:
     return sets
 
 
-class _Keys:
+class _GroupingKeys:
     """Analyses the keys; one that is no plain column is computed below the grouping."""
 
     def __init__(self, analysis: Analysis, it: Expressions, items: list[Any]) -> None:

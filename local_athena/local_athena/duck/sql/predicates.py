@@ -9,7 +9,8 @@ from local_athena.data.types import BOOLEAN, UNKNOWN, VARCHAR
 from local_athena.duck.errors import failed, mismatch
 from local_athena.duck.sql.context import Expressions
 from local_athena.duck.sql.relations import Relation
-from local_athena.duck.values.operators import compare, comparison_key, convert, unify
+from local_athena.duck.values.comparisons import compare, comparison_key
+from local_athena.duck.values.conversions import convert, unify
 from local_athena.duck.values.scope import Expr, Field, made_from
 from local_athena.duck.values.type_coercion import is_text
 

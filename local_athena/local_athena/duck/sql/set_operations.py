@@ -10,7 +10,7 @@ from local_athena.duck.errors import failed, mismatch
 from local_athena.duck.sql.context import Analysis
 from local_athena.duck.sql.order_and_limit import Tail, bare_integer, finished
 from local_athena.duck.sql.relations import Projection, Relation, SetOperation
-from local_athena.duck.values.operators import convert
+from local_athena.duck.values.conversions import convert
 from local_athena.duck.values.scope import Expr, Scope
 from local_athena.duck.values.snippets import ensure, text
 from local_athena.duck.values.type_coercion import common_type

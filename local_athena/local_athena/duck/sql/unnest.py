@@ -9,7 +9,7 @@ from local_athena.data.types import BIGINT, DataType
 from local_athena.duck.errors import mismatch
 from local_athena.duck.sql.context import Analysis, Expressions
 from local_athena.duck.sql.relations import Relation, Through
-from local_athena.duck.values.operators import convert
+from local_athena.duck.values.conversions import convert
 from local_athena.duck.values.scope import Expr, Field, Scope
 from local_athena.duck.values.snippets import name
 from local_athena.duck.values.type_coercion import common_of

@@ -8,7 +8,7 @@ from local_athena.data.types import DAY_TO_SECOND, YEAR_TO_MONTH
 from local_athena.duck.errors import failed, mismatch, unsupported
 from local_athena.duck.sql.context import Expressions
 from local_athena.duck.values import literals
-from local_athena.duck.values.operators import comparison_key
+from local_athena.duck.values.comparisons import comparison_key
 from local_athena.duck.values.scope import Expr
 from local_athena.duck.values.type_coercion import INTEGRAL
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from local_athena.data.types import (
     BIGINT,
-    BOOLEAN,
     DATE,
     DAY_TO_SECOND,
     DOUBLE,
@@ -18,10 +17,13 @@ from local_athena.data.types import (
     DataType,
     decimal,
 )
-from local_athena.duck.errors import failed, mismatch, unsupported
-from local_athena.duck.values.casts import CastRefusedError, cast, rounded
-from local_athena.duck.values.scope import NOT_LITERAL, Expr, made_from
-from local_athena.duck.values.snippets import ensure, fill, let, local, name, variable, zoned
+from local_athena.duck.errors import failed, mismatch
+from local_athena.duck.values.casts import cast
+from local_athena.duck.values.comparisons import comparison_key
+from local_athena.duck.values.conversions import convert
+from local_athena.duck.values.scope import Expr, made_from
+from local_athena.duck.values.snippets import ensure, fill, let, local, zoned
+from local_athena.duck.values.text_casts import rounded
 from local_athena.duck.values.type_coercion import (
     INTEGRAL,
     MAX_CHAR,
@@ -30,125 +32,11 @@ from local_athena.duck.values.type_coercion import (
     as_decimal,
     common_of,
     common_type,
-    comparable,
     is_text,
-    orderable,
 )
 from local_athena.errors import QueryFailed
 
 DIVISION_BY_ZERO = "'DIVISION_BY_ZERO: Division by zero'"
-
-
-def convert(value: Expr, target: DataType, node: Any = None) -> Expr:
-    """Return ``value`` as ``target``. Raises QueryFailed when Trino has no such cast."""
-    try:
-        sql = cast(value.sql, value.type, target)
-    except CastRefusedError as error:
-        if "ipaddress" in (value.type.name, target.name):
-            raise unsupported(node, f"A cast from {value.type.trino} to {target.trino}") from error
-        raise mismatch(node, f"Cannot cast {value.type.trino} to {target.trino}") from error
-    literal = value.literal if value.literal is None or sql == value.sql else NOT_LITERAL
-    return made_from(sql, target, value, literal=literal)
-
-
-def attempt(value: Expr) -> Expr:
-    """``TRY``: NULL where the value cannot be had.
-
-    Parts that DuckDB's TRY may not hold, such as aggregates, are computed outside.
-    """
-    if not value.opaque:
-        return made_from(f"TRY({value.sql})", value.type, value)
-    inside, packed = value.sql, []
-    outer = variable(value.sql)
-    for number, part in enumerate(value.opaque):
-        inside = inside.replace(part, f"{outer}.p{number}")
-        packed.append(f"p{number} := {part}")
-    sql = f"list_transform([struct_pack({', '.join(packed)})], lambda {outer}: TRY({inside}))[1]"
-    return made_from(sql, value.type, value)
-
-
-def unify(values: list[Expr], node: Any, message: str) -> list[Expr]:
-    """Return the values in the type they share; ``message`` gets the types that do not fit."""
-    shared = common_of([value.type for value in values])
-    if shared is None:
-        raise mismatch(node, message.format(", ".join(value.type.trino for value in values)))
-    return [convert(value, shared, node) for value in values]
-
-
-def comparison_key(value: Expr) -> str:
-    """Return the SQL by which a value is compared: an instant for timestamps with a time zone."""
-    return f"({value.sql}).t" if value.type.name == TIMESTAMP_TZ else value.sql
-
-
-def compare(left: Expr, operator: str, right: Expr, node: Any) -> Expr:
-    """``=``, ``<>``, ``<`` and their kin, and IS [NOT] DISTINCT FROM."""
-    shared = common_type(left.type, right.type)
-    shown = f"{left.type.trino} {operator} {right.type.trino}"
-    ordering = operator in ("<", "<=", ">", ">=")
-    if shared is None or not (orderable(shared) if ordering else comparable(shared)):
-        raise mismatch(node, f"Cannot apply operator: {shown}")
-    one, other = (convert(side, shared, node) for side in (left, right))
-    if operator in ("=", "<>") and shared.children:
-        sql = equal(one.sql, other.sql, shared)
-        return made_from(sql if operator == "=" else f"(NOT {sql})", BOOLEAN, left, right)
-    sql = f"({comparison_key(one)} {operator} {comparison_key(other)})"
-    if ordering and shared.name in ("array", "row"):
-        sql = fill(_unless_nulls(shared, f"({{0}} {operator} {{1}})"), [one.sql, other.sql])
-    if shared.name in ("double", "real") and operator in _NAN_GUARDS:
-        sql = _beside_nan(one, operator, other, sql)
-    return made_from(sql, BOOLEAN, left, right)
-
-
-# To DuckDB a NaN equals itself and is above every number; to Trino it is unequal to all, and above none.
-# Which side's NaN would make DuckDB's answer a wrong one:
-_NAN_GUARDS = {"=": 0, "<>": 0, "<": 1, "<=": 1, ">": 0, ">=": 0}
-
-
-def _beside_nan(left: Expr, operator: str, right: Expr, sql: str) -> str:
-    sides = (left, right)
-    guarded, other = sides[_NAN_GUARDS[operator]], sides[1 - _NAN_GUARDS[operator]]
-    if guarded.is_literal or (operator in ("=", "<>") and other.is_literal):
-        return sql
-    wrong = f"isnan({guarded.sql}) AND {other.sql} IS NOT NULL"
-    return f"({sql} OR ({wrong}))" if operator == "<>" else f"({sql} AND NOT ({wrong}))"
-
-
-def _unless_nulls(kind: DataType, compared: str) -> str:
-    """Trino orders no arrays and rows with NULL inside."""
-    if kind.name == "array":
-        bad = [f"list_count({side}) < len({side})" for side in ("{0}", "{1}")]
-        what = "ARRAY comparison not supported for arrays with null elements"
-    else:
-        bad = [f"({side}).{name(label)} IS NULL" for side in ("{0}", "{1}") for label, _ in kind.fields]
-        what = "ROW comparison not supported for fields with null elements"
-    both = "{0} IS NOT NULL AND {1} IS NOT NULL"
-    return ensure(f"{both} AND ({' OR '.join(bad)})", f"'NOT_SUPPORTED: {what}'", compared)
-
-
-def equal(left: str, right: str, kind: DataType) -> str:
-    """Return SQL for ``left = right`` of nested values: NULL where only a NULL keeps it from an answer."""
-    if kind.name == "array":
-        return fill(_EQUAL_ARRAYS.replace("EQUAL", equal("e[1]", "e[2]", kind.children[0])), [left, right])
-    if kind.name == "map":
-        entry = DataType("row", (), kind.children, ("key", "value"))
-        entries = [f"list_sort(map_entries({side}))" for side in (left, right)]
-        return equal(entries[0], entries[1], DataType("array", (), (entry,)))
-    if kind.name == "row":
-        fields = (
-            equal(f"({{0}}).{name(label)}", f"({{1}}).{name(label)}", one) for label, one in kind.fields
-        )
-        template = "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN (FIELDS) END"
-        return fill(template.replace("FIELDS", " AND ".join(fields)), [left, right])
-    if kind.name in ("double", "real"):
-        return f"({left} = {right} AND NOT isnan({left}))"
-    return f"(({left}).t = ({right}).t)" if kind.name == TIMESTAMP_TZ else f"({left} = {right})"
-
-
-_EQUAL_ARRAYS = (
-    "CASE WHEN len({0}) <> len({1}) THEN FALSE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN list_transform("
-    "[list_transform(list_zip({0}, {1}), lambda e: EQUAL)], lambda found: CASE "
-    "WHEN list_contains(found, FALSE) THEN FALSE WHEN list_count(found) = len(found) THEN TRUE END)[1] END"
-)
 
 
 def negate(value: Expr, node: Any) -> Expr:

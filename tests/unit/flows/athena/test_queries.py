@@ -197,6 +197,52 @@ def test_one_query_that_cannot_be_stopped_does_not_save_the_others() -> None:
     assert athena.stopped == ["q2"]
 
 
+class Stubborn(FakeAthena):
+    """Each query refuses to be stopped so often."""
+
+    def __init__(self, refusals: dict[str, list[Exception]], **scripts: list[str | Exception]) -> None:
+        super().__init__(**scripts)
+        self.refusals = refusals
+        self.asked: list[str] = []
+
+    def stop_query_execution(self, QueryExecutionId: str) -> dict[str, Any]:  # noqa: N803
+        self.asked.append(QueryExecutionId)
+        if self.refusals.get(QueryExecutionId):
+            raise self.refusals[QueryExecutionId].pop(0)
+        return super().stop_query_execution(QueryExecutionId)
+
+
+def test_a_stop_that_is_not_answered_is_tried_again_after_the_others() -> None:
+    clock = Clock()
+    throttled = client_error("ThrottlingException")
+    athena: Any = Stubborn({"q1": [throttled] * 2}, q1=["RUNNING"], q2=["RUNNING"])
+    became = stop_queries(athena, ["q1", "q2"], sleep=clock.sleep, clock=clock)
+    assert athena.asked == ["q1", "q2", "q1", "q1"]
+    assert became == {"q1": "was stopped", "q2": "was stopped"}
+
+
+def test_a_query_that_cannot_be_stopped_is_told_as_what_it_is_and_never_as_stopped() -> None:
+    clock = Clock()
+    throttled, refused = client_error("ThrottlingException"), client_error("AccessDeniedException")
+    athena: Any = Stubborn(
+        {"q1": [throttled] * 1000, "q2": [refused], "q3": [refused]},
+        q1=["RUNNING"] * 9,
+        q2=["SUCCEEDED"],
+        q3=[client_error("AccessDeniedException")],
+    )
+    became = stop_queries(athena, ["q1", "q2", "q3"], sleep=clock.sleep, clock=clock)
+    assert 25 < clock.now - 1000 < 40
+    assert became["q1"].startswith("could not be stopped: still RUNNING (")
+    assert became["q2"] == "was SUCCEEDED before it could be stopped"
+    assert became["q3"].startswith("could not be stopped, and may still be running: ")
+
+
+def test_a_late_query_that_could_not_be_stopped_is_not_said_to_be() -> None:
+    athena: Any = Stubborn({"q1": [client_error("AccessDeniedException")]}, q1=["RUNNING"] * 50)
+    with pytest.raises(QueryFailedError, match="the timeout, and could not be stopped: still RUNNING"):
+        wait(athena, "q1", timeout=3)
+
+
 def test_progress_is_told_at_changes_and_now_and_then() -> None:
     lines: list[str] = []
     athena = FakeAthena(q1=["QUEUED", *["RUNNING"] * 40, "SUCCEEDED"])

@@ -8,33 +8,28 @@ is Athena's SerDe; Trino's own reader keeps them.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from local_athena.data.types import DataType
-from local_athena.duck.scans.serdes import hive_values
-from local_athena.duck.scans.serdes.hive_values import EPOCH, INTEGER_BITS, Parse, characters
+from local_athena.duck.scans.serdes.hive_values import Parse, characters
 from local_athena.duck.scans.serdes.lenient_json import (
     InvalidJsonError,
     LenientReader,
     Unquoted,
-    long_of,
-    number_of,
     text_of,
+)
+from local_athena.duck.scans.serdes.openx_scalars import (
+    TRIMMED,
+    is_blank,
+    moment,
+    refuse,
+    scalar,
+    scalar_text,
 )
 from local_athena.duck.scans.serdes.timestamp_patterns import timestamp_reader
 from local_athena.errors import QueryFailed
-
-_TRIMMED = "".join(map(chr, range(33)))  # what Java's String.trim takes off
-_ZONED = re.compile(r"(.+?)(?:[zZ]|([+-])([0-9]{2}):?([0-9]{2}))")
-_EPOCH_TEXT = re.compile(r"[-+.0-9]+")
-_MILLISECONDS_FROM_DIGITS = 13
 
 
 class OpenXJson:
@@ -49,8 +44,8 @@ class OpenXJson:
             for name, key in parameters.items()
             if name.startswith("mapping.")
         }
-        self._moment = timestamp_reader(parameters, _moment)
-        self.has_formats = self._moment is not _moment
+        self._moment = timestamp_reader(parameters, moment)
+        self.has_formats = self._moment is not moment
         self._saw_unquoted = False
         self._plain = self._decoder(None)
         self._lowering = self._decoder(_lower_pairs)
@@ -87,7 +82,7 @@ class OpenXJson:
         return Unquoted(text)
 
     def _parse(self, line: str) -> Any:
-        text = line.strip(_TRIMMED)
+        text = line.strip(TRIMMED)
         if not text.startswith(("{", "[")):
             return None
         self._saw_unquoted = False
@@ -135,8 +130,8 @@ class OpenXJson:
         if nested is not None:
             return nested(kind)
         if kind.name == "timestamp":
-            return lambda value: self._moment(_scalar_text(value, kind))
-        return _scalar(kind)
+            return lambda value: self._moment(scalar_text(value, kind))
+        return scalar(kind)
 
     def _array(self, kind: DataType) -> Parse:
         decode = self._value(kind.children[0])
@@ -154,7 +149,7 @@ class OpenXJson:
 
         def parse(value: Any) -> Any:
             if not isinstance(value, dict):
-                return None if _is_blank(value) else _refuse(value, kind)
+                return None if is_blank(value) else refuse(value, kind)
             pairs = ((decode_key(key), item) for key, item in value.items())
             entries = {key: None if item is None else decode(item) for key, item in pairs if key is not None}
             return list(entries.items())
@@ -169,10 +164,10 @@ class OpenXJson:
                 values = [self._get(value, key, name) for name, key, _ in fields]
             elif isinstance(value, list):
                 values = [value[i] if i < len(value) else None for i in range(len(fields))]
-            elif _is_blank(value):
+            elif is_blank(value):
                 values = [None] * len(fields)
             else:
-                _refuse(value, kind)
+                refuse(value, kind)
             return {
                 name: None if item is None else decode(item)
                 for (name, _, decode), item in zip(fields, values, strict=True)
@@ -192,114 +187,3 @@ def _lower_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def lowered_text(text: str) -> str:
     """Make every key of a valid JSON text lower case. Raises InvalidJsonError where keys collide."""
     return text_of(json.loads(text, object_pairs_hook=_lower_pairs), only_quoted=True)
-
-
-def _is_blank(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip(_TRIMMED)
-
-
-def _refuse(value: Any, kind: DataType) -> NoReturn:
-    found = "Map" if isinstance(value, dict) else "List" if isinstance(value, list) else "Primitive"
-    raise QueryFailed(
-        f"HIVE_CURSOR_ERROR: {found} can not be coerced to a {kind.trino.upper()}", error_type=1001
-    )
-
-
-def _scalar(kind: DataType) -> Parse:
-    """Values are read from their text; an object or array is none."""
-    readers: dict[str, Parse] = {
-        "real": hive_values.double,
-        "double": hive_values.double,
-        "date": _day,
-    }
-    if kind.name == "boolean":
-        # An object or array is false, too.
-        return lambda value: _literal(value).lower() == "true"
-    if kind.name == "varbinary":
-        return lambda value: _binary(value, kind)
-    if kind.name in INTEGER_BITS:
-        return _integer_reader(kind)
-    if kind.name == "decimal":
-        return lambda value: _decimal(_scalar_text(value, kind), kind)
-    reader = readers.get(kind.name)
-    if reader is None:
-        raise QueryFailed(f"NOT_SUPPORTED: Column type {kind.trino} in JSON", error_type=1004)
-    return lambda value: reader(_scalar_text(value, kind))
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _scalar_text(value: Any, kind: DataType) -> str:
-    if isinstance(value, (dict, list)):
-        _refuse(value, kind)
-    return _literal(value)
-
-
-def _integer_reader(kind: DataType) -> Parse:
-    bits = INTEGER_BITS[kind.name]
-
-    def read(value: Any) -> int | None:
-        if type(value) is int:
-            return hive_values.in_range(value, bits)
-        text = _scalar_text(value, kind)
-        number = long_of(text)
-        if number is None:
-            exact = number_of(text)
-            if exact is None or exact.adjusted() > 30:
-                return None
-            number = int(exact)
-        return hive_values.in_range(number, bits)
-
-    return read
-
-
-def _decimal(text: str, kind: DataType) -> Decimal | None:
-    number = number_of(text)
-    return None if number is None else hive_values.fit_decimal(number, *kind.parameters)
-
-
-def _binary(value: Any, kind: DataType) -> bytes | None:
-    if type(value) is not str:  # also an Unquoted
-        _refuse(value, kind)
-    try:
-        return base64.b64decode(value, validate=True)
-    except binascii.Error:
-        return None
-
-
-def _day(text: str) -> date | None:
-    found = hive_values.day(text)
-    if found is not None:
-        return found
-    days = long_of(text)
-    try:
-        return None if days is None else (EPOCH + timedelta(days=days)).date()
-    except OverflowError:
-        return None
-
-
-def _moment(text: str) -> datetime | None:
-    if ":" in text[1:]:
-        zoned = _ZONED.fullmatch(text)
-        if zoned is None or "T" not in zoned[1].upper():
-            return hive_values.timestamp(text)
-        local = hive_values.timestamp(zoned[1].upper())
-        if local is None or not zoned[2]:
-            return local
-        offset = timedelta(hours=int(zoned[3]), minutes=int(zoned[4]))
-        return local - offset if zoned[2] == "+" else local + offset
-    if not _EPOCH_TEXT.fullmatch(text):
-        return None
-    number = number_of(text)
-    if number is None or abs(number) > 10**17:
-        return None
-    in_milliseconds = "." not in text and len(text) >= _MILLISECONDS_FROM_DIGITS
-    milliseconds = int(number if in_milliseconds else number * 1000)
-    try:
-        return EPOCH + timedelta(milliseconds=milliseconds)
-    except OverflowError:
-        return None

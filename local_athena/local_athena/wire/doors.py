@@ -41,9 +41,8 @@ def refuse_remote(host: str, *, allow_remote: bool) -> None:
     """Raise ValueError when the server would serve other machines, and nobody said that it may."""
     if not allow_remote and not is_loopback(host):
         raise ValueError(
-            f"Host {host} serves other machines too, to whoever reaches this one, with the keys of a root "
-            "user that everybody knows. Say allow_remote=True (--allow-remote) if that is meant, or leave "
-            "the host out."
+            f"Host {host} serves whoever reaches this machine, with the keys of a root user that everybody "
+            "knows. Say allow_remote=True (--allow-remote) if that is meant, or leave the host out."
         )
 
 
@@ -70,9 +69,7 @@ class Doors:
             return _refusal(403, f"This server answers requests for its own host, not for {host[:100]!r}.")
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._is_own_origin(str(origin)):
-            return _refusal(
-                403, f"Requests of web pages are refused; this one came from {str(origin)[:100]!r}."
-            )
+            return _refusal(403, f"Requests of web pages are refused; this is from {str(origin)[:100]!r}.")
         if str(environ.get("HTTP_SEC_FETCH_SITE", "")).lower() in _OTHER_PAGES:
             return _refusal(403, "Requests of other web pages are refused.")
         if self._is_private(str(environ["PATH_INFO"])) and not self._holds_secret(environ):
@@ -115,6 +112,5 @@ def _is_address(name: str) -> bool:
 
 def _refusal(status: int, message: str) -> Answer:
     body = json.dumps({"error": message, "message": message}).encode()
-    return Answer(
-        status, (("Content-Type", "application/json"), ("x-amzn-errortype", "AccessDeniedException")), body
-    )
+    headers = (("Content-Type", "application/json"), ("x-amzn-errortype", "AccessDeniedException"))
+    return Answer(status, headers, body)

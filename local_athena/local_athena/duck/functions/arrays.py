@@ -1,17 +1,17 @@
-"""Trino's functions on arrays, maps and rows, with their lambdas, as DuckDB SQL."""
+"""Trino's functions on arrays, with their lambdas, and those that arrays and maps share, as DuckDB SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from local_athena.data.types import YEAR_TO_MONTH
-from local_athena.duck.functions.signatures import Call, Signature, parse_signature, parse_table
+from local_athena.duck.functions.lambdas import inlined
+from local_athena.duck.functions.signatures import FunctionCall, Signature, parse_signature, parse_table
 from local_athena.duck.values.casts import text_of
-from local_athena.duck.values.operators import equal
-from local_athena.duck.values.snippets import Lambda, ensure, fill, let, name, variable
-from local_athena.duck.values.symbols import replace_symbols
+from local_athena.duck.values.comparisons import equal
+from local_athena.duck.values.snippets import ensure, fill, let, name, variable
 
-_HAS_NULL = "len(list_filter({0}, lambda e: e IS NULL)) > 0"
+HAS_NULL = "len(list_filter({0}, lambda e: e IS NULL)) > 0"
 _DISTINCT = "list_filter({0}, lambda e, i: list_position({0}, e) = i)"
 _SLICE = ensure(
     "{1} = 0",
@@ -42,27 +42,13 @@ _SEQUENCE = ensure(
     ),
 )
 _STEP = "CASE WHEN {0} <= {1} THEN 1 ELSE -1 END"
-_DUPLICATE_KEYS = (
-    "'INVALID_FUNCTION_ARGUMENT: Duplicate map keys (' || CAST(list_filter({0}, lambda e, i: "
-    "list_position({0}, e) <> i)[1] AS VARCHAR) || ') are not allowed'"
-)
-_MAP = ensure(
-    "len({0}) <> len({1})",
-    "'INVALID_FUNCTION_ARGUMENT: Key and value arrays must be the same length'",
-    ensure(
-        _HAS_NULL,
-        "'INVALID_FUNCTION_ARGUMENT: map key cannot be null'",
-        ensure("list_unique({0}) <> len({0})", _DUPLICATE_KEYS, "map({0}, {1})"),
-    ),
-)
-
 _TABLE = f"""
 cardinality(array(T)) -> bigint := len({{0}})
 cardinality(map(K,V)) -> bigint := CAST(cardinality({{0}}) AS BIGINT)
 element_at(array(T), bigint) -> T := {_ELEMENT_AT}
 element_at(map(K,V), K) -> V := {{0}}[{{1}}]
-array_max(array(T)) -> T := CASE WHEN NOT ({_HAS_NULL}) THEN list_max({{0}}) END
-array_min(array(T)) -> T := CASE WHEN NOT ({_HAS_NULL}) THEN list_min({{0}}) END
+array_max(array(T)) -> T := CASE WHEN NOT ({HAS_NULL}) THEN list_max({{0}}) END
+array_min(array(T)) -> T := CASE WHEN NOT ({HAS_NULL}) THEN list_min({{0}}) END
 array_sort(array(T)) -> array(T) := list_sort({{0}}, 'ASC', 'NULLS LAST')
 array_distinct(array(T)) -> array(T) := {_DISTINCT}
 array_remove(array(T), T) -> array(T) := list_filter({{0}}, lambda e: e IS NULL OR e <> {{1}})
@@ -84,15 +70,11 @@ sequence(bigint, bigint) -> array(bigint) := {_SEQUENCE.replace("{2}", "(" + _ST
 sequence(bigint, bigint, bigint) -> array(bigint) := {_SEQUENCE}
 transform(array(T), function(T,U)) -> array(U) := list_transform({{0}}, {{1}})
 filter(array(T), function(T,boolean)) -> array(T) := list_filter({{0}}, {{1}})
-map() -> map(unknown, unknown) := MAP {{}}
-map(array(K), array(V)) -> map(K,V) := {_MAP}
-map_keys(map(K,V)) -> array(K) := map_keys({{0}})
-map_values(map(K,V)) -> array(V) := map_values({{0}})
 """
 
 
-def _match(template: str) -> Callable[[Call], str]:
-    def body(call: Call) -> str:
+def _match(template: str) -> Callable[[FunctionCall], str]:
+    def body(call: FunctionCall) -> str:
         return fill(template, [f"list_transform({call.arguments[0]}, {call.arguments[1]})"])
 
     return body
@@ -100,17 +82,17 @@ def _match(template: str) -> Callable[[Call], str]:
 
 _ANY = (
     "CASE WHEN {0} IS NULL THEN NULL WHEN list_contains({0}, TRUE) THEN TRUE WHEN "
-    + _HAS_NULL
+    + HAS_NULL
     + " THEN NULL ELSE FALSE END"
 )
 _ALL = (
     "CASE WHEN {0} IS NULL THEN NULL WHEN list_contains({0}, FALSE) THEN FALSE WHEN "
-    + _HAS_NULL
+    + HAS_NULL
     + " THEN NULL ELSE TRUE END"
 )
 
 
-def _searched(function: str, among_scalars: str, found: str) -> Callable[[Call], str]:
+def _searched(function: str, among_scalars: str, found: str) -> Callable[[FunctionCall], str]:
     """Look for a value in an array. ``found`` is for arrays, maps and rows, on what was said of each element.
 
     Trino refuses where a NULL inside keeps it from saying whether an element that it comes to is the one.
@@ -121,7 +103,7 @@ def _searched(function: str, among_scalars: str, found: str) -> Callable[[Call],
     first_said = "coalesce(list_position({0}, 'true'), len({0}) + 1)"
     checked = ensure(f"list_position({{0}}, 'unsaid') < {first_said}", message, found)
 
-    def body(call: Call) -> str:
+    def body(call: FunctionCall) -> str:
         items, wanted = call.arguments
         kind = call.types[1]
         if not kind.children:
@@ -143,7 +125,7 @@ def _searched(function: str, among_scalars: str, found: str) -> Callable[[Call],
 
 _CONTAINS = _searched(
     "contains",
-    f"CASE WHEN list_contains({{0}}, {{1}}) THEN TRUE WHEN {_HAS_NULL} THEN NULL ELSE FALSE END",
+    f"CASE WHEN list_contains({{0}}, {{1}}) THEN TRUE WHEN {HAS_NULL} THEN NULL ELSE FALSE END",
     "CASE WHEN list_contains({0}, 'true') THEN TRUE WHEN NOT list_contains({0}, 'null') THEN FALSE END",
 )
 _POSITION = _searched(
@@ -153,7 +135,7 @@ _POSITION = _searched(
 )
 
 
-def _array_join(call: Call) -> str:
+def _array_join(call: FunctionCall) -> str:
     kind = call.types[0].children[0]
     items = f'list_transform({call.arguments[0]}, lambda "e": {text_of(chr(34) + "e" + chr(34), kind)})'
     if len(call.arguments) == 3:
@@ -161,43 +143,44 @@ def _array_join(call: Call) -> str:
     return f"array_to_string({items}, {call.arguments[1]})"
 
 
-def _distinct(sql: str) -> str:
+def distinct(sql: str) -> str:
+    """Return an array without what stands further ahead in it already."""
     return fill(_DISTINCT, [sql])
 
 
-def _array_union(call: Call) -> str:
+def _array_union(call: FunctionCall) -> str:
     both = "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN list_concat({0}, {1}) END"
-    return _distinct(fill(both, list(call.arguments)))
+    return distinct(fill(both, list(call.arguments)))
 
 
-def _among(keep: str) -> Callable[[Call], str]:
-    def body(call: Call) -> str:
+def _among(keep: str) -> Callable[[FunctionCall], str]:
+    def body(call: FunctionCall) -> str:
         found = (
             "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL THEN "
             f"list_filter({{0}}, lambda e: {keep}(coalesce(list_position({{1}}, e), 0) > 0)) END"
         )
-        return _distinct(fill(found, list(call.arguments)))
+        return distinct(fill(found, list(call.arguments)))
 
     return body
 
 
-def _overlap(call: Call) -> str:
+def _overlap(call: FunctionCall) -> str:
     template = (
         "CASE WHEN {0} IS NULL OR {1} IS NULL THEN NULL WHEN list_has_any({0}, {1}) THEN TRUE "
         "WHEN len({0}) = 0 OR len({1}) = 0 THEN FALSE WHEN "
-        + _HAS_NULL
+        + HAS_NULL
         + " OR "
-        + _HAS_NULL.replace("{0}", "{1}")
+        + HAS_NULL.replace("{0}", "{1}")
         + " THEN NULL ELSE FALSE END"
     )
     return fill(template, list(call.arguments))
 
 
-def _repeat(call: Call) -> str:
+def _repeat(call: FunctionCall) -> str:
     return let(call.arguments[0], lambda it: f"list_transform(range({call.arguments[1]}), lambda i: {it})")
 
 
-def _zip(call: Call) -> str:
+def _zip(call: FunctionCall) -> str:
     def packed(at: int, names: list[str]) -> str:
         if at < len(call.arguments):
             return let(call.arguments[at], lambda it: packed(at + 1, [*names, it]))
@@ -210,17 +193,11 @@ def _zip(call: Call) -> str:
     return packed(0, [])
 
 
-def _inlined(function: str, values: list[str]) -> str:
-    """Return a lambda's body, with values in place of its parameters."""
-    assert isinstance(function, Lambda)
-    return replace_symbols(function.body, dict(zip(function.parameters, values, strict=True)))
-
-
-def _zip_with(call: Call) -> str:
+def _zip_with(call: FunctionCall) -> str:
     at = variable(call.arguments[2])
 
     def zipped(one: str, other: str) -> str:
-        value = _inlined(call.arguments[2], [f"{one}[{at}]", f"{other}[{at}]"])
+        value = inlined(call.arguments[2], [f"{one}[{at}]", f"{other}[{at}]"])
         longest = f"greatest(len({one}), len({other}))"
         return (
             f"CASE WHEN {one} IS NOT NULL AND {other} IS NOT NULL THEN "
@@ -230,101 +207,17 @@ def _zip_with(call: Call) -> str:
     return let(call.arguments[0], lambda one: let(call.arguments[1], lambda other: zipped(one, other)))
 
 
-def _reduce(call: Call) -> str:
+def _reduce(call: FunctionCall) -> str:
     items, start, step, finish = call.arguments
-    return let(f"list_reduce({items}, {step}, {start})", lambda it: _inlined(finish, [it]))
+    return let(f"list_reduce({items}, {step}, {start})", lambda it: inlined(finish, [it]))
 
 
-def _over_entries(function: str) -> tuple[str, str]:
-    """Return a name for a map's entry, and a lambda's body over its key and value."""
-    entry = variable(function)
-    return entry, _inlined(function, [f'{entry}."key"', f'{entry}."value"'])
-
-
-def _map_filter(call: Call) -> str:
-    entry, condition = _over_entries(call.arguments[1])
-    kept = f"list_filter(map_entries({call.arguments[0]}), lambda {entry}: {condition})"
-    return f"map_from_entries({kept})"
-
-
-def _transform_values(call: Call) -> str:
-    entry, value = _over_entries(call.arguments[1])
-    made = f'struct_pack("key" := {entry}."key", "value" := {value})'
-    return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {entry}: {made}))"
-
-
-def _transform_keys(call: Call) -> str:
-    entry, key = _over_entries(call.arguments[1])
-    made = f'struct_pack("key" := {key}, "value" := {entry}."value")'
-    return f"map_from_entries(list_transform(map_entries({call.arguments[0]}), lambda {entry}: {made}))"
-
-
-def _map_zip_with(call: Call) -> str:
-    key = variable(call.arguments[2])
-
-    def zipped(one: str, other: str) -> str:
-        value = _inlined(call.arguments[2], [key, f"{one}[{key}]", f"{other}[{key}]"])
-        keys = _distinct(f"list_concat(map_keys({one}), map_keys({other}))")
-        entry = f'struct_pack("key" := {key}, "value" := {value})'
-        return (
-            f"CASE WHEN {one} IS NOT NULL AND {other} IS NOT NULL THEN "
-            f"map_from_entries(list_transform({keys}, lambda {key}: {entry})) END"
-        )
-
-    return let(call.arguments[0], lambda one: let(call.arguments[1], lambda other: zipped(one, other)))
-
-
-def _map_from_entries(call: Call) -> str:
-    key, value = (name(label) for label, _ in call.types[0].children[0].fields)
-
-    def made(it: str) -> str:
-        keys = f"list_transform({it}, lambda e: e.{key})"
-        entries = f'list_transform({it}, lambda e: struct_pack("key" := e.{key}, "value" := e.{value}))'
-        return ensure(
-            f"list_unique({keys}) <> len({it})",
-            "'INVALID_FUNCTION_ARGUMENT: Duplicate map keys are not allowed'",
-            f"map_from_entries({entries})",
-        )
-
-    return let(call.arguments[0], made)
-
-
-def _multimap_from_entries(call: Call) -> str:
-    key, value = (name(label) for label, _ in call.types[0].children[0].fields)
-
-    def made(it: str) -> str:
-        keys = _distinct(f"list_transform({it}, lambda e: e.{key})")
-        values = f"list_transform(list_filter({it}, lambda e: e.{key} = k), lambda e: e.{value})"
-        entry = f'struct_pack("key" := k, "value" := {values})'
-        return f"map_from_entries(list_transform({keys}, lambda k: {entry}))"
-
-    return let(call.arguments[0], made)
-
-
-def _map_entries(call: Call) -> str:
-    entry = 'struct_pack(field0 := e."key", field1 := e."value")'
-    return f"list_transform(map_entries({call.arguments[0]}), lambda e: {entry})"
-
-
-def _map_concat(call: Call) -> str:
-    return f"map_concat({', '.join(call.arguments)})"
-
-
-def _histogram(call: Call) -> str:
-    def made(it: str) -> str:
-        keys = _distinct(f"list_filter({it}, lambda e: e IS NOT NULL)")
-        entry = f'struct_pack("key" := k, "value" := len(list_filter({it}, lambda e: e = k)))'
-        return f"map_from_entries(list_transform({keys}, lambda k: {entry}))"
-
-    return let(call.arguments[0], made)
-
-
-def _ngrams(call: Call) -> str:
+def _ngrams(call: FunctionCall) -> str:
     template = "list_transform(range(1, greatest(len({0}) - {1} + 2, 2)), lambda i: {0}[i : i + {1} - 1])"
     return fill(template, list(call.arguments))
 
 
-def _sequence_moments(call: Call) -> str:
+def _sequence_moments(call: FunctionCall) -> str:
     """Dates or timestamps: the first with whole numbers of steps added."""
     start, stop = (f"CAST({one} AS TIMESTAMP)" for one in call.arguments[:2])
     if len(call.types) == 3 and call.types[2].name == YEAR_TO_MONTH:
@@ -345,10 +238,10 @@ def _sequence_moments(call: Call) -> str:
     return fill(checked, [start, stop, step])
 
 
-def _sort_by(call: Call) -> str:
+def _sort_by(call: FunctionCall) -> str:
     """Sort by a comparator: each element goes behind those that do not come after it."""
     sorted_so_far, single, other = (variable(part + call.arguments[1]) for part in ("a", "b", "c"))
-    before = _inlined(call.arguments[1], [other, f"{single}[1]"])
+    before = inlined(call.arguments[1], [other, f"{single}[1]"])
     at = f"len(list_filter({sorted_so_far}, lambda {other}: {before} <= 0))"
     placed = f"list_concat(list_concat({sorted_so_far}[1:{at}], {single}), {sorted_so_far}[{at} + 1:])"
     singles = f'list_transform({call.arguments[0]}, lambda "e": ["e"])'
@@ -373,21 +266,12 @@ def signatures() -> list[Signature]:
         ("array_intersect(array(T), array(T)) -> array(T)", _among("")),
         ("array_except(array(T), array(T)) -> array(T)", _among("NOT ")),
         ("arrays_overlap(array(T), array(T)) -> boolean", _overlap),
-        ("array_histogram(array(T)) -> map(T, bigint)", _histogram),
         ("repeat(T, bigint) -> array(T)", _repeat),
         ("zip(array(A), array(B)) -> array(row(A, B))", _zip),
         ("zip(array(A), array(B), array(C)) -> array(row(A, B, C))", _zip),
         ("zip(array(A), array(B), array(C), array(D)) -> array(row(A, B, C, D))", _zip),
         ("zip_with(array(T), array(U), function(T,U,R)) -> array(R)", _zip_with),
         ("reduce(array(T), S, function(S,T,S), function(S,R)) -> R", _reduce),
-        ("map_filter(map(K,V), function(K,V,boolean)) -> map(K,V)", _map_filter),
-        ("transform_values(map(K,V), function(K,V,W)) -> map(K,W)", _transform_values),
-        ("transform_keys(map(K,V), function(K,V,J)) -> map(J,V)", _transform_keys),
-        ("map_zip_with(map(K,V), map(K,W), function(K,V,W,X)) -> map(K,X)", _map_zip_with),
-        ("map_from_entries(array(row(K,V))) -> map(K,V)", _map_from_entries),
-        ("multimap_from_entries(array(row(K,V))) -> map(K, array(V))", _multimap_from_entries),
-        ("map_entries(map(K,V)) -> array(row(K,V))", _map_entries),
-        ("map_concat(map(K,V), map(K,V)...) -> map(K,V)", _map_concat),
         ("ngrams(array(T), bigint) -> array(array(T))", _ngrams),
         ("sequence(date, date) -> array(date)", _sequence_moments),
         ("sequence(date, date, interval_day) -> array(date)", _sequence_moments),

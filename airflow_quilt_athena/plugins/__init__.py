@@ -1,0 +1,1 @@
+"""Airflow plugins, found by their entry points."""

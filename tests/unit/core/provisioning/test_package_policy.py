@@ -1,0 +1,33 @@
+"""What making packages needs, and that no bucket's name widens it."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_quilt_athena.core.provisioning.arns import Account
+from airflow_quilt_athena.core.provisioning.package_policy import build_package_statements
+from airflow_quilt_athena.exceptions import InvalidCallError
+
+ACCOUNT = Account("aws", "eu-west-1", "123456789012")
+
+
+def test_packages_are_written_where_they_are_made_and_objects_read_where_they_lie() -> None:
+    found = {one["Sid"]: one for one in build_package_statements(ACCOUNT, ["registry"], ["source"])}
+    assert found["WriteManifestsAndPointers"]["Resource"] == [
+        "arn:aws:s3:::registry/.quilt/packages/*",
+        "arn:aws:s3:::registry/.quilt/named_packages/*",
+    ]
+    assert found["ReadWorkflows"]["Resource"] == ["arn:aws:s3:::registry/.quilt/workflows/*"]
+    assert found["LookAtTheObjectsOfPackages"]["Resource"] == ["arn:aws:s3:::source/*"]
+    condition = found["FindRevisionsManifestsAndWorkflows"]["Condition"]
+    assert condition["StringLike"]["s3:prefix"] == [
+        ".quilt/packages/*",
+        ".quilt/named_packages/*",
+        ".quilt/workflows/*",
+    ]
+
+
+@pytest.mark.parametrize("buckets", [(["*"], ["source"]), (["registry"], ["so?rce"]), (["$x"], [])])
+def test_a_wildcard_in_a_buckets_name_is_refused(buckets: tuple[list[str], list[str]]) -> None:
+    with pytest.raises(InvalidCallError, match="holds a wildcard"):
+        build_package_statements(ACCOUNT, *buckets)
