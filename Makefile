@@ -59,6 +59,11 @@ test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/faults
 
+.PHONY: test-large
+test-large: trino ## A thousand awkward packages, row by row as quilt3 shows them, on both engines
+	$(BIN)/python -m pytest -m large
+	$(call on_trino,$(BIN)/python -m pytest -m large --engine trino)
+
 .PHONY: test-interleavings
 test-interleavings: $(INSTALLED) ## At every AWS call of a run another one comes in between, fails or dies; minutes
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/interleavings
@@ -109,7 +114,8 @@ on_trino = @missing="$$($(TRINO_RELEASE) --missing)"; if [ -n "$$missing" ]; the
   else set -x; $(1); fi
 
 TRINO_SUITES = $(wildcard tests/integration/test_overwrite*.py tests/integration/test_*bucket_views*.py) \
-  tests/integration/test_quilt_revisions.py tests/integration/test_least_privilege.py tests/conformance local_athena/tests/conformance
+  $(wildcard tests/integration/test_quilt_*.py) tests/integration/test_least_privilege.py tests/conformance \
+  local_athena/tests/conformance
 
 .PHONY: trino
 trino: $(INSTALLED) ## Fetch the Trino server that LocalAthena(engine="trino") runs

@@ -27,6 +27,8 @@ def get_provider_info() -> dict[str, Any]:
             "operators.ctas_insert_overwrite",
             "operators.deprovision_quilt_athena",
             "operators.drop_bucket_views",
+            "operators.late_revisions",
+            "operators.materialize_quilt_tables",
             "operators.provision_quilt_athena",
             "operators.quilt_athena_query",
             "operators.rollback_partitions",

@@ -41,10 +41,12 @@ from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, S3DataLink, push_data_link, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import lake_clients, task_key_of
+from airflow_quilt_athena.operators.late_revisions import lines_about_late
 from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_partition
 from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
+    from airflow_quilt_athena.core.quilt.late import LateRevisions
     from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite, OverwriteResult
 
 
@@ -110,13 +112,18 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         and ``{entries}`` as tables, with the columns of the bucket's views of those names. They hold the
         revisions made from ``start`` on and before ``end`` (dates or times, UTC; without an end, in the day
         from ``start`` on), and read the manifests of those alone, whatever the history of the bucket. Its
-        manifests table must be in ``database``. (templated)
+        manifests table must be in ``database``. With ``"by": "arrival"`` they hold the revisions whose
+        pointers came into the bucket in that time, whenever they were made. With ``"source_database"`` the
+        tables of a Quilt platform there may be read instead: where they lose nothing, or where there are no
+        others. (templated)
     :param partition_format: how a date of the run becomes a partition value.
 
     Its XCom: ``query_execution_ids``, ``state``, ``outcome`` (published or skipped), ``rows``,
     ``bytes_scanned``, ``estimated_cost_usd``, ``table`` and ``partitions``, for each its values, action
     (created, replaced, removed), rows, location, generation, and the previous ones of both. Asset events of
-    its outlets carry the same.
+    its outlets carry the same. With ``quilt_revisions`` it has ``late_revisions`` as well: for each partition
+    from whose interval more revisions have arrived since it was written, ``partition``, ``quilt_revisions``
+    and ``revisions``, their number. ``LateRevisionsOperator`` gives the same to map over.
 
     .. code-block:: python
 
@@ -294,7 +301,7 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
                 try:
                     query_execution_ids = next(steps)
                 except StopIteration as done:
-                    return self._report(context, done.value)
+                    return self._report(context, done.value, overwrite.plan.late)
                 self._running = list(query_execution_ids)  # from here on, being killed stops them
                 self._push_links(context, overwrite, query_execution_ids[0])
                 self.wait(query_execution_ids, deadline=deadline, carry=carry)
@@ -351,10 +358,14 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         push_query_link(context, region, query_execution_id)
         push_data_link(context, region, overwrite.statements.folder)
 
-    def _report(self, context: Any, result: OverwriteResult) -> dict[str, Any]:
+    def _report(self, context: Any, result: OverwriteResult, late: Sequence[LateRevisions]) -> dict[str, Any]:
         from airflow_quilt_athena.flows.overwrite.insert_overwrite import SKIPPED
 
         facts = result.as_dict()
+        if self.quilt_revisions:
+            facts["late_revisions"] = [one.as_dict() for one in late]
+            for line in lines_about_late(result.table, late):
+                self.log.warning(line)
         if result.outcome == SKIPPED:
             # A skipped task returns nothing; what it found is worth an XCom all the same.
             context["ti"].xcom_push(key="return_value", value=facts)

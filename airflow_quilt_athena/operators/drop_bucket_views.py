@@ -16,8 +16,9 @@ from airflow_quilt_athena.operators.base import (
 
 
 class DropBucketViewsOperator(QuiltAthenaBaseOperator):
-    """Drop what ``CreateBucketViewsOperator`` made for buckets: two tables and five views each.
+    """Drop what ``CreateBucketViewsOperator`` made for buckets: two tables and six views each.
 
+    With them go the two tables that ``MaterializeQuiltTablesOperator`` keeps, where they are there.
     Only definitions in Glue go; the files are Quilt's, and stay. What does not carry our mark stays as well:
     tables made after Quilt's documentation of 2022, and whatever else somebody made. A table of one of the
     names that reads other files, or a view where a table is expected, is refused before anything is dropped.

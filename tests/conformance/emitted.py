@@ -20,9 +20,10 @@ from airflow_quilt_athena.core.overwrite.ctas import (
 from airflow_quilt_athena.core.overwrite.journal_entry import Found
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import Revision, build_entries, build_revisions
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables, render_create_table
-from airflow_quilt_athena.core.quilt.views import ManifestSource, define_views
+from airflow_quilt_athena.core.quilt.views import define_views
 
 # What stands for {bucket} and {database} while the builders, which check names, run.
 _BUCKET, _DATABASE = "conformancebucket", "conformance_database"
@@ -102,7 +103,11 @@ def _quilt() -> Iterator[str]:
     for source, order in ((ours, "1, 2, 3, 4, 5"), (theirs, "1, 2, 3, 4, 5 DESC")):
         for view in define_views(names, database, source):
             yield view.sql
-            keys = {names.tags: order[:7], names.entries: order[:4] + " 6"}.get(view.name, order)
+            keys = {
+                names.tags: order[:7],
+                names.entries: order[:4] + " 6",
+                names.current: order[:4] + " 6",
+            }.get(view.name, order)
             yield f'SELECT * FROM "{database}"."{view.name}" ORDER BY {keys}'
         for chosen in (revisions[:1], revisions[:0]):
             yield f"SELECT * FROM (\n{build_revisions(source, _BUCKET, chosen)}\n) ORDER BY 1, 2, 3"

@@ -12,9 +12,9 @@ import pytest
 
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import MAX_PATHS_PER_BRANCH, Revision, build_entries
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables, manifests_location, render_create_table
-from airflow_quilt_athena.core.quilt.views import ManifestSource
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
 from local_athena import LocalAthena

@@ -528,7 +528,7 @@ def test_two_buckets_have_names_of_their_own_where_the_seeds_collide(pushed: Reg
     seeds = [{name.replace(".", "_").lower() for name in seed_statements("x", bucket)} for bucket in buckets]
     assert set.intersection(*seeds) == seeds[0]
     ours = [{*BucketNames.of(bucket).tables, *BucketNames.of(bucket).views} for bucket in buckets]
-    assert len(set.union(*ours)) == 7 * len(buckets)
+    assert len(set.union(*ours)) == 8 * len(buckets)
 
 
 def test_the_objects_view_stands_alone_where_the_seeds_compounds_and_falls_with_another(
@@ -638,7 +638,7 @@ def _actions(plan: Plan) -> Counter[str]:
 
 
 def test_unchanged_costs_no_query_and_one_page_of_tables(fresh: Registry) -> None:
-    assert _actions(fresh.refresh()) == {"created": 7}
+    assert _actions(fresh.refresh()) == {"created": 8}
     fresh.aws.clear_calls()
     assert _actions(fresh.refresh()) == {"unchanged": 7}
     calls = [call.operation for call in fresh.aws.calls if not call.by_athena]
@@ -717,7 +717,7 @@ def test_tables_and_views_of_the_seed_are_adopted(fresh: Registry) -> None:
     for statement in seed_statements(fresh.lab.database, fresh.bucket).values():
         fresh.lab.run(statement)
     plan = fresh.refresh()
-    assert _actions(plan) == {"changed": 4, "created": 3}
+    assert _actions(plan) == {"changed": 4, "created": 4}
     (manifests, *_) = plan.steps
     assert {detail.setting for detail in manifests.details} == {
         "adopt",
@@ -765,7 +765,7 @@ def test_many_buckets_are_refreshed_at_once(fresh: Registry, unique: Unique) -> 
     buckets = tuple(f"{unique('many')}-{number}".replace("_", "-") for number in range(3))
     for bucket in buckets:
         fresh.s3.create_bucket(Bucket=bucket)
-    assert _actions(fresh.refresh(buckets=buckets)) == {"created": 21}
+    assert _actions(fresh.refresh(buckets=buckets)) == {"created": 24}
     assert not fresh.refresh(buckets=buckets).changed
 
 
@@ -789,29 +789,86 @@ def _make_platform_tables(registry: Registry) -> str:
     return database
 
 
-@pytest.mark.parametrize("kind", [SourceKind.AUTO, SourceKind.QUILT_TABLES])
-def test_views_are_built_on_a_platforms_tables_where_there_are_any(fresh: Registry, kind: SourceKind) -> None:
-    platform = _make_platform_tables(fresh)
-    header = fresh.put_manifest(
-        '{"version": "v0", "message": "m"}',
-        '{"logical_key": "a", "physical_keys": ["s3://b/a"], "size": 7, "hash": null, "meta": {}}',
+def _mend_platform_tables(registry: Registry, platform: str) -> None:
+    """Give the platform's manifests the SerDe properties with which nothing is lost."""
+    glue, name = registry.aws.client("glue"), f"{registry.bucket}_manifests"
+    table = glue.get_table(DatabaseName=platform, Name=name)["Table"]
+    descriptor = table["StorageDescriptor"]
+    descriptor["SerdeInfo"]["Parameters"] |= {"case.insensitive": "false", "ignore.malformed.json": "true"}
+    glue.update_table(
+        DatabaseName=platform,
+        TableInput={"Name": name, "TableType": "EXTERNAL_TABLE", "StorageDescriptor": descriptor},
     )
-    fresh.put_pointer("x/y", str(BASE), header)
-    fresh.put_pointer("x/y", "latest", header)
-    plan = fresh.refresh(source=kind, source_database=platform)
-    assert _actions(plan) == {"created": 5}  # no table of ours
-    assert fresh.rows(f"SELECT pkg_name, is_latest, message, workflow FROM {fresh.names.revisions}") == [
-        ("x/y", "true", "m", None)
+
+
+CASES = '{"Key": 1, "key": 2}'
+
+
+def _put_metadata_of_both_cases(registry: Registry) -> None:
+    """Packages whose metadata has keys that differ in case alone: of a header, and of a file."""
+    for name, of_header, of_file in (("x/header", CASES, "{}"), ("x/file", '{"Plate": 7}', CASES)):
+        top_hash = registry.put_manifest(
+            f'{{"version": "v0", "message": "m", "user_meta": {of_header}}}',
+            '{"logical_key": "a", "physical_keys": ["s3://b/a"], "size": 7, "hash": null, '
+            f'"meta": {{"user_meta": {of_file}}}}}',
+        )
+        for pointer in (str(BASE), "latest"):
+            registry.put_pointer(name, pointer, top_hash)
+
+
+def test_auto_takes_a_platforms_tables_that_lose_nothing(fresh: Registry) -> None:
+    platform = _make_platform_tables(fresh)
+    _mend_platform_tables(fresh, platform)
+    _put_metadata_of_both_cases(fresh)
+    plan = fresh.refresh(source_database=platform)
+    assert _actions(plan) == {"created": 6}  # no table of ours
+    found = fresh.rows(
+        f"SELECT pkg_name, is_latest, message, user_meta, workflow FROM {fresh.names.revisions}"
+    )
+    assert [(name, latest, said, json.loads(str(meta)), w) for name, latest, said, meta, w in found] == [
+        ("x/file", "true", "m", {"Plate": 7}, None),
+        ("x/header", "true", "m", {"Key": 1, "key": 2}, None),
     ]
-    assert fresh.rows(f"SELECT logical_key, size FROM {fresh.names.entries}") == [("a", "7")]
-    assert not fresh.refresh(source=kind, source_database=platform).changed
+    assert fresh.rows(f"SELECT logical_key, size FROM {fresh.names.entries}") == [("a", "7")] * 2
+    assert not fresh.refresh(source_database=platform).changed
+
+
+def test_auto_prefers_our_own_tables_to_a_platforms_that_lose_lines(
+    fresh: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform = _make_platform_tables(fresh)
+    _put_metadata_of_both_cases(fresh)
+    plan = fresh.refresh(source_database=platform)
+    assert _actions(plan) == {"created": 8}
+    assert "case.insensitive is not false" in caplog.text
+    assert len(fresh.rows(f"SELECT pkg_name FROM {fresh.names.revisions}")) == 2
+    metas = {json.dumps(json.loads(str(m))) for (m,) in fresh.rows(f"SELECT meta FROM {fresh.names.entries}")}
+    assert metas == {'{"user_meta": {}}', '{"user_meta": {"Key": 1, "key": 2}}'}
+
+
+def test_what_a_platforms_tables_lose_is_in_plan_log_and_xcom_where_they_are_asked_for(
+    fresh: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform = _make_platform_tables(fresh)
+    _put_metadata_of_both_cases(fresh)
+    plan = fresh.refresh(source=SourceKind.QUILT_TABLES, source_database=platform)
+    assert _actions(plan) == {"created": 6, "unchanged": 1}
+    (source,) = (one for one in plan.to_xcom()["resources"] if one["resource"] == "source")
+    assert source["name"] == f"{platform}.{fresh.bucket}_manifests"
+    lost = [detail["to"] for detail in source["details"]]
+    assert any("a header with its whole revision" in text for text in lost)
+    assert all(text in plan.render(applied=False) and text in caplog.text for text in lost)
+    # And so it is.
+    assert fresh.rows(f"SELECT pkg_name, user_meta FROM {fresh.names.revisions}") == [
+        ("x/file", '{"plate":7}')
+    ]
 
 
 def test_nothing_is_asked_of_a_platforms_database_but_to_read_its_tables(fresh: Registry) -> None:
     platform = _make_platform_tables(fresh)
     before = fresh.lab.client("glue").get_tables(DatabaseName=platform)["TableList"]
     fresh.aws.clear_calls()
-    fresh.refresh(source_database=platform)
+    fresh.refresh(source=SourceKind.QUILT_TABLES, source_database=platform)
     asked = {call.name for call in fresh.aws.calls if call.detail.startswith(f"{platform}.")}
     assert asked <= {"glue:GetTable", "glue:GetDatabase", "glue:GetPartitions"}
     made = {call.detail.split(" ")[0] for call in fresh.aws.calls if call.operation == "CreateTable"}
@@ -824,7 +881,7 @@ def test_without_a_platforms_tables_auto_uses_our_own_and_quilt_tables_is_refuse
     fresh.aws.client("glue").create_database(DatabaseInput={"Name": database})
     with pytest.raises(InvalidCallError, match="No Quilt platform tables"):
         fresh.refresh(source=SourceKind.QUILT_TABLES, source_database=database)
-    assert _actions(fresh.refresh(source_database=database)) == {"created": 7}
+    assert _actions(fresh.refresh(source_database=database)) == {"created": 8}
 
 
 def test_iceberg_is_refused_by_name() -> None:
@@ -852,7 +909,7 @@ def test_throttled_calls_are_made_again(faulty: Registry) -> None:
     faulty.aws.set_faults(
         *(Fault(call=call, error="ThrottlingException", status=400, times=2) for call in GLUE_CALLS)
     )
-    assert _actions(faulty.refresh()) == {"created": 7}
+    assert _actions(faulty.refresh()) == {"created": 8}
     assert not faulty.refresh().changed
 
 
@@ -876,7 +933,7 @@ def test_a_run_that_died_before_it_marked_its_views_is_made_good_by_the_next(fau
     with pytest.raises(AccessError, match="UpdateTable"):
         faulty.refresh()
     faulty.aws.set_faults()
-    assert _actions(faulty.refresh()) == {"unchanged": 2, "changed": 5}
+    assert _actions(faulty.refresh()) == {"unchanged": 2, "changed": 6}
     assert not faulty.refresh().changed
 
 

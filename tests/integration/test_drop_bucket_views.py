@@ -1,4 +1,4 @@
-"""Dropping a bucket's tables and views on a running local Athena: these seven, and nothing else."""
+"""Dropping a bucket's tables and views on a running local Athena: these eight, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARK = {"quilt_athena.created_by": "airflow-quilt-athena"}
 Unique = Callable[[str], str]
 TOP_HASH = "ab" * 32
 SUFFIXES = (
-    "manifests", "packages", "packages_view", "objects_view", "revisions", "entries", "tags",
+    "manifests", "packages", "packages_view", "objects_view", "revisions", "entries", "current", "tags",
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def shelf(aws: LocalAthena, unique: Unique, monkeypatch: pytest.MonkeyPatch) -> 
     aws.set_faults()
 
 
-def seven(bucket: str) -> set[str]:
+def eight(bucket: str) -> set[str]:
     """The names of a bucket's tables and views."""
     return {f"{bucket.replace('-', '_')}_quilt_{suffix}" for suffix in SUFFIXES}
 
@@ -90,7 +90,7 @@ def actions(xcom: dict[str, Any]) -> dict[str, str]:
     return {one["name"].partition(".")[2]: one["action"] for one in xcom["resources"]}
 
 
-def test_a_buckets_seven_go_and_all_else_stays(shelf: Shelf) -> None:
+def test_a_buckets_eight_go_and_all_else_stays(shelf: Shelf) -> None:
     one, two, three = shelf.buckets
     shelf.create([one, two])
     identifier = one.replace("-", "_")
@@ -104,8 +104,8 @@ def test_a_buckets_seven_go_and_all_else_stays(shelf: Shelf) -> None:
         shelf.put_table(name)
     files = shelf.files()
     dropped = shelf.drop(one)
-    assert shelf.lab.tables() == seven(two) | others
-    assert actions(dropped) == dict.fromkeys(seven(one), "removed")
+    assert shelf.lab.tables() == eight(two) | others
+    assert actions(dropped) == dict.fromkeys(eight(one), "removed")
     assert dropped["changed"] is True
     assert shelf.files() == files  # the files are Quilt's
     assert three not in str(dropped)
@@ -125,9 +125,9 @@ def test_many_buckets_go_at_once(shelf: Shelf) -> None:
     one, two, three = shelf.buckets
     shelf.create([one, two, three])
     dropped = shelf.drop([three, one, three])
-    assert shelf.lab.tables() == seven(two)
-    assert set(actions(dropped)) == seven(one) | seven(three)
-    assert len(dropped["resources"]) == 14
+    assert shelf.lab.tables() == eight(two)
+    assert set(actions(dropped)) == eight(one) | eight(three)
+    assert len(dropped["resources"]) == 16
 
 
 def test_views_go_before_the_tables_they_read(shelf: Shelf) -> None:
@@ -136,9 +136,9 @@ def test_views_go_before_the_tables_they_read(shelf: Shelf) -> None:
     shelf.lab.aws.clear_calls()
     shelf.drop(one)
     gone = [call.detail for call in shelf.lab.aws.calls if call.operation == "DeleteTable"]
-    assert len(gone) == 7
+    assert len(gone) == 8
     assert all(
-        name in detail for name, detail in zip(("_manifests", "_packages"), sorted(gone[5:]), strict=True)
+        name in detail for name, detail in zip(("_manifests", "_packages"), sorted(gone[6:]), strict=True)
     )
     assert not shelf.lab.started()  # Glue alone is asked
 
@@ -149,7 +149,7 @@ def test_dropping_twice_is_dropping_once(shelf: Shelf) -> None:
     shelf.drop(one)
     again = shelf.drop(one)
     assert again["changed"] is False
-    assert actions(again) == dict.fromkeys(seven(one), "unchanged")
+    assert actions(again) == dict.fromkeys(eight(one), "unchanged")
 
 
 def test_a_dry_run_tells_the_same_and_drops_nothing(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
@@ -157,7 +157,7 @@ def test_a_dry_run_tells_the_same_and_drops_nothing(shelf: Shelf, caplog: pytest
     one = shelf.buckets[0]
     shelf.create(one)
     planned = shelf.drop(one, dry_run=True)
-    assert shelf.lab.tables() == seven(one)
+    assert shelf.lab.tables() == eight(one)
     (shown,) = (text for text in caplog.messages if "to remove" in text)
     assert f"- view {shelf.lab.database}.{BucketNames.of(one).entries}: to remove" in shown
     assert shelf.drop(one) == planned
@@ -192,7 +192,7 @@ def test_a_table_over_other_files_is_refused_before_anything_is_dropped(shelf: S
     shelf.put_table(name, location="s3://acme-lake/theirs/")
     with pytest.raises(AirflowFailException, match=rf"{name} .*its location is s3://acme-lake/theirs/"):
         shelf.drop([one, two])
-    assert shelf.lab.tables() == seven(one) | seven(two)
+    assert shelf.lab.tables() == eight(one) | eight(two)
 
 
 def test_a_table_where_a_view_is_expected_is_refused_before_anything_is_dropped(shelf: Shelf) -> None:
@@ -203,7 +203,7 @@ def test_a_table_where_a_view_is_expected_is_refused_before_anything_is_dropped(
     shelf.put_table(name)
     with pytest.raises(AirflowFailException, match=rf"{name}: there is a table of that name"):
         shelf.drop(one)
-    assert shelf.lab.tables() == seven(one)
+    assert shelf.lab.tables() == eight(one)
 
 
 def test_a_view_where_a_table_is_expected_is_refused_before_anything_is_dropped(shelf: Shelf) -> None:
@@ -214,7 +214,7 @@ def test_a_view_where_a_table_is_expected_is_refused_before_anything_is_dropped(
     shelf.lab.run(f"CREATE VIEW {name} AS SELECT 1 AS n")
     with pytest.raises(AirflowFailException, match=rf"{name} .*it is a view"):
         shelf.drop(one)
-    assert shelf.lab.tables() == seven(one)
+    assert shelf.lab.tables() == eight(one)
 
 
 def test_a_platforms_tables_stay_when_the_views_on_them_go(shelf: Shelf) -> None:
@@ -225,7 +225,7 @@ def test_a_platforms_tables_stay_when_the_views_on_them_go(shelf: Shelf) -> None
         table = build_table_input(definition, {}) | {"Name": f"{one}_{name}"}
         glue.create_table(DatabaseName=platform, TableInput=table)
     shelf.create(one, source_database=platform)
-    assert shelf.lab.tables() == {name for name in seven(one) if name not in BucketNames.of(one).tables}
+    assert shelf.lab.tables() == {name for name in eight(one) if name not in BucketNames.of(one).tables}
     shelf.drop(one)
     assert shelf.lab.tables() == set()
     kept = {table["Name"] for table in glue.get_tables(DatabaseName=platform)["TableList"]}

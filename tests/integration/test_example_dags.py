@@ -71,6 +71,16 @@ def test_three_buckets_are_refreshed_by_three_mapped_tasks_named_by_their_bucket
     assert task.map_index_template == "{{ task.bucket }}"
 
 
+def test_late_days_are_written_by_mapped_tasks_with_the_query_of_the_daily_ones(examples: DagBag) -> None:
+    task = examples.dags["write_late_days_again"].get_task("write_again")
+    assert isinstance(task, MappedOperator)
+    assert task.upstream_task_ids == {"late_days"}
+    if has_airflow("3.2"):
+        daily = examples.dags["daily_package_partitions"].get_task("overwrite_day")
+        assert task.partial_kwargs["query"] == daily.query
+        assert task.partial_kwargs["table"] == daily.table
+
+
 @needs_partition_keys
 def test_the_daily_example_reads_its_own_day_and_no_more(examples: DagBag) -> None:
     task = examples.dags["daily_package_partitions"].get_task("overwrite_day")

@@ -34,6 +34,8 @@ from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverw
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
 from airflow_quilt_athena.operators.lake import lake_clients
+from airflow_quilt_athena.operators.late_revisions import LateRevisionsOperator
+from airflow_quilt_athena.operators.materialize_quilt_tables import MaterializeQuiltTablesOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
@@ -452,6 +454,36 @@ def write_the_revisions_of_a_day(worker: Worker) -> Deed:
     )
 
 
+def find_late_revisions(worker: Worker) -> Deed:
+    table = worker.new_table()
+    worker.views(worker.bucket, source="manifests")
+    interval = {"bucket": worker.bucket, "start": "2026-01-01", "end": "2026-01-02"}
+    worker.overwrite(table, "SELECT pkg_name, logical_key FROM {entries}", quilt_revisions=interval)
+
+    def deed() -> None:
+        task = LateRevisionsOperator(task_id="late", table=table, database=worker.database)
+        assert worker.run(task).result == []
+
+    return deed
+
+
+def keep_the_rows_of_a_bucket(worker: Worker) -> Deed:
+    worker.views(worker.bucket, source="manifests")
+    names = BucketNames.of(worker.bucket)
+    for name in names.kept_tables:
+        with _if_there():
+            worker.admin("glue").delete_table(DatabaseName=worker.database, Name=name)
+
+    def deed() -> None:
+        task = MaterializeQuiltTablesOperator(
+            task_id="tables", bucket=worker.bucket, database=worker.database, workgroup=worker.workgroup,
+            location=f"s3://{worker.lake}/tables/", kms_key_arn=worker.key,
+        )  # fmt: skip
+        assert worker.run(task, run_id=uuid.uuid4().hex).result[worker.bucket]["revisions"] == 1
+
+    return deed
+
+
 def roll_a_partition_back(worker: Worker) -> Deed:
     table = worker.new_table()
     worker.overwrite(table, "SELECT 1 AS n")
@@ -578,6 +610,8 @@ OPERATIONS: dict[Operation, type] = {
     write_by_unload_where_the_workgroup_enforces: CtasInsertOverwriteOperator,
     write_many_by_unload_where_the_workgroup_enforces: CtasInsertOverwriteOperator,
     write_the_revisions_of_a_day: CtasInsertOverwriteOperator,
+    find_late_revisions: LateRevisionsOperator,
+    keep_the_rows_of_a_bucket: MaterializeQuiltTablesOperator,
     roll_a_partition_back: RollbackPartitionsOperator,
     sweep_a_table: SweepGenerationsOperator,
     make_a_package: CreateQuiltPackageOperator,

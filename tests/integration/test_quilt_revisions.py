@@ -27,6 +27,7 @@ from tests.integration.quilt_registry import (
     reached_by_quilt3,
     revisions_in,
 )
+from tests.integration.test_bucket_views import _make_platform_tables
 
 pytestmark = pytest.mark.integration
 
@@ -592,3 +593,20 @@ def test_many_reads_run_some_at_a_time(emptied: Registry, waits_in_triggerer: bo
     assert bool(ran.deferrals) is waits_in_triggerer
     assert emptied.rows("SELECT * FROM kept") == [LONG_ROW]
     assert_nothing_is_left(emptied.lab)
+
+
+# ------------------------------------------------------------------------------------------- a platform
+
+
+def test_a_platforms_tables_are_read_where_there_are_no_others(aws: LocalAthena) -> None:
+    registry = Registry(aws)  # without views of ours
+    platform = _make_platform_tables(registry)
+    top_hash = registry.put_revision("team/pkg", BASE, "a.txt")
+    registry.put_pointer("team/pkg", "latest", top_hash)
+    given = {"bucket": registry.bucket, "start": MIDNIGHT}
+    query = "SELECT pkg_name, logical_key, size, is_latest FROM {entries}"
+    with pytest.raises(AirflowFailException, match="or, where a Quilt platform keeps tables, its database"):
+        keep(registry, query, quilt_revisions=given)
+    assert registry.lab.started() == []
+    keep(registry, query, quilt_revisions=given | {"source_database": platform})
+    assert registry.rows("SELECT * FROM kept") == [("team/pkg", "a.txt", "10", "true")]

@@ -56,6 +56,7 @@ CAPABILITIES = {
         "athena": {"aws"},
         "overwrite": {"aws", "athena", "quilt"},  # the revisions of an interval
         "quilt": {"aws", "athena"},
+        "kept": {"aws", "athena", "overwrite", "quilt"},  # Quilt's rows, written by overwrites
         "provisioning": {"aws", "athena", "quilt"},  # whose tables teardown has to look at
     },
 }

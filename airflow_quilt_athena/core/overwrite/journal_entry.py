@@ -9,7 +9,8 @@ and where it is to be, so that a set that was left half-published can be rolled 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -111,6 +112,8 @@ class Entry:
     updated_at: datetime
     base: str | None = None  # of the table whose journal this is
     folder: str | None = None  # everything the attempt stages lies below it
+    notes: Mapping[str, str] = field(default_factory=dict)  # parameters of what it publishes
+    partition_notes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of single partitions
     queries: tuple[Query, ...] = ()
     found: tuple[Found, ...] | None = None
     rows: int | None = None
@@ -154,6 +157,11 @@ class Entry:
     def is_set(self) -> bool:
         """Whether several partitions are changed, so that an attempt may be left half published."""
         return len(self.changes) > 1
+
+
+def note_key(values: Sequence[str]) -> str:
+    """Return what the notes of a partition are kept by."""
+    return json.dumps(list(values))
 
 
 def journal_folder(base: S3Uri) -> S3Uri:

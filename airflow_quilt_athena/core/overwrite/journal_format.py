@@ -28,7 +28,7 @@ from airflow_quilt_athena.core.overwrite.journal_entry import (
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 
 _FORMAT = 2
-_OF_EACH_PARTITION = ("quilt_athena.rows", "quilt_athena.previous_location")
+_OF_EACH_PARTITION = ("quilt_athena.rows", "quilt_athena.previous_location", "quilt_athena.keeps")
 _INSIDE = "./"  # a place below the changes' common root
 _LITERAL = "="  # a text that only looks like one
 _TEXTS = ("task_key", "table", "database", "fingerprint", "basis", "reason", "writer")
@@ -69,6 +69,8 @@ def _document(entry: Entry) -> Json:
         "queries": [[query.role, query.query_execution_id] for query in entry.queries],
         "found": None if entry.found is None else [[list(f.values), f.rows] for f in entry.found],
         "marked": {place: until.isoformat() for place, until in entry.marked.items()},
+        "notes": dict(entry.notes),
+        "partition_notes": {values: dict(notes) for values, notes in entry.partition_notes.items()},
         "adopted_files": {
             folder: [[file.name, file.etag, file.size_bytes] for file in files]
             for folder, files in entry.adopted_files.items()
@@ -216,6 +218,10 @@ def _parse(document: Json) -> Entry:
         queries=tuple(Query(_text(role), _text(id_)) for role, id_ in document["queries"]),
         found=_maybe(_found, document["found"]),
         marked={_text(place): _moment(until) for place, until in document["marked"].items()},
+        notes=_notes(document.get("notes", {})),
+        partition_notes={
+            _text(values): _notes(notes) for values, notes in document.get("partition_notes", {}).items()
+        },
         adopted_files={
             _text(folder): tuple(AdoptedFile(_text(n), _text(etag), _number(size)) for n, etag, size in files)
             for folder, files in document["adopted_files"].items()
@@ -231,6 +237,10 @@ def _fields(document: Json) -> Any:
         **{name: _maybe(_moment, document[name]) for name in _TIMES},
         **{name: _texts(document[name]) for name in _TEXT_LISTS},
     }
+
+
+def _notes(given: Mapping[str, Any]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in given.items()}
 
 
 def _found(given: Sequence[Any]) -> tuple[Found, ...]:

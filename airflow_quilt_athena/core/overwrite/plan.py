@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES, is_in_code, replace_in_code
@@ -45,6 +45,8 @@ from airflow_quilt_athena.core.overwrite.request import (
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
 from airflow_quilt_athena.core.overwrite.table_input import refuse_unwritable_new
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.late import LateRevisions
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import (
     ENTRIES_TOKEN,
     REVISIONS_TOKEN,
@@ -53,7 +55,6 @@ from airflow_quilt_athena.core.quilt.revisions import (
     cut_revisions,
     fill_tokens,
 )
-from airflow_quilt_athena.core.quilt.views import ManifestSource
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 _SLICE = "slice-"
@@ -71,6 +72,9 @@ class Seen:
     default_location: S3Uri | None  # where its database puts a table that names no place
     enforced: bool  # the workgroup decides where results go
     revisions: tuple[Revision, ...] = ()  # those of the interval that the query asks for
+    late: tuple[LateRevisions, ...] = ()  # of other intervals, since the table was written from them
+    notes: Mapping[str, str] = field(default_factory=dict)  # parameters of what is published
+    source: ManifestSource | None = None  # what the revisions' manifests are read by
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,9 @@ class Plan:
     unloads: bool
     query: str = field(repr=False)  # as it was given, with its tokens
     revisions: tuple[Revision, ...] = ()
+    late: tuple[LateRevisions, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+    source: ManifestSource | None = None
     # The revisions in groups, where one statement cannot hold them all: each is read into a table first.
     reads: tuple[tuple[Revision, ...], ...] = ()
 
@@ -98,7 +105,7 @@ class Plan:
     def basis(self) -> str:
         """Equal where the same request would be carried out by the same statements."""
         world = (self.expected_columns, self.selection.keys, self.base, self.encoding, self.bucketing)
-        return hashlib.sha256(repr((*world, self.unloads, self.revisions)).encode()).hexdigest()
+        return hashlib.sha256(repr((*world, self.unloads, self.revisions, self.source)).encode()).hexdigest()
 
     @property
     def expected_columns(self) -> Columns | None:
@@ -132,6 +139,9 @@ def plan_overwrite(seen: Seen, request: OverwriteRequest) -> Plan:
         unloads=unloads,
         query=query,
         revisions=seen.revisions,
+        late=seen.late,
+        notes=seen.notes,
+        source=seen.source,
     )
     _refuse_writer(plan, seen)
     _refuse_tokens(plan)
@@ -305,7 +315,7 @@ class Statements:
     def _source(self) -> ManifestSource:
         request = self.plan.request
         bucket = request.quilt_revisions.bucket if request.quilt_revisions else ""
-        return ManifestSource.of_bucket(BucketNames.of(bucket), request.database)
+        return self.plan.source or ManifestSource.of_bucket(BucketNames.of(bucket), request.database)
 
     def reads(self) -> dict[str, str]:
         """Return the statements that read the revisions into tables, by their roles."""

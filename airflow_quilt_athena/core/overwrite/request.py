@@ -115,6 +115,8 @@ class OverwriteRequest:
     catalog_id: str | None = None
     kms_key_arn: str | None = None
     quilt_revisions: Interval | None = None
+    # Parameters of single partitions, by ``note_key`` of their values.
+    partition_notes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_parallel_queries < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from airflow_quilt_athena.core.glue.tables import (
     table_input,
 )
 from airflow_quilt_athena.core.overwrite.history import ROLLED_BACK_AT_PARAMETER, WRITTEN_AT_PARAMETER
-from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry
+from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, note_key
 from airflow_quilt_athena.core.overwrite.partition_changes import GENERATION_PARAMETER, PARAMETER_PREFIX
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -50,11 +50,16 @@ class WriteFacts:
     query_execution_id: str
     written_by: str
     written_at: datetime
+    notes: Mapping[str, str] = field(default_factory=dict)
+    partition_notes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, entry: Entry) -> WriteFacts:
         """Return the facts of an attempt that is being published."""
-        return cls(entry.query_id("stage") or "", entry.task_key, entry.published_at or entry.updated_at)
+        written_at = entry.published_at or entry.updated_at
+        return cls(
+            entry.query_id("stage") or "", entry.task_key, written_at, entry.notes, entry.partition_notes
+        )
 
 
 def build_partition_input(table: Table, change: Change, facts: WriteFacts) -> dict[str, Any]:
@@ -108,7 +113,8 @@ def _parameters(before: Mapping[str, str], change: Change, facts: WriteFacts) ->
     }
     if change.previous_location is not None:
         ours[PARAMETER_PREFIX + "previous_location"] = change.previous_location
-    return {**_without_ours(before), **ours}
+    own = facts.partition_notes.get(note_key(change.values), {})
+    return {**_without_ours(before), **facts.notes, **own, **ours}
 
 
 def _without_ours(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -226,7 +226,8 @@ def bucket_statements(account: Account, buckets: Sequence[str]) -> tuple[Stateme
     folders = (manifests_location, packages_location)
     objects = [account.s3_arn(bucket, at(bucket).key, ANYTHING) for bucket in buckets for at in folders]
     roots = [account.s3_arn(bucket) for bucket in buckets]
-    prefixes = _prefixes(*(at(buckets[0]).key for at in folders))
+    # Whether there is a registry of the other version, which the views do not read.
+    prefixes = _prefixes(*(at(buckets[0]).key for at in folders), ".quilt/v2/")
     return (
         _allow(FIND_BUCKETS, ["s3:GetBucketLocation"], roots),
         _allow("ListManifestsAndPointers", ["s3:ListBucket"], roots, **prefixes),

@@ -18,8 +18,12 @@ _SUFFIXES = {
     "objects_view": "_quilt_objects_view",
     "revisions": "_quilt_revisions",
     "entries": "_quilt_entries",
+    "current": "_quilt_current",
     "tags": "_quilt_tags",
+    "entries_table": "_quilt_entries_table",
+    "revisions_table": "_quilt_revisions_table",
 }
+_TABLES = frozenset({"manifests", "packages", "entries_table", "revisions_table"})
 MAX_IDENTIFIER_LENGTH = MAX_TABLE_NAME_LENGTH - max(map(len, _SUFFIXES.values()))
 
 # Amazon S3 user guide, "General purpose bucket naming rules", read 2026-11. Buckets made in us-east-1 before
@@ -106,7 +110,10 @@ class BucketNames:
     objects_view: str
     revisions: str  # clean views
     entries: str
+    current: str
     tags: str
+    entries_table: str  # Parquet tables that keep what the views of these names show
+    revisions_table: str
 
     @classmethod
     def of(cls, bucket: str) -> BucketNames:
@@ -120,6 +127,11 @@ class BucketNames:
         return (self.manifests, self.packages)
 
     @property
+    def kept_tables(self) -> tuple[str, ...]:
+        """The names of the tables that keep rows."""
+        return (self.entries_table, self.revisions_table)
+
+    @property
     def compatible_views(self) -> tuple[str, ...]:
         """The names of the two views that Quilt's documentation of 2022 makes as well."""
         return (self.packages_view, self.objects_view)
@@ -127,7 +139,7 @@ class BucketNames:
     @property
     def views(self) -> tuple[str, ...]:
         """The views' names."""
-        return (self.packages_view, self.objects_view, self.revisions, self.entries, self.tags)
+        return (self.packages_view, self.objects_view, self.revisions, self.entries, self.current, self.tags)
 
 
 def views_beside(view: str) -> tuple[str, ...]:
@@ -136,6 +148,6 @@ def views_beside(view: str) -> tuple[str, ...]:
     >>> views_beside("acme_quilt_tags")[-2:]
     ('acme_quilt_entries', 'acme_quilt_tags')
     """
-    suffixes = [suffix for name, suffix in _SUFFIXES.items() if name not in {"manifests", "packages"}]
+    suffixes = [suffix for name, suffix in _SUFFIXES.items() if name not in _TABLES]
     identifier = next((view.removesuffix(suffix) for suffix in suffixes if view.endswith(suffix)), None)
     return () if identifier is None else tuple(identifier + suffix for suffix in suffixes)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 from airflow_quilt_athena.core.athena.sql import Dialect, quote_literal, replace_in_code
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
-from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
-from airflow_quilt_athena.core.quilt.views import (
+from airflow_quilt_athena.core.quilt.queries import (
     ENTRIES,
     REVISION_AT,
     REVISIONS,
@@ -24,6 +24,7 @@ from airflow_quilt_athena.core.quilt.views import (
     headers_query,
     name_queries,
 )
+from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 REVISIONS_TOKEN = "{revisions}"
@@ -36,24 +37,37 @@ LATEST = "latest"
 MAX_PATHS_PER_BRANCH = 100
 
 _POINTER = re.compile(r"(?P<package>[^/]+/[^/]+)/(?P<name>[^/]+)")
-_SECONDS = re.compile(r"[0-9]{1,12}")  # as the views read them
+SECONDS = re.compile(r"[0-9]{1,12}")  # as the views read them
 Build = Callable[..., str]  # of a source's headers or files, at some paths
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class By(Enum):
+    """The time that says which revisions belong to an interval."""
+
+    REVISION = "revision"  # when it was made, which its pointer is named by
+    ARRIVAL = "arrival"  # when its pointer came into the bucket
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The revisions of a bucket made from ``start`` on and before ``end``, both UTC."""
+    """The revisions of a bucket made, or arrived, from ``start`` on and before ``end``, both UTC."""
 
     bucket: str
     start: datetime
     end: datetime
+    by: By = By.REVISION
+    source_database: str | None = None  # of a Quilt platform, whose tables may be read
 
-    def contains(self, seconds: int) -> bool:
-        """Whether a revision made so many seconds after 1970 is meant."""
+    def chooses(self, pointer: Pointer) -> bool:
+        """Whether a pointer is a revision of the interval."""
+        if pointer.seconds is None:
+            return False
+        if self.by is By.ARRIVAL:
+            return pointer.arrived_at is not None and self.start <= pointer.arrived_at < self.end
         # Not as a datetime: twelve digits may be a time beyond its last.
-        return self.start - _EPOCH <= timedelta(seconds=seconds) < self.end - _EPOCH
+        return self.start - _EPOCH <= timedelta(seconds=pointer.seconds) < self.end - _EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +76,12 @@ class Pointer:
 
     package: str
     name: str
+    arrived_at: datetime | None = field(default=None, compare=False)  # as a listing tells
 
     @property
     def seconds(self) -> int | None:
         """When the revision was made, in seconds since 1970; None for a tag."""
-        return int(self.name) if _SECONDS.fullmatch(self.name) else None
+        return int(self.name) if SECONDS.fullmatch(self.name) else None
 
     def key(self, bucket: str) -> str:
         """Return the key of its object."""
@@ -84,19 +99,22 @@ class Revision:
 
 
 def parse_interval(given: Mapping[str, object]) -> Interval:
-    """Read ``{"bucket": …, "start": …, "end": …}``; without an end, the interval lasts a day.
+    """Read ``{"bucket": …, "start": …, "end": …, "by": …}``; without an end, the interval lasts a day.
 
     Raises InvalidCallError for other keys, for what is no date or time, and for an end that is not after the
     start. A date is its midnight, a time without a zone is UTC.
 
-    >>> parse_interval({"bucket": "my-data", "start": "2026-01-31", "end": "2026-02-01"}).contains(1769817600)
+    >>> day = parse_interval({"bucket": "my-data", "start": "2026-01-31", "end": "2026-02-01"})
+    >>> day.chooses(Pointer("user/pkg", "1769817600"))
     True
     """
-    wanted = {"bucket", "start", "end"}
-    if set(given) | {"end"} != wanted:
+    needed, known = {"bucket", "start"}, {"bucket", "start", "end", "by", "source_database"}
+    if not needed <= set(given) <= known:
         raise InvalidCallError(
-            f"quilt_revisions has the keys {sorted(given)}. Expected {sorted(wanted)}: the revisions of a "
-            "bucket made from start on and before end, or, without an end, in the day from start on."
+            f"quilt_revisions has the keys {sorted(given)}. Expected {sorted(known)}: the revisions of a "
+            "bucket made from start on and before end, or, without an end, in the day from start on; by "
+            'is "revision", or "arrival" for those that arrived in that time; source_database is that of a '
+            "Quilt platform whose tables are to be read."
         )
     bucket = str(given["bucket"])
     if bucket == "None":
@@ -108,7 +126,17 @@ def parse_interval(given: Mapping[str, object]) -> Interval:
     end = _parse_moment("end", given["end"]) if "end" in given else start + timedelta(days=1)
     if not start < end:
         raise InvalidCallError(f"quilt_revisions ends at {end}, which is not after its start, {start}.")
-    return Interval(check_bucket_name(bucket), start, end)
+    by = _parse_by(given.get("by", By.REVISION.value))
+    database = given.get("source_database")
+    return Interval(check_bucket_name(bucket), start, end, by, None if database is None else str(database))
+
+
+def _parse_by(value: object) -> By:
+    try:
+        return By(value)
+    except ValueError as error:
+        known = ", ".join(by.value for by in By)
+        raise InvalidCallError(f"quilt_revisions['by'] is {value!r}. Expected one of {known}.") from error
 
 
 def _parse_moment(name: str, value: object) -> datetime:
@@ -122,11 +150,16 @@ def _parse_moment(name: str, value: object) -> datetime:
         ) from error
 
 
+def parse_pointer(bucket: str, key: str, arrived_at: datetime | None = None) -> Pointer | None:
+    """Return the pointer of a key in a bucket's pointers folder; None when it is the key of none."""
+    match = _POINTER.fullmatch(key.removeprefix(packages_location(bucket).key))
+    return Pointer(match["package"], match["name"], arrived_at) if match else None
+
+
 def parse_pointers(bucket: str, keys: Iterable[str]) -> tuple[Pointer, ...]:
     """Return the pointers among the keys of a bucket's pointers folder."""
-    folder = packages_location(bucket).key
-    matches = (_POINTER.fullmatch(key.removeprefix(folder)) for key in keys)
-    return tuple(Pointer(match["package"], match["name"]) for match in matches if match)
+    found = (parse_pointer(bucket, key) for key in keys)
+    return tuple(pointer for pointer in found if pointer is not None)
 
 
 def choose_pointers(interval: Interval, pointers: Sequence[Pointer]) -> tuple[Pointer, ...]:
@@ -138,7 +171,7 @@ def choose_pointers(interval: Interval, pointers: Sequence[Pointer]) -> tuple[Po
     first = {
         pointer.package: seconds
         for pointer in sorted(pointers, key=lambda pointer: pointer.seconds or 0, reverse=True)
-        if (seconds := pointer.seconds) is not None and interval.contains(seconds)
+        if (seconds := pointer.seconds) is not None and interval.chooses(pointer)
     }
     return tuple(
         pointer
@@ -158,7 +191,7 @@ def plan_revisions(interval: Interval, hashes: Mapping[Pointer, str]) -> tuple[R
     found = sorted(
         (seconds, pointer.package, pointer.name, top_hash)
         for pointer, top_hash in hashes.items()
-        if (seconds := pointer.seconds) is not None and interval.contains(seconds)
+        if (seconds := pointer.seconds) is not None and interval.chooses(pointer)
     )
     return tuple(
         Revision(
@@ -183,14 +216,24 @@ def fill_tokens(query: str, source: ManifestSource, bucket: str, revisions: Sequ
 
 def build_revisions(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
     """Return a query with the columns of the revisions view, for these revisions."""
-    headers = _branches(headers_query, source, bucket, revisions)
-    return name_queries(("revisions", _values(revisions)), ("headers", headers)) + REVISIONS
+    headers = manifest_headers(source, bucket, revisions)
+    return name_queries(("revisions", revision_values(revisions)), ("headers", headers)) + REVISIONS
 
 
 def build_entries(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
     """Return a query with the columns of the entries view, for the files of these revisions."""
-    files = _branches(files_query, source, bucket, revisions)
-    return name_queries(("revisions", _values(revisions)), ("files", files)) + ENTRIES
+    files = manifest_files(source, bucket, revisions)
+    return name_queries(("revisions", revision_values(revisions)), ("files", files)) + ENTRIES
+
+
+def manifest_headers(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
+    """Return what the headers of these revisions' manifests say, opening no others."""
+    return _branches(headers_query, source, bucket, revisions)
+
+
+def manifest_files(source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
+    """Return the lines of these revisions' manifests that are files, opening no others."""
+    return _branches(files_query, source, bucket, revisions)
 
 
 def _branches(build: Build, source: ManifestSource, bucket: str, revisions: Sequence[Revision]) -> str:
@@ -203,7 +246,8 @@ def _branches(build: Build, source: ManifestSource, bucket: str, revisions: Sequ
     )
 
 
-def _values(revisions: Sequence[Revision]) -> str:
+def revision_values(revisions: Sequence[Revision]) -> str:
+    """Return the rows of these revisions themselves."""
     rows = ",\n".join(f"  {_row(revision)}" for revision in revisions)
     # Without a revision there is a row for the types, which the condition leaves out.
     rows, condition = (rows, "") if rows else ("  ('', '', '0', false)", "\nWHERE false")

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 MAX_KEYS_PER_DELETE = 1000  # Amazon S3 API Reference, "DeleteObjects", read 2026-11
 
 _GONE = frozenset({"NoSuchKey", "404"})
+_EMPTY = frozenset({"InvalidRange", "416"})
 _ON_ITS_WAY = timedelta(seconds=2)  # how much less than the time it is an answer may tell
 _UNMET = frozenset({"PreconditionFailed", "412"})
 
@@ -92,6 +93,16 @@ def read_object(s3: S3Client, place: S3Uri, clock: S3Clock) -> Read | None:
         return Read(response["Body"].read(), response["ETag"], now - response["LastModified"])
 
     return ask_unless(_GONE, read, f"read {place} from S3")
+
+
+def read_start(s3: S3Client, place: S3Uri, size_bytes: int) -> bytes | None:
+    """Return the first bytes of an object, at most so many; None when there is none, or none in it."""
+
+    def read() -> bytes:
+        response = s3.get_object(Bucket=place.bucket, Key=place.key, Range=f"bytes=0-{size_bytes - 1}")
+        return bytes(response["Body"].read())
+
+    return ask_unless(_GONE | _EMPTY, read, f"read {place} from S3")
 
 
 def write_object(

@@ -68,6 +68,8 @@ def _new_entry(journal: Journal, plan: Plan, task_key: str, attempt: Attempt) ->
         updated_at=now,
         base=str(plan.base.folder),
         folder=str(statements.folder),
+        notes=plan.notes,
+        partition_notes=plan.request.partition_notes,
     )
 
 

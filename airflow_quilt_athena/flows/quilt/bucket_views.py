@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.core.glue.tables import TableName, table_input
-from airflow_quilt_athena.core.plans import Difference, Plan, Step
+from airflow_quilt_athena.core.plans import Action, Difference, Plan, Step
 from airflow_quilt_athena.core.quilt.drift import (
     compare_table,
     compare_view,
@@ -26,6 +26,7 @@ from airflow_quilt_athena.core.quilt.drift import (
     refuse_foreign_view,
 )
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.kept import MAX_NEWER, define_kept_views
 from airflow_quilt_athena.core.quilt.ownership import (
     CREATED_BY,
     CREATED_BY_PARAMETER,
@@ -35,20 +36,22 @@ from airflow_quilt_athena.core.quilt.ownership import (
     refuse_others_view,
     views_known,
 )
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import (
     TableDefinition,
     build_table_input,
     define_tables,
     render_create_table,
 )
-from airflow_quilt_athena.core.quilt.views import ManifestSource, ViewDefinition, define_views
+from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views
 from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError, RetryableError
 from airflow_quilt_athena.flows.athena.queries import start_query, stop_queries, wait_for_queries
 from airflow_quilt_athena.flows.aws.batches import in_batches
-from airflow_quilt_athena.flows.aws.clients import AthenaClient, GlueClient
+from airflow_quilt_athena.flows.aws.clients import AthenaClient, GlueClient, S3Client
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.aws.errors import error_code
 from airflow_quilt_athena.flows.aws.glue import create_table, observe_table
+from airflow_quilt_athena.flows.quilt.kept import observe_kept
 from airflow_quilt_athena.flows.quilt.sources import SourceKind, find_source
 
 log = logging.getLogger(__name__)
@@ -80,6 +83,7 @@ class RefreshRequest:
     workgroup: str
     source: SourceKind = SourceKind.AUTO
     source_database: str | None = None
+    materialized: bool = False  # the clean views stand on the tables that keep rows
 
     def __post_init__(self) -> None:
         if not self.buckets:
@@ -93,6 +97,7 @@ class Refresh:
     plan: Plan
     tables: tuple[tuple[TableDefinition, RawTable | None], ...]  # to be put right, with what is there now
     views: tuple[ViewDefinition, ...]  # to be made
+    sources: Mapping[str, ManifestSource] = field(default_factory=dict)  # what each bucket's views stand on
 
     def statements(self, database: str) -> tuple[str, ...]:
         """Return what is to be done as SQL, for a log. Athena is sent only the views' part of it."""
@@ -105,14 +110,22 @@ WaitForViews = Callable[[Sequence[str], Sequence[ViewDefinition]], object]
 
 
 def refresh_bucket_views(
-    athena: AthenaClient, glue: GlueTables, request: RefreshRequest, *, timeout_seconds: float
+    athena: AthenaClient,
+    glue: GlueTables,
+    request: RefreshRequest,
+    *,
+    timeout_seconds: float,
+    s3: S3Client | None = None,
 ) -> Plan:
-    """Bring the tables and views of the buckets to what is wanted; return what was done."""
+    """Bring the tables and views of the buckets to what is wanted; return what was done.
+
+    :param s3: to list registries by, where the views are to stand on tables that keep rows.
+    """
 
     def wait(query_execution_ids: Sequence[str], _: Sequence[ViewDefinition]) -> None:
         wait_for_queries(athena, query_execution_ids, timeout_seconds=timeout_seconds)
 
-    refresh = plan_refresh(glue, request)
+    refresh = plan_refresh(glue, request, s3)
     apply_tables(glue, request.database, refresh)
     views = refresh.views
     for remaining in reversed(range(_MAX_TRIES)):
@@ -123,7 +136,7 @@ def refresh_bucket_views(
             if not remaining or not is_overtaken(error):
                 raise
             log.info("Somebody else made one of the views at the same time; looking again. %s", error)
-            views = plan_refresh(glue, request).views
+            views = plan_refresh(glue, request, s3).views
     return refresh.plan
 
 
@@ -138,12 +151,13 @@ def is_overtaken(error: QueryFailedError) -> bool:
 # --------------------------------------------------------------------------------------------- plan
 
 
-def plan_refresh(glue: GlueTables, request: RefreshRequest) -> Refresh:
+def plan_refresh(glue: GlueTables, request: RefreshRequest, s3: S3Client | None = None) -> Refresh:
     """Look at the database and say what has to be done. Changes nothing."""
     found = observe_tables(glue, request.database)
     steps: list[Step] = []
     tables: list[tuple[TableDefinition, RawTable | None]] = []
     views: list[ViewDefinition] = []
+    sources: dict[str, ManifestSource] = {}
     for bucket in dict.fromkeys(request.buckets):
         names = BucketNames.of(bucket)
         source = find_source(
@@ -153,6 +167,9 @@ def plan_refresh(glue: GlueTables, request: RefreshRequest) -> Refresh:
             database=request.database,
             source_database=request.source_database,
         )
+        sources[bucket] = source
+        if source.losses:
+            steps.append(_tell_losses(source))
         for definition in _own_tables(names, source, request.database):
             raw = found.get(definition.name)
             step = plan_table(definition, raw, request.database)
@@ -160,13 +177,44 @@ def plan_refresh(glue: GlueTables, request: RefreshRequest) -> Refresh:
             if step.does_something:
                 tables.append((definition, raw))
         known = views_known(names, found)
-        for view in define_views(names, request.database, source):
+        for view in _views(glue, s3, names, request, source):
             raw = found.get(view.name)
             step = plan_view(view, raw, request.database, _owner(view, raw, names, known))
             steps.append(step)
             if step.does_something:
                 views.append(view)
-    return Refresh(Plan(tuple(steps)), tuple(tables), tuple(views))
+    return Refresh(Plan(tuple(steps)), tuple(tables), tuple(views), sources)
+
+
+def _views(
+    glue: GlueTables, s3: S3Client | None, names: BucketNames, request: RefreshRequest, source: ManifestSource
+) -> tuple[ViewDefinition, ...]:
+    if not request.materialized:
+        return define_views(names, request.database, source)
+    if s3 is None:
+        raise TypeError("A client of S3 is needed for views that stand on tables that keep rows.")
+    seen = observe_kept(glue, s3, names, request.database)
+    if not seen.are_there:
+        raise InvalidCallError(
+            f"The views of bucket {names.bucket} cannot stand on {' and '.join(names.kept_tables)} in "
+            f"database {request.database}: they are not there. Run MaterializeQuiltTablesOperator first, or "
+            "leave materialized out."
+        )
+    if seen.newer.count > MAX_NEWER:
+        log.warning(
+            "Bucket %s has %d revisions that its tables do not keep yet, more than views can name (%d): its "
+            "views read all manifests until MaterializeQuiltTablesOperator has run.",
+            names.bucket,
+            seen.newer.count,
+            MAX_NEWER,
+        )
+        return define_views(names, request.database, source)
+    return define_kept_views(names, request.database, source, seen.newer)
+
+
+def _tell_losses(source: ManifestSource) -> Step:
+    details = tuple(Difference("loses", None, loss) for loss in source.losses)
+    return Step("source", f"{source.database}.{source.manifests}", Action.UNCHANGED, details)
 
 
 def _own_tables(names: BucketNames, source: ManifestSource, database: str) -> tuple[TableDefinition, ...]:

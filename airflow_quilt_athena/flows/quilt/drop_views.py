@@ -10,6 +10,7 @@ from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.plans import Plan, Step
 from airflow_quilt_athena.core.quilt.drift import refuse_foreign_table, refuse_foreign_view
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.kept import BUCKET_PARAMETER
 from airflow_quilt_athena.core.quilt.ownership import (
     Owner,
     RawTable,
@@ -17,8 +18,9 @@ from airflow_quilt_athena.core.quilt.ownership import (
     owner_of_view,
     views_known,
 )
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables
-from airflow_quilt_athena.core.quilt.views import ManifestSource, ViewDefinition, define_views
+from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.glue import delete_table
 from airflow_quilt_athena.flows.quilt.bucket_views import GlueTables, observe_tables
@@ -77,6 +79,11 @@ def _plan(glue: GlueTables, request: DropRequest) -> Plan:
                 refuse_foreign_table(definition, raw)
             ours = raw is not None and is_marked(raw)
             tables.append(_step("table", request.database, definition.name, raw, ours=ours))
+        for name in names.kept_tables:
+            raw = found.get(name)
+            if raw is not None:
+                ours = (raw.get("Parameters") or {}).get(BUCKET_PARAMETER) == bucket
+                tables.append(_step("table", request.database, name, raw, ours=ours))
     return Plan((*views, *tables))
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.platform_tables import losses_of
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
-from airflow_quilt_athena.core.quilt.views import ManifestSource
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.clients import GlueClient
 from airflow_quilt_athena.flows.aws.glue import observe_table
@@ -28,7 +29,7 @@ _HASH_COLUMNS = ("top_hash", "hash")
 class SourceKind(Enum):
     """What views are built on."""
 
-    AUTO = "auto"  # a platform's tables where there are any, else our own
+    AUTO = "auto"  # a platform's tables where there are any that lose nothing, else our own
     MANIFESTS = "manifests"  # our own tables over the manifests
     QUILT_TABLES = "quilt_tables"  # the tables a Quilt platform makes for itself
     ICEBERG = "iceberg"  # what a Quilt platform from 1.70 keeps beside them
@@ -44,7 +45,7 @@ def parse_source(source: str, source_database: str | None) -> SourceKind:
     if kind is SourceKind.ICEBERG:
         raise InvalidCallError(
             "source='iceberg' is not supported yet: views on a Quilt platform's Iceberg tables. "
-            "Use 'auto' or 'manifests', which give the same rows from the manifests themselves."
+            "Use 'auto' or 'manifests', which read the manifests themselves."
         )
     if kind is SourceKind.QUILT_TABLES and not source_database:
         raise InvalidCallError(
@@ -62,7 +63,18 @@ def find_source(
     if kind is SourceKind.MANIFESTS or not source_database:
         return ours
     platform = _find_platform_tables(glue, names.bucket, source_database)
+    if platform is not None and kind is SourceKind.AUTO and platform.losses:
+        log.warning(
+            "Bucket %s is read by tables of our own, because those in database %s lose some of it: %s. With "
+            "source='quilt_tables' they are used all the same.",
+            names.bucket,
+            source_database,
+            "; ".join(platform.losses),
+        )
+        return ours
     if platform is not None:
+        for loss in platform.losses:
+            log.warning("Table %s.%s loses: %s.", platform.database, platform.manifests, loss)
         return platform
     if kind is SourceKind.QUILT_TABLES:
         manifests, packages = _platform_names(names.bucket, source_database)
@@ -73,7 +85,7 @@ def find_source(
     if observe_table(glue, TableName(source_database.lower(), f"{names.bucket.lower()}_package_entry")):
         log.info(
             "Database %s holds Iceberg tables for bucket %s, which are not supported yet; its views are "
-            "built on the manifests, with the same rows.",
+            "built on the manifests.",
             source_database,
             names.bucket,
         )
@@ -102,7 +114,12 @@ def _find_platform_tables(glue: GlueClient, bucket: str, source_database: str) -
         log.warning("Tables %s and %s are not over s3://%s/.quilt as expected: not used.", *names, bucket)
         return None
     return ManifestSource(
-        names[0].database, names[0].table, names[1].table, hash_column, has_workflow="workflow" in columns
+        names[0].database,
+        names[0].table,
+        names[1].table,
+        hash_column,
+        has_workflow="workflow" in columns,
+        losses=losses_of(manifests),
     )
 
 

@@ -112,6 +112,8 @@ _entries = st.builds(
     untidy=st.booleans(),
     revision=st.integers(0, 10**6),
     writer=_texts,
+    notes=st.dictionaries(_texts, _texts, max_size=2),
+    partition_notes=st.dictionaries(_texts, st.dictionaries(_texts, _texts, max_size=1), max_size=2),
 )
 
 

@@ -85,6 +85,7 @@ CHANGED: dict[str, Any] = {
     "catalog_id": "123456789012",
     "kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/k",
     "quilt_revisions": Interval("b", NOON, NOON + timedelta(days=1)),
+    "partition_notes": {'["2026-01-31"]': {"note": "x"}},
 }
 TOGETHER = {
     "bucketed_by": {"bucket_count": 2},

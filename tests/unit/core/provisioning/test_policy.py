@@ -58,7 +58,9 @@ def test_the_statements_for_a_bucket_read_like_this() -> None:
             "Effect": "Allow",
             "Action": ["s3:ListBucket"],
             "Resource": ["arn:aws:s3:::acme-data"],
-            "Condition": {"StringLike": {"s3:prefix": [".quilt/packages/*", ".quilt/named_packages/*"]}},
+            "Condition": {
+                "StringLike": {"s3:prefix": [".quilt/packages/*", ".quilt/named_packages/*", ".quilt/v2/*"]}
+            },
         },
         {
             "Sid": "ReadManifestsAndPointersNotTheirObjects",

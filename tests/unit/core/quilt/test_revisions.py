@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_quilt_athena.core.athena.sql import split_statements
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import (
     MAX_PATHS_PER_BRANCH,
     Interval,
@@ -22,10 +23,9 @@ from airflow_quilt_athena.core.quilt.revisions import (
     cut_revisions,
     fill_tokens,
     parse_interval,
-    parse_pointers,
+    parse_pointer,
     plan_revisions,
 )
-from airflow_quilt_athena.core.quilt.views import ManifestSource
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 BUCKET = "acme-data"
@@ -57,12 +57,18 @@ def _given(**changes: object) -> dict[str, object]:
 )
 def test_an_interval_holds_its_start_and_not_its_end(start: str, end: str, first: int, last: int) -> None:
     interval = parse_interval(_given(start=start, end=end))
-    assert [interval.contains(second) for second in (first - 1, first, last, last + 1)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
+    pointers = (Pointer("team/pkg", str(second)) for second in (first - 1, first, last, last + 1))
+    assert [interval.chooses(pointer) for pointer in pointers] == [False, True, True, False]
+
+
+def test_by_arrival_an_interval_holds_what_came_in_then_whenever_it_was_made() -> None:
+    interval = parse_interval(_given(by="arrival"))
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert interval.chooses(Pointer("team/pkg", str(MIDNIGHT - 300 * DAY), noon))
+    assert interval.chooses(Pointer("team/pkg", str(MIDNIGHT + 300 * DAY), interval.start))
+    assert not interval.chooses(Pointer("team/pkg", str(MIDNIGHT), interval.end))
+    assert not interval.chooses(Pointer("team/pkg", "latest", noon))
+    assert interval != parse_interval(_given(by="revision")) == DAY_ONE
 
 
 def test_datetimes_are_taken_as_they_are() -> None:
@@ -80,6 +86,8 @@ def test_without_an_end_an_interval_lasts_a_day() -> None:
         ({"bucket": BUCKET, "end": "2026-01-02"}, r"has the keys \['bucket', 'end'\]"),
         ({"start": "2026-01-01"}, r"has the keys \['start'\]"),
         (_given(until="2026-01-03"), "has the keys"),
+        (_given(by="time"), r"\['by'\] is 'time'. Expected one of revision, arrival"),
+        (_given(by=None), r"\['by'\] is None"),
         (_given(start=None), r"\['start'\] is None.*renders as None"),
         (_given(end="None"), r"\['end'\] is 'None'.*renders as None"),
         (_given(start=""), r"\['start'\] is ''"),
@@ -119,7 +127,7 @@ def test_keys_of_the_pointers_folder_are_told_apart() -> None:
         f"{FOLDER}team/pkg/",
         FOLDER,
     ]
-    found = parse_pointers(BUCKET, keys)
+    found = [pointer for key in keys if (pointer := parse_pointer(BUCKET, key)) is not None]
     assert [(pointer.package, pointer.name, pointer.seconds) for pointer in found] == [
         ("team/pkg", "1767225600", MIDNIGHT),
         ("team/pkg", "latest", None),
@@ -130,11 +138,8 @@ def test_keys_of_the_pointers_folder_are_told_apart() -> None:
         ("team/pkg", "999999999999", 999_999_999_999),
     ]
     assert [pointer.key(BUCKET) for pointer in found] == keys[: len(found)]
-    assert [DAY_ONE.contains(pointer.seconds) for pointer in found if pointer.seconds is not None] == [
-        True,
-        True,
-        False,
-    ]
+    revisions = [pointer for pointer in found if pointer.seconds is not None]
+    assert [DAY_ONE.chooses(pointer) for pointer in revisions] == [True, True, False]
 
 
 def test_only_what_tells_of_the_interval_is_read() -> None:
@@ -275,17 +280,23 @@ def test_a_small_query_of_entries_in_full() -> None:
         "),\n"
         "files AS (\n"
         "  SELECT\n"
-        "    regexp_extract(\"$path\", '/([0-9a-f]{64})$', 1) AS top_hash,\n"
+        "    regexp_extract(\"$path\", '^[^:]+://[^/]+/[.]quilt/packages/([0-9a-f]{64})$', 1) AS top_hash,\n"
         '    "logical_key",\n'
         '    element_at("physical_keys", 1) AS physical_key,\n'
-        '    TRY_CAST("size" AS bigint) AS "size",\n'
+        "    CASE\n"
+        '      WHEN TRY_CAST("size" AS bigint) IS NOT NULL THEN TRY_CAST("size" AS bigint)\n'
+        "      WHEN regexp_like(CAST(\"size\" AS varchar), '[eE][+-]?0*[1-9][0-9]{2,}') THEN NULL\n"
+        '      WHEN TRY_CAST("size" AS double) = floor(TRY_CAST("size" AS double))\n'
+        '        THEN TRY_CAST(TRY_CAST("size" AS decimal(38, 18)) AS bigint)\n'
+        '    END AS "size",\n'
         '    "hash"."type" AS hash_type,\n'
         '    "hash"."value" AS hash_value,\n'
         '    "meta"\n'
         '  FROM "lake"."acme_data_quilt_manifests"\n'
         '  WHERE "logical_key" IS NOT NULL\n'
         '    AND cardinality("physical_keys") > 0\n'
-        "    AND regexp_extract(\"$path\", '/([0-9a-f]{64})$', 1) IS NOT NULL\n"
+        "    AND regexp_extract(\"$path\", '^[^:]+://[^/]+/[.]quilt/packages/([0-9a-f]{64})$', 1)"
+        " IS NOT NULL\n"
         f"    AND \"$path\" IN ('s3://acme-data/.quilt/packages/{A}', 's3://acme-data/.quilt/packages/{B}')\n"
         ")\n"
         "SELECT\n"

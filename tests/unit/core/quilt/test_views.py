@@ -19,8 +19,9 @@ from airflow_quilt_athena.core.quilt.drift import (
     refuse_foreign_view,
 )
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables, render_create_table
-from airflow_quilt_athena.core.quilt.views import ManifestSource, ViewDefinition, define_views
+from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views
 from airflow_quilt_athena.exceptions import ManualActionError
 
 NAMES = BucketNames.of("acme-data")
@@ -73,7 +74,8 @@ def test_the_tags_view_in_full() -> None:
         "WITH\n"
         "pointers AS (\n"
         "  SELECT\n"
-        "    regexp_extract(\"$path\", '/[.]quilt/named_packages/([^/]+/[^/]+)/[^/]+$', 1) AS pkg_name,\n"
+        "    regexp_extract(\"$path\", '^[^:]+://[^/]+/[.]quilt/named_packages/([^/]+/[^/]+)/[^/]+$', 1)"
+        " AS pkg_name,\n"
         "    regexp_extract(\"$path\", '/([^/]+)$', 1) AS pointer,\n"
         "    TRY_CAST(regexp_extract(\"$path\", '/([0-9]{1,12})$', 1) AS bigint) AS pointer_seconds,\n"
         "    regexp_extract(\"hash\", '^\\s*([0-9a-f]{64})\\s*$', 1) AS top_hash\n"
