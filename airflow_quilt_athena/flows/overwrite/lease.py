@@ -111,6 +111,13 @@ class Lease:
         if not kept and error is None:
             raise self._lost()
 
+    def is_left_behind(self) -> bool:
+        """Whether a lease lies there whose time is over, or that was given back with work left to do."""
+        found = read_object(self._journal.s3, self._place, self._journal.clock)
+        return found is not None and (
+            _parse(found).holder is None or found.age.total_seconds() >= self._seconds
+        )
+
     def leaves_work(self, half_done: bool) -> None:
         """Say whether the next holder would have something to finish if this one died now."""
         self._leaves_work = half_done

@@ -140,8 +140,9 @@ class _Sweeping:
     def do(self, plan: SweepPlan, now: datetime) -> None:
         """Finish, point back, release, mark, and remove."""
         self._note_left(plan)
-        if plan.roll_forward or plan.settle or plan.point_back:
-            self._mend(plan, now)
+        lease = self._publisher.lease(f"sweep-{secrets.token_hex(6)}")
+        if plan.roll_forward or plan.settle or plan.point_back or lease.is_left_behind():
+            self._mend(plan, now, lease)
         changed = {owner.name for owner in self._release_and_tidy(plan)}
         for entry, folders in plan.mark:
             if entry.name not in changed:
@@ -163,11 +164,10 @@ class _Sweeping:
             until = keep_until.isoformat(timespec="seconds")
             self.result.leave(entry, f"something else replaced {len(lost)} folders; kept until {until}")
 
-    def _mend(self, plan: SweepPlan, now: datetime) -> None:
+    def _mend(self, plan: SweepPlan, now: datetime, lease: Lease) -> None:
         """Finish or end what the dead left, and point back what late calls pointed elsewhere."""
-        holder = f"sweep-{secrets.token_hex(6)}"
         try:
-            with self._publisher.lease(holder) as lease:
+            with lease:
                 _, finished = self._publisher.settle_left(lease)
                 self.result.rolled_forward += [entry.attempt.name for entry in finished]
                 for entry in plan.roll_forward:
