@@ -74,15 +74,17 @@ def is_overtaken(
     being published by a run that comes after the newest.
     """
     entry, change = newest
-    if pointer is None or pointer.location == change.location or pointer.generation is None:
-        return False
     if change.location is not None and is_emptied(entry, change.location):
         return False  # a sweep found that it was replaced, and nobody could read it
+    if pointer is None:
+        return _was_removed_by_failed(values, newest, entries)
+    if pointer.location == change.location or pointer.generation is None:
+        return False
     attempt = Attempt.parse(pointer.generation)
     owner = entries.get(attempt.entry_name) if attempt else None
     if owner is None or owner.attempt != attempt:
         return False
-    if _is_pending(values, pointer, entry, entries):
+    if is_pending(values, pointer, entry, entries):
         return False
     if owner.state is State.ABORTED or _came_after(change, owner, entries):
         return True
@@ -92,7 +94,18 @@ def is_overtaken(
     return moment_of(owner) + margin < moment_of(entry)
 
 
-def _is_pending(values: Values, pointer: Pointer, newest: Entry, entries: Mapping[str, Entry]) -> bool:
+def _was_removed_by_failed(values: Values, newest: Published, entries: Mapping[str, Entry]) -> bool:
+    """Whether a run that failed was to remove just what was published last: its call landed late."""
+    location = newest[1].location
+    return location is not None and any(
+        change.values == values and change.location is None and change.previous_location == location
+        for other in entries.values()
+        if other.state is State.ABORTED and other.published_at is not None
+        for change in other.changes
+    )
+
+
+def is_pending(values: Values, pointer: Pointer, newest: Entry, entries: Mapping[str, Entry]) -> bool:
     """Whether somebody who comes after the newest is just publishing this: a rollback, or an overwrite."""
     return any(
         change.values == values and change.location == pointer.location

@@ -108,10 +108,8 @@ class _Sweep:
                 self._published.setdefault(change.values, []).append((entry.name, change.location))
         self._point_back = {
             values: self._newest[values]
-            for values, pointer in pointers.items()
-            if values in self._newest
-            and wanted(values)
-            and is_overtaken(values, pointer, self._newest[values], entries)
+            for values in self._newest
+            if wanted(values) and is_overtaken(values, pointers.get(values), self._newest[values], entries)
         }
         self._protected = self._unexplained_elsewhere()
 
@@ -154,12 +152,14 @@ class _Sweep:
         protected: set[str] = set()
         for values, (_, change) in self._newest.items():
             pointer = self._pointers.get(values)
+            if change.location is not None and values in self._point_back:
+                protected.add(change.location)
             if pointer is None or pointer.generation is None or change.location is None:
                 continue  # dropped, or moved by somebody else
             attempt = Attempt.parse(pointer.generation)
             owner = self._entries.get(attempt.entry_name) if attempt else None
             unknown = owner is None or owner.attempt != attempt
-            if pointer.location != change.location and (unknown or values in self._point_back):
+            if pointer.location != change.location and unknown:
                 protected.add(change.location)
         return frozenset(protected)
 

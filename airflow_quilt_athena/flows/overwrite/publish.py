@@ -32,7 +32,7 @@ from airflow_quilt_athena.core.overwrite.table_input import (
     build_partition_input,
     build_repointed_table,
 )
-from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
+from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import GlueClient
 from airflow_quilt_athena.flows.aws.deadline import ask as ask_patiently
@@ -76,7 +76,7 @@ class Publisher:
                 with self.lease(entry.name) as lease:
                     left, _ = self.settle_left(lease)
                     entry, done = self._publish(entry, staged, lease, left, adoption)
-            except LeaseLost as lost:
+            except (LeaseLost, JournalConflict) as lost:
                 log.warning("%s", lost)
                 entry, done = self.overtake(entry), False
             if done:
@@ -96,6 +96,8 @@ class Publisher:
         entries, _ = self.journal.read_table(self.name)
         found = entries.get(entry.name)
         if found is None or found.attempt != entry.attempt or found.state is not State.PUBLISHING:
+            if entry.changes:
+                self.give_way(entry)
             raise JournalConflict(entry, found)
         return replace(found, published_at=max(moment_of(other) for other in entries.values()))
 
@@ -125,6 +127,8 @@ class Publisher:
             current = self._observe(staged, lease)
             todo = {v for v in refused if location_of(current.get(v)) != _place(staged, v)}
             todo |= {change.values for change in plan_roll_forward(entry.changes, current)}
+            # Gone altogether: the table was dropped and made again between our calls.
+            todo |= {c.values for c in entry.changes if c.location is not None and c.values not in current}
             if not todo:
                 lease.leaves_work(False)
                 return entry, True
@@ -351,13 +355,37 @@ class Publisher:
     ) -> None:
         """Point partitions at what was published last, where a late call of another run points elsewhere."""
         for values, (entry, change) in newest.items():
+            now = current.get(values)
+            action = Action.CREATED if now is None else Action.REPLACED
             again = replace(
                 change,
-                action=Action.REMOVED if change.location is None else Action.REPLACED,
-                previous=current[values],
-                previous_location=location_of(current[values]),
+                action=Action.REMOVED if change.location is None else action,
+                previous=now,
+                previous_location=location_of(now),
             )
             self.apply(replace(entry, changes=(again,)), [values], current, lease)
+
+    def give_way(self, entry: Entry) -> None:
+        """Point back what late calls of this run point elsewhere than somebody who published since.
+
+        Trouble with it is logged: the sweep does the same.
+        """
+        try:
+            with self.lease(f"{entry.name}-back") as lease:
+                self.settle_left(lease)
+                current = self.observe_these([change.values for change in entry.changes], lease)
+                newest = find_newest(self.journal.read_table(self.name)[0].values())
+                ours = {change.values: change.location for change in entry.changes}
+                wrong = {
+                    values: newest[values]
+                    for values, location in ours.items()
+                    if values in newest
+                    and moment_of(newest[values][0]) > moment_of(entry)
+                    and location_of(current.get(values)) == location != newest[values][1].location
+                }
+                self.point_back(wrong, current, lease)
+        except QuiltAthenaError as trouble:
+            log.warning("What attempt %s did late is left to the sweep: %s", entry.attempt.name, trouble)
 
     # ------------------------------------------------------------------------------------- the end of it
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -19,7 +19,13 @@ from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values, identity
 from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt, digest_of
-from airflow_quilt_athena.core.overwrite.history import is_emptied, moment_of, next_moment, was_published
+from airflow_quilt_athena.core.overwrite.history import (
+    find_newest,
+    is_emptied,
+    moment_of,
+    next_moment,
+    was_published,
+)
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite.partition_changes import location_of
 from airflow_quilt_athena.core.overwrite.request import DEFAULT_RETAIN
@@ -129,8 +135,11 @@ class _Rollback:
             raise ManualActionError(f"Cannot roll back {what}: {error}") from error
 
     def _plan(self, wanted: Callable[[Values], bool] | None) -> Restoration:
+        # Glue first: what it points at is announced in the journal before.
+        current = self._all()
         entries, _ = self._journal.read_table(self._table.name)
-        plan = plan_rollback(entries, self._all(), wanted, self._table)
+        _refuse_unfinished(entries, current, wanted)
+        plan = plan_rollback(entries, current, wanted, self._table)
         for folder, adopter in plan.adopted:
             self._refuse_changed(folder, adopter)
         if not self._table.partition_keys and plan.changes[0].location is None:
@@ -200,6 +209,7 @@ class _Rollback:
                     entry = self._flip(entry, lease)
             except LeaseLost as lost:
                 log.warning("%s", lost)
+                self._refuse_overtaken(entry)
                 entry = self._publisher.overtake(entry)
                 continue
             return self._publisher.settle(entry)
@@ -223,6 +233,21 @@ class _Rollback:
         self._publisher.roll_changes(entry, lease)
         return entry
 
+    def _refuse_overtaken(self, entry: Entry) -> None:
+        """Give way to whoever published the partitions since: that is not what was to be undone."""
+        newest = find_newest(self._journal.read_table(self._table.name)[0].values())
+        since = [
+            c.values for c in entry.changes if moment_of(newest.get(c.values, (entry,))[0]) > moment_of(entry)
+        ]
+        if since:
+            self._publisher.give_way(entry)
+            self._give_up(entry, "somebody else published the partitions meanwhile")
+            raise RetryableError(
+                f"The partitions {[list(values) for values in since[:5]]} of table {self._table.name} were "
+                "published by another run while they were rolled back. Look at them before the task is run "
+                "again."
+            )
+
     def _give_up(self, entry: Entry, reason: str) -> None:
         self._journal.advance(entry, state=State.ABORTED, reason=reason)
         self._publisher.release(entry)
@@ -240,6 +265,26 @@ class _Rollback:
                     "changed. Write the partition again instead, or try once more when that is over."
                 )
             self._journal.advance(owner, state=State.PUBLISHING, claimed_by=entry.name)
+
+
+def _refuse_unfinished(
+    entries: Mapping[str, Entry], current: Current, wanted: Callable[[Values], bool] | None
+) -> None:
+    """Raise RetryableError while somebody is publishing what is to be undone: it is no fact yet."""
+    for other in entries.values():
+        if other.state is State.PUBLISHING and not was_published(other):
+            busy = [
+                change.values
+                for change in other.changes
+                if (wanted is None or wanted(change.values))
+                and location_of(current.get(change.values)) == change.location
+            ]
+            if busy:
+                raise RetryableError(
+                    f"Attempt {other.attempt.name} is publishing the partitions "
+                    f"{[list(values) for values in busy[:5]]}. Nothing was changed. Run the task again; what "
+                    "died while it published is ended by the sweep after an hour."
+                )
 
 
 def _can_be_claimed(owner: Entry | None, rollback: Entry) -> TypeGuard[Entry]:

@@ -198,12 +198,14 @@ class _Sweeping:
         for values, (entry, _) in newest.items():
             found, partition = self._as_it_is(entry), current.get(values)
             # Whoever published it since has pointed it elsewhere than it was looked at.
-            same = location_of(partition) == self._pointers[values].location
-            if found is None or partition is None or not same:
+            before = self._pointers.get(values)
+            same = location_of(partition) == (None if before is None else before.location)
+            if found is None or not same:
                 continue
             whole = next(one for one in found.changes if one.values == values)
             pointed[values] = (found, whole)
-            self._keep_for_readers(Pointer.of(partition), now)
+            if partition is not None:
+                self._keep_for_readers(Pointer.of(partition), now)
         if pointed:
             self._publisher.point_back(pointed, current, lease)
             self.result.pointed_back += [list(values) for values in pointed]
