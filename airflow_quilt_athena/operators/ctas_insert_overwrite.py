@@ -34,7 +34,7 @@ from airflow_quilt_athena.core.overwrite.request import (
     parse_retain,
     table_properties,
 )
-from airflow_quilt_athena.core.quilt.revisions import Interval, parse_interval
+from airflow_quilt_athena.core.quilt.revisions import By, Interval, parse_interval
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
@@ -50,8 +50,24 @@ if TYPE_CHECKING:
     from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite, OverwriteResult
 
 
+# Other keys are for parse_interval to refuse.
+_OF_INTERVAL: dict[str, Judge[object]] = {
+    "bucket": names.bucket,
+    "start": names.moment,
+    "end": names.moment,
+    "by": choice(By),
+    "source_database": names.database,
+}
+
+
 def _interval(name: str, value: object) -> Interval:
-    return parse_interval(mapping(text, names.moment, "a mapping with bucket, start and end")(name, value))
+    given = mapping(text, lambda _, one: one, "a mapping with bucket, start and end")(name, value)
+    return parse_interval(
+        {
+            key: _OF_INTERVAL[key](f"{name}[{key!r}]", one) if key in _OF_INTERVAL else one
+            for key, one in given.items()
+        }
+    )
 
 
 class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):

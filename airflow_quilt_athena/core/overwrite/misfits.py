@@ -71,17 +71,32 @@ def _kept_instead(found: str) -> str | None:
     )
 
 
-def describe_unlike(expected: Columns, staged: Columns) -> tuple[str, ...]:
+def unlike_columns(expected: Columns, staged: Columns) -> tuple[str, ...]:
+    """Return the staged columns whose type in Glue does not mean the same as the table's."""
+    found = dict(staged)
+    return tuple(
+        name
+        for name, hive_type in expected
+        if name in found and parse_hive_type(hive_type) != parse_hive_type(found[name])
+    )
+
+
+def describe_unlike(
+    expected: Columns, staged: Columns, result: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """Return a line for each staged column whose type in Glue does not mean the same as the table's.
 
-    The engine has brought both together in a type that is wider than the table's.
+    The engine has brought both together in a type that is wider than the table's, and often than the
+    result's: a bigint and a decimal(2,1) make a decimal(20,1).
+
+    :param result: the result's own types by column name, where they are known.
     """
-    found, lines = dict(staged), []
-    for name, hive_type in expected:
-        if name in found and parse_hive_type(hive_type) != parse_hive_type(found[name]):
-            wanted, made = (parse_hive_type(kind).trino for kind in (hive_type, found[name]))
-            advice = _advice(name, wanted, made)
-            lines.append(f"{name}: the table has {hive_type}, the result {found[name]}. {advice}")
+    types, found, lines = dict(expected), dict(staged), []
+    for name in unlike_columns(expected, staged):
+        wanted, made = (parse_hive_type(kind).trino for kind in (types[name], found[name]))
+        own = (result or {}).get(name)
+        advice = _advice(name, wanted, own or made)
+        lines.append(f"{name}: the table has {types[name]}, the result {own or found[name]}. {advice}")
     return tuple(lines)
 
 

@@ -17,6 +17,7 @@ from airflow_quilt_athena.core.overwrite.misfits import (
     describe_misfits,
     describe_unlike,
     describe_unwritable,
+    unlike_columns,
 )
 from airflow_quilt_athena.core.overwrite.plan import Plan, Statements
 from airflow_quilt_athena.core.overwrite.positions import relocate
@@ -43,17 +44,34 @@ _ABOUT_COLUMNS = re.compile(
 _ROUNDED = re.compile(r"'([^']* would be rounded in a column of type [^']*)'")
 
 
-def refuse_misfits(plan: Plan, staged: Table) -> None:
-    """Raise InvalidCallError when the result's columns are not such as the table has, or may have."""
+def refuse_misfits(athena: AthenaClient, plan: Plan, statements: Statements, staged: Table) -> None:
+    """Raise InvalidCallError when the result's columns are not such as the table has, or may have.
+
+    Runs a query only where a type does not fit: the staged one is that of result and table together, and the
+    result's own is to be told.
+    """
     expected = plan.expected_columns
     names = [name for name, _ in staged.columns]
     if expected is not None:
-        found = (*_name_differences(plan, expected, names), *describe_unlike(expected, staged.columns))
+        unlike = unlike_columns(expected, staged.columns)
+        types = _own_types(athena, plan, statements, unlike) if unlike else {}
+        found = (*_name_differences(plan, expected, names), *describe_unlike(expected, staged.columns, types))
     else:
         keys = key_differences(plan.selection.dynamic, staged.columns)
         found = (*keys, *_given_twice(plan, names), *_not_there(plan, names))
     if found:
         raise InvalidCallError(_unlike(plan, found))
+
+
+def _own_types(
+    athena: AthenaClient, plan: Plan, statements: Statements, names: Sequence[str]
+) -> dict[str, str]:
+    """Return the types of the result's columns, as the engine names them; none when it cannot be asked."""
+    try:
+        return _ask_types(athena, plan, statements, names)
+    except (QuiltAthenaError, ClientError, BotoCoreError) as trouble:  # a help, and no reason to tell less
+        log.info("The types of the result cannot be asked for: %s", trouble)
+        return {}
 
 
 def explain_failure(
@@ -90,9 +108,15 @@ def _find_misfits(athena: AthenaClient, plan: Plan, statements: Statements) -> t
         found = (*found, *_given_twice(plan, names))
     if found or not all(names):
         return found
-    _, rows = _ask(athena, plan, build_types_query(statements.query, names))
-    types = {name.lower(): kind or "" for name, kind in zip(names, rows[0], strict=True)}
+    types = _ask_types(athena, plan, statements, names)
     return describe_misfits(expected, types) if expected is not None else describe_unwritable(types)
+
+
+def _ask_types(
+    athena: AthenaClient, plan: Plan, statements: Statements, names: Sequence[str]
+) -> dict[str, str]:
+    _, rows = _ask(athena, plan, build_types_query(statements.query, names))
+    return {name.lower(): kind or "" for name, kind in zip(names, rows[0], strict=True)}
 
 
 def _ask(athena: AthenaClient, plan: Plan, sql: str) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
@@ -156,14 +180,20 @@ def _given_twice(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _not_there(plan: Plan, names: Sequence[str]) -> tuple[str, ...]:
-    """Return a line for each column that the call speaks of and a new table would not have."""
-    request = plan.request
-    wanted = {"column_comments": request.column_comments, "bucketed_by": request.bucketed_by}
+    """Return a line for each column that the call speaks of and a new table would not have.
+
+    Partition keys may be commented, with a value given or not; rows are put into buckets by columns alone.
+    """
+    request, keys = plan.request, dict(plan.selection.keys)
+    wanted = (
+        ("column_comments", request.column_comments, {*names, *keys}),
+        ("bucketed_by", request.bucketed_by, {*names}),
+    )
     return tuple(
         f"{name}: not a column of the result, and named in {parameter}"
-        for parameter, columns in wanted.items()
+        for parameter, columns, known in wanted
         for name in columns
-        if name.lower() not in names
+        if name.lower() not in known
     )
 
 

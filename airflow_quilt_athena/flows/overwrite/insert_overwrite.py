@@ -236,7 +236,12 @@ class Overwrite:
         # Another run created it first: what was planned for a new table must fit the one there now is.
         refuse_unwritable(table)
         made = tuple((name, without_lengths(hive_type)) for name, hive_type in template.columns)
-        refuse_misfits(replace(plan, table=table), replace(template, columns=made))
+        refuse_misfits(
+            self._clients.athena,
+            replace(plan, table=table),
+            self.statements,
+            replace(template, columns=made),
+        )
         if (table.partition_keys, table.base) != (plan.selection.keys, plan.base):
             raise InvalidCallError(
                 f"Table {table.name} was created meanwhile, at {table.base} with keys "

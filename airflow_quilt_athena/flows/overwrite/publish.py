@@ -96,8 +96,8 @@ class Publisher:
         entries, _ = self.journal.read_table(self.name)
         found = entries.get(entry.name)
         if found is None or found.attempt != entry.attempt or found.state is not State.PUBLISHING:
-            if entry.changes:
-                self.give_way(entry)
+            if found is not None and found.attempt == entry.attempt and found.state is State.ABORTED:
+                self.give_way(found)
             raise JournalConflict(entry, found)
         return replace(found, published_at=max(moment_of(other) for other in entries.values()))
 
@@ -366,7 +366,7 @@ class Publisher:
             self.apply(replace(entry, changes=(again,)), [values], current, lease)
 
     def give_way(self, entry: Entry) -> None:
-        """Point back what late calls of this run point elsewhere than somebody who published since.
+        """Point back what late calls of this run, which was ended by others, point elsewhere.
 
         Trouble with it is logged: the sweep does the same.
         """
@@ -375,13 +375,10 @@ class Publisher:
                 self.settle_left(lease)
                 current = self.observe_these([change.values for change in entry.changes], lease)
                 newest = find_newest(self.journal.read_table(self.name)[0].values())
-                ours = {change.values: change.location for change in entry.changes}
                 wrong = {
-                    values: newest[values]
-                    for values, location in ours.items()
-                    if values in newest
-                    and moment_of(newest[values][0]) > moment_of(entry)
-                    and location_of(current.get(values)) == location != newest[values][1].location
+                    change.values: newest.get(change.values) or (entry, _undone(change))
+                    for change in entry.changes
+                    if location_of(current.get(change.values)) == change.location
                 }
                 self.point_back(wrong, current, lease)
         except QuiltAthenaError as trouble:
@@ -404,6 +401,16 @@ class Publisher:
         for owner in self.journal.read_all(rollback.claims):
             if owner.claimed_by == rollback.name:
                 self.journal.advance(owner, state=State.PUBLISHED, claimed_by=None)
+
+
+def _undone(change: Change) -> Change:
+    """Return the change that gives a partition back what it had, where no overwrite had published it."""
+    return replace(
+        change,
+        location=change.previous_location,
+        generation=change.previous_generation,
+        restored=change.previous,
+    )
 
 
 def _place(staged: Mapping[Values, Staged], values: Values) -> str | None:

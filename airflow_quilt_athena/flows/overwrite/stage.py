@@ -108,7 +108,7 @@ class Stager:
             self.template = self.template or staged
 
     def _accept(self, table: Table) -> Table:
-        refuse_misfits(self._plan, table)
+        refuse_misfits(self._clients.athena, self._plan, self._statements, table)
         self._columns = table.columns
         return table
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_athena.conformance.table import HERE, SET_UP, Answer, topics
+from local_athena.conformance.table import HERE, SET_UP, UNLOAD_COUNT, Answer, topics
 from local_athena.errors import LocalAthenaError
 
 _SHORTEST_POLL_SECONDS = 0.02
 _LONGEST_POLL_SECONDS = 0.5
 _KEYS_PER_DELETE = 1_000  # of DeleteObjects (S3 API reference, read 2026-11)
+_UNLOAD = re.compile(r"\s*unload\b", re.I)
 _ORDERED = re.compile(r"\border\s+by\b[^()]*(\([^()]*\)[^()]*)*$", re.I)
 
 
@@ -183,7 +184,7 @@ class Lake:
         if not _ORDERED.search(sql):
             rows.sort(key=repr)
         if page.get("UpdateCount") is not None:
-            answer["update_count"] = page["UpdateCount"]
+            answer[UNLOAD_COUNT if _UNLOAD.match(sql) else "update_count"] = page["UpdateCount"]
         return answer
 
     def _cell(self, cell: dict[str, str]) -> str | None:

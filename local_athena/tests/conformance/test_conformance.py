@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from collections.abc import Iterator
 
 import pytest
 
@@ -20,8 +22,13 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def lake(aws: LocalAthena) -> Lake:
-    return Lake.on(aws.client, uuid.uuid4().hex[:10])
+def lake(aws: LocalAthena) -> Iterator[Lake]:
+    """The table's answers; the count of UNLOAD, which AWS does not document, is told for the test of it."""
+    aws.tell_unload_rows("rows")
+    try:
+        yield Lake.on(aws.client, uuid.uuid4().hex[:10])
+    finally:
+        aws.tell_unload_rows()
 
 
 @pytest.mark.parametrize(("topic", "sql"), CASES)
@@ -33,6 +40,22 @@ def test_a_statement_is_answered_as_trino_answered_it(
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError))
     found = lake.answers(topic)[sql]
     assert table.comparable(found) == table.recorded(topic)[sql], f"{sql}\n{found.get('reason', '')}"
+
+
+@pytest.mark.parametrize(
+    ("topic", "sql"),
+    [
+        (topic, sql)
+        for topic, statements in table.topics().items()
+        for sql in statements
+        if sql.startswith("UNLOAD") and "error" not in table.recorded(topic)[sql]
+    ],
+)
+def test_an_unload_writes_all_rows_of_its_query(lake: Lake, topic: str, sql: str) -> None:
+    query = re.fullmatch(r"UNLOAD \((.+)\)\s+TO '.+", sql, re.S)
+    assert query, sql
+    counted = lake.answer(f"SELECT count(*) FROM (\n{query[1]}\n)")
+    assert [[str(lake.answers(topic)[sql][table.UNLOAD_COUNT])]] == counted["rows"]
 
 
 def test_every_statement_has_a_recorded_answer_and_no_answer_is_left_over() -> None:
