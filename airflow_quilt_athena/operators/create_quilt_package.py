@@ -29,6 +29,7 @@ from airflow_quilt_athena.core.arguments import (
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
 from airflow_quilt_athena.core.glue.selection import fixed_values
 from airflow_quilt_athena.core.glue.tables import TableName
+from airflow_quilt_athena.core.quilt.package_entries import parse_json
 from airflow_quilt_athena.core.quilt.package_request import (
     OnEmpty,
     OnUnusable,
@@ -91,11 +92,16 @@ def _workflow(name: str, value: object) -> str | EllipsisType | None:
 
 
 def _rows(name: str, value: object) -> object:
+    expected = "a list of mappings, or the XCom of a query's rows"
     found = _printed(value)
     if isinstance(found, str):
-        parse_rows(found)  # says where the text is no JSON
+        try:
+            parse_json(found)
+        except ValueError as error:  # which says where
+            raise refusal(name, value, f"{expected}; this text {error}") from error
+        parse_rows(found)
     elif not isinstance(found, Iterable) or isinstance(found, bytes | bytearray | range | set):
-        raise refusal(name, value, "a list of mappings, or the XCom of a query's rows")
+        raise refusal(name, value, expected)
     return found
 
 

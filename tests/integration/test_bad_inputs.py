@@ -21,6 +21,8 @@ from airflow_quilt_athena.operators.create_quilt_package import CreateQuiltPacka
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from airflow_quilt_athena.operators.deprovision_quilt_athena import DeprovisionQuiltAthenaOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
+from airflow_quilt_athena.operators.late_revisions import LateRevisionsOperator
+from airflow_quilt_athena.operators.materialize_quilt_tables import MaterializeQuiltTablesOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
 from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
@@ -35,9 +37,11 @@ GOOD: dict[Any, dict[str, Any]] = {
     DeprovisionQuiltAthenaOperator: {"results_bucket": "acme-results"},
     CreateBucketViewsOperator: {"bucket": "acme"},
     DropBucketViewsOperator: {"bucket": "acme"},
+    MaterializeQuiltTablesOperator: {"bucket": "acme"},
     CtasInsertOverwriteOperator: {"query": "SELECT 1 AS a", "table": "t", "partition": {"dt": "x"}},
     SweepGenerationsOperator: {"table": "t"},
     RollbackPartitionsOperator: {"table": "t"},
+    LateRevisionsOperator: {"table": "t"},
     QuiltAthenaQueryOperator: {"query": "SELECT 1"},
     AthenaCompletionSensor: {"query_execution_ids": "q"},
     CreateQuiltPackageOperator: {"registry": "acme", "package": "team/pkg", "query": "SELECT 1"},
@@ -111,9 +115,14 @@ TAKEN: dict[str, set[str]] = {
     "quilt_revisions": {"None"},
     "catalog_id": {"None"},
     "kms_key_arn": {"None"},
+    "catalog_kms_key_arn": {"None"},
+    "quilt_kms_key_arns": {"[]"},
+    "lake_formation": SWITCH,
+    "allow_narrowing": SWITCH,
     "min_rows": {"None", *COUNT},
     "max_rows": {"None", *COUNT},
     "max_parallel_queries": {"1"},
+    "limit": {"1"},
     "scan_cutoff_bytes": {"None"},
     "results_expire_after_days": {"None", "1", "1 day", "1000 years"},
     "reuse_results_minutes": {"None", "1", "1 hour", "1 day"},
@@ -140,6 +149,9 @@ TAKEN: dict[str, set[str]] = {
     "check_objects": SWITCH,
     "adopted": set(),
     "find_hidden": SWITCH,
+    "check_completeness": {"None", *SWITCH},
+    "fail_on_incomplete": SWITCH,
+    "materialized": SWITCH,
     "delete_results": SWITCH,
     "dry_run": SWITCH,
     "stop_on_kill": SWITCH,
@@ -150,6 +162,7 @@ OTHERWISE: dict[tuple[Any, str], set[str]] = {
     (AthenaCompletionSensor, "timeout"): {"0", "0 s", *DURATION},
     (QuiltPackageSensor, "timeout"): {"0", "0 s", *DURATION},
     (QuiltPackageSensor, "bucket"): BUCKET,
+    (LateRevisionsOperator, "bucket"): {"None", *BUCKET},
     (CreateQuiltPackageOperator, "query"): TEXT,
     (CreateQuiltPackageOperator, "table"): NAME - {"temporary"},
     (CreateQuiltPackageOperator, "package"): {"slash"},

@@ -640,7 +640,7 @@ def _actions(plan: Plan) -> Counter[str]:
 def test_unchanged_costs_no_query_and_one_page_of_tables(fresh: Registry) -> None:
     assert _actions(fresh.refresh()) == {"created": 8}
     fresh.aws.clear_calls()
-    assert _actions(fresh.refresh()) == {"unchanged": 7}
+    assert _actions(fresh.refresh()) == {"unchanged": 8}
     calls = [call.operation for call in fresh.aws.calls if not call.by_athena]
     assert calls == ["GetTables"]
 
@@ -856,12 +856,14 @@ def test_what_a_platforms_tables_lose_is_in_plan_log_and_xcom_where_they_are_ask
     (source,) = (one for one in plan.to_xcom()["resources"] if one["resource"] == "source")
     assert source["name"] == f"{platform}.{fresh.bucket}_manifests"
     lost = [detail["to"] for detail in source["details"]]
-    assert any("a header with its whole revision" in text for text in lost)
+    assert any("of a header with message and metadata of its revision" in text for text in lost)
     assert all(text in plan.render(applied=False) and text in caplog.text for text in lost)
     # And so it is.
-    assert fresh.rows(f"SELECT pkg_name, user_meta FROM {fresh.names.revisions}") == [
-        ("x/file", '{"plate":7}')
+    assert fresh.rows(f"SELECT pkg_name, message, user_meta FROM {fresh.names.revisions}") == [
+        ("x/file", "m", '{"plate":7}'),
+        ("x/header", None, None),
     ]
+    assert fresh.rows(f"SELECT pkg_name FROM {fresh.names.entries}") == [("x/header",)]
 
 
 def test_nothing_is_asked_of_a_platforms_database_but_to_read_its_tables(fresh: Registry) -> None:

@@ -558,7 +558,7 @@ def test_a_typo_fails_where_the_dag_is_written(arguments: dict[str, Any], words:
         ({"query_execution_id": "None"}, "no query execution id"),
         ({"table": "no_such_table"}, "no table"),
         ({"rows": ["a"]}, "Row 1 is 'a'"),
-        ({"rows": "a"}, "rows is 'a'"),
+        ({"rows": "a"}, r"rows is 'a'\. Expected a list of mappings, .*; this text is no JSON .*column 1"),
         ({"rows": {"a": 1}}, "Expected a list of mappings"),
         ({"rows": [], "package": "team"}, "Not a package's name"),
         ({"rows": [], "registry": "s3://acme/x"}, "Expected a bucket"),

@@ -125,7 +125,7 @@ UNLIKE = {  # column: what the table was made from, what does not fit it, and th
     "list": ("ARRAY[CAST(1 AS bigint)]", "ARRAY[CAST(1.9 AS double)]", "the table has array<bigint>,"),
     "order": ("CAST(ROW(1, 2) AS ROW(a int, b int))", "CAST(ROW(1, 2) AS ROW(b int, a int))", ""),
     "field": ("CAST(ROW(1) AS ROW(a integer))", "CAST(ROW(1) AS ROW(b integer))", ""),
-    "inside": ("CAST(ROW(1) AS ROW(a bigint))", "CAST(ROW(1.9) AS ROW(a double))", "struct<a:double>"),
+    "inside": ("CAST(ROW(1) AS ROW(a bigint))", "CAST(ROW(1.9) AS ROW(a double))", "row(a double)"),
 }  # fmt: skip
 
 

@@ -422,8 +422,11 @@ def test_the_interval_may_come_from_templates(fresh: Registry) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"start": "{{ partition_key }}"}, r"\['start'\] is 'None'.*renders as None"),
-        ({"bucket": "{{ dag_run_conf.get('bucket') }}"}, r"\['bucket'\] is None"),
+        ({"start": "{{ partition_key }}"}, r"\['start'\] is 'None'.*a date or a time.*no value renders so"),
+        (
+            {"bucket": "{{ dag_run_conf.get('bucket') }}"},
+            r"\['bucket'\] is 'None'.*a bucket's name.*no value renders so",
+        ),
     ],
 )
 def test_a_template_that_found_no_value_is_a_clear_failure(
@@ -605,6 +608,7 @@ def test_a_platforms_tables_are_read_where_there_are_no_others(aws: LocalAthena)
     registry.put_pointer("team/pkg", "latest", top_hash)
     given = {"bucket": registry.bucket, "start": MIDNIGHT}
     query = "SELECT pkg_name, logical_key, size, is_latest FROM {entries}"
+    registry.aws.clear_calls()
     with pytest.raises(AirflowFailException, match="or, where a Quilt platform keeps tables, its database"):
         keep(registry, query, quilt_revisions=given)
     assert registry.lab.started() == []

@@ -14,7 +14,7 @@ from typing import Any
 
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
-from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
+from airflow_quilt_athena.core.overwrite.journal_entry import SUPERSEDED, Change, Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import PARAMETER_PREFIX, generation_of, location_of
 
 WRITTEN_AT_PARAMETER = PARAMETER_PREFIX + "written_at"
@@ -100,7 +100,7 @@ def _was_removed_by_failed(values: Values, newest: Published, entries: Mapping[s
     return location is not None and any(
         change.values == values and change.location is None and change.previous_location == location
         for other in entries.values()
-        if other.state is State.ABORTED and other.published_at is not None
+        if other.state is State.ABORTED and other.published_at is not None and other.reason != SUPERSEDED
         for change in other.changes
     )
 

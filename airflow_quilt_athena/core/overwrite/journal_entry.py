@@ -36,6 +36,9 @@ class State(Enum):
     ABORTED = "aborted"  # it never was published
 
 
+# Why a set was aborted that its successor replaced whole: what it removed stays removed.
+SUPERSEDED = "left half published, and replaced by the next overwrite of the same partitions"
+
 UNFINISHED = frozenset({State.INTENDED, State.SUBMITTED, State.STAGED})
 
 

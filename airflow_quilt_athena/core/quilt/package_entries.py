@@ -308,7 +308,7 @@ def _meta(value: Any) -> str:
 
 def _json(name: str, text: str) -> Any:
     try:
-        return parse_json(text)
+        return parse_json(text, remedy="; cast it in the query: CAST(… AS JSON)")
     except ValueError as error:
         raise _UnusableError(f"its {name} {error}") from error
 
@@ -324,12 +324,15 @@ def _refuse_long(entry: Entry) -> None:
 # ------------------------------------------------------------------------------------------ JSON
 
 
-def parse_json(text: str) -> Any:
-    """Return the value of JSON. Raises ValueError for what other readers would refuse, or take otherwise."""
+def parse_json(text: str, *, remedy: str = "") -> Any:
+    """Return the value of JSON. Raises ValueError for what other readers would refuse, or take otherwise.
+
+    :param remedy: what the error says at its end of text that is no JSON.
+    """
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"is no JSON ({error}); cast it in the query: CAST(… AS JSON)") from error
+        raise ValueError(f"is no JSON ({error}){remedy}") from error
     except RecursionError as error:
         raise ValueError("is nested too deeply") from error
 

@@ -26,7 +26,8 @@ def _losses(manifests: Table) -> Iterator[str]:
     if parameters.get("case.insensitive", "true").lower() != "false":
         yield (
             "keys of metadata are lower-cased, and lines whose metadata has keys that differ in case alone "
-            "are lost, a header with its whole revision (SerDe property case.insensitive is not false)"
+            "are lost: of a file the file, of a header with message and metadata of its revision (SerDe "
+            "property case.insensitive is not false)"
         )
     if parameters.get("ignore.malformed.json", "false").lower() != "true":
         yield "one torn line fails every query (SerDe property ignore.malformed.json is not true)"

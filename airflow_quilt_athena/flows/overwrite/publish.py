@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from airflow_quilt_athena.core.glue.selection import Partition, Selection, Values, parse_partitions
 from airflow_quilt_athena.core.glue.tables import Table, TableName, parse_table
 from airflow_quilt_athena.core.overwrite.history import find_newest, moment_of, next_moment
-from airflow_quilt_athena.core.overwrite.journal_entry import Action, Change, Entry, Kind, State
+from airflow_quilt_athena.core.overwrite.journal_entry import SUPERSEDED, Action, Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite.partition_changes import (
     Staged,
     is_superseded_by,
@@ -277,9 +277,8 @@ class Publisher:
 
     def _end(self, left: Entry) -> None:
         keep_until = self.journal.now() + timedelta(seconds=left.retain_seconds)
-        reason = "left half published, and replaced by the next overwrite of the same partitions"
         try:
-            self.journal.advance(left, state=State.ABORTED, keep_until=keep_until, reason=reason)
+            self.journal.advance(left, state=State.ABORTED, keep_until=keep_until, reason=SUPERSEDED)
         except JournalConflict as conflict:
             log.info("Attempt %s was finished by somebody else meanwhile: %s", left.attempt.name, conflict)
         else:
@@ -379,6 +378,8 @@ class Publisher:
                     change.values: newest.get(change.values) or (entry, _undone(change))
                     for change in entry.changes
                     if location_of(current.get(change.values)) == change.location
+                    # What its successor found removed is removed.
+                    if change.location is not None or entry.reason != SUPERSEDED
                 }
                 self.point_back(wrong, current, lease)
         except QuiltAthenaError as trouble:
