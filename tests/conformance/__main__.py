@@ -27,8 +27,8 @@ with the answers that Trino 476 gave behind the same local Athena (`LocalAthena(
 Compared are column names, types, rows, their order where the statement orders, the count of rows written (but
 not by UNLOAD, of which AWS documents none), and of a failure its class. *Refused* is a clear failure of the
 DuckDB engine (`NOT_SUPPORTED`, `FUNCTION_NOT_FOUND`) where Trino answers otherwise. *As Athena* is where
-Athena is known to answer otherwise than Trino, and DuckDB follows Athena. {front} further statements are Hive DDL, which is
-answered in front of both engines; they run too, and are not counted.
+Athena is known to answer otherwise than Trino, and DuckDB follows Athena. {front} further statements are
+Hive DDL, which is answered in front of both engines; they run too, and are not counted.
 
 Where Athena is known to follow neither, see [athena-is-not-trino.md](athena-is-not-trino.md).
 

@@ -105,8 +105,8 @@ def _quilt() -> Iterator[str]:
             yield view.sql
             keys = {
                 names.tags: order[:7],
-                names.entries: order[:4] + " 6",
-                names.current: order[:4] + " 6",
+                names.entries: "1, 2, 6",
+                names.current: "1, 2, 6",
             }.get(view.name, order)
             yield f'SELECT * FROM "{database}"."{view.name}" ORDER BY {keys}'
         for chosen in (revisions[:1], revisions[:0]):

@@ -233,7 +233,7 @@ def test_a_platforms_tables_stay_when_the_views_on_them_go(shelf: Shelf) -> None
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("skip", range(7))
+@pytest.mark.parametrize("skip", range(8))
 def test_stopped_at_any_table_and_run_again_all_are_gone(shelf: Shelf, skip: int, when: Any) -> None:
     one = shelf.buckets[0]
     for definition in define_tables(BucketNames.of(one)):
@@ -246,7 +246,7 @@ def test_stopped_at_any_table_and_run_again_all_are_gone(shelf: Shelf, skip: int
     )
     with pytest.raises(AirflowException, match="ValidationException"):
         shelf.drop(one)
-    assert len(shelf.lab.tables()) == 7 - skip - (when == "after")
+    assert len(shelf.lab.tables()) == 8 - skip - (when == "after")
     shelf.drop(one)
     assert shelf.lab.tables() == set()
 

@@ -67,6 +67,11 @@ def test_what_was_staged_wider_than_the_table_is_named_with_its_cast() -> None:
     assert line == 'n: the table has bigint, the result double. Write CAST("n" AS bigint) AS "n"'
 
 
+def test_of_what_was_staged_wider_the_results_own_type_is_told_where_it_is_known() -> None:
+    (line,) = describe_unlike((("n", "bigint"),), (("n", "decimal(20,1)"),), {"n": "decimal(2,1)"})
+    assert line == 'n: the table has bigint, the result decimal(2,1). Write CAST("n" AS bigint) AS "n"'
+
+
 @pytest.mark.parametrize(
     "kind", ["timestamp(6)", "timestamp(0)", "timestamp(3) with time zone", "time(3)", "json", "uuid"]
 )
