@@ -29,7 +29,7 @@ def left_behind(aws: LocalAthena) -> tuple[set[str], set[str]]:
 
 @pytest.fixture
 def differences(pytestconfig: pytest.Config) -> Mapping[str, Mapping[str, Any]]:
-    """What the engine under test answers otherwise than the real one, by topic; which is nothing for itself."""
+    """What the engine under test answers otherwise than the real one, by topic."""
     return {} if pytestconfig.getoption("--local-athena-engine") == "trino" else table.differences()
 
 
