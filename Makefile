@@ -62,7 +62,7 @@ test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every
 .PHONY: test-large
 test-large: trino ## A thousand awkward packages, row by row as quilt3 shows them, on both engines
 	$(BIN)/python -m pytest -m large
-	$(call on_trino,$(BIN)/python -m pytest -m large --engine trino)
+	$(call on_trino,$(BIN)/python -m pytest -m large --local-athena-engine trino)
 
 .PHONY: test-interleavings
 test-interleavings: $(INSTALLED) ## At every AWS call of a run another one comes in between, fails or dies; minutes

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_quilt_athena.core.glue.tables import TableName
-from airflow_quilt_athena.core.overwrite.request import OverwriteRequest, Replace
+from airflow_quilt_athena.core.overwrite.request import Adopted, OverwriteRequest, Replace
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult, insert_overwrite
@@ -35,7 +35,10 @@ from .client import Client, ClientError
 
 pytestmark = pytest.mark.clients
 
-SWEEPING = "airflow_quilt_athena.flows.overwrite.sweep"
+WARNING = (
+    "airflow_quilt_athena.flows.overwrite.cleanup",
+    "airflow_quilt_athena.flows.overwrite.natural_files",
+)
 BASE = "quilt_athena.base"
 KINDS = {"id": "bigint"}  # every other column is text
 
@@ -133,8 +136,9 @@ class Place:
             time.sleep(left)
 
     def sweep(self) -> SweepResult:
-        """Sweep as if it were in two days, when every promise is over."""
-        return sweep_generations(self.clients, self.name, now=datetime.now(UTC) + timedelta(days=2))
+        """Sweep as if it were in two days, when every promise is over, what lay there before us as well."""
+        now = datetime.now(UTC) + timedelta(days=2)
+        return sweep_generations(self.clients, self.name, now=now, adopted=Adopted.DELETE)
 
 
 @pytest.fixture
@@ -145,10 +149,11 @@ def lab(aws: LocalAthena, unique: Callable[[str], str]) -> Lab:
 @pytest.fixture
 def warnings_of_ours(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Return what our overwrites and sweeps warned of since the last call."""
-    caplog.set_level(logging.WARNING, logger=SWEEPING)
+    for name in WARNING:
+        caplog.set_level(logging.WARNING, logger=name)
 
     def told() -> list[str]:
-        lines = [record.getMessage() for record in caplog.records if record.name == SWEEPING]
+        lines = [record.getMessage() for record in caplog.records if record.name in WARNING]
         caplog.clear()
         return lines
 
@@ -256,9 +261,12 @@ def test_a_table_of_awswranglers_is_taken_over_partition_by_partition(lab: Lab, 
 def test_old_files_stay_for_as_long_as_was_promised(days: Wrangled) -> None:
     natural = days.files(days.location)
     days.overwrite([(10, "x")], {"dt": "2026-01-01"}, retain=timedelta(hours=6))
-    sweep_generations(days.clients, days.name, now=datetime.now(UTC) + timedelta(hours=5))
-    assert natural <= days.files(days.location)
-    sweep_generations(days.clients, days.name, now=datetime.now(UTC) + timedelta(hours=7))
+    for hours, adopted in ((5, Adopted.DELETE), (7, Adopted.KEEP)):
+        now = datetime.now(UTC) + timedelta(hours=hours)
+        sweep_generations(days.clients, days.name, now=now, adopted=adopted)
+        assert natural <= days.files(days.location)
+    now = datetime.now(UTC) + timedelta(hours=7)
+    sweep_generations(days.clients, days.name, now=now, adopted=Adopted.DELETE)
     assert natural - days.files(days.location) == {key for key in natural if "dt=2026-01-01" in key}
 
 
