@@ -59,12 +59,6 @@ def find_newest(entries: Iterable[Entry]) -> dict[Values, Published]:
     return newest
 
 
-def find_before(entries: Iterable[Entry], last: Entry, values: Values) -> Published | None:
-    """Return what had been published of a partition before an entry."""
-    older = [entry for entry in entries if was_published(entry) and moment_of(entry) < moment_of(last)]
-    return find_newest(older).get(values)
-
-
 def is_overtaken(
     values: Values, pointer: Pointer | None, newest: Published, entries: Mapping[str, Entry]
 ) -> bool:
@@ -84,7 +78,7 @@ def is_overtaken(
     owner = entries.get(attempt.entry_name) if attempt else None
     if owner is None or owner.attempt != attempt:
         return False
-    if is_pending(values, pointer, entry, entries):
+    if _is_pending(values, pointer, entry, entries):
         return False
     if owner.state is State.ABORTED or _came_after(change, owner, entries):
         return True
@@ -105,7 +99,7 @@ def _was_removed_by_failed(values: Values, newest: Published, entries: Mapping[s
     )
 
 
-def is_pending(values: Values, pointer: Pointer, newest: Entry, entries: Mapping[str, Entry]) -> bool:
+def _is_pending(values: Values, pointer: Pointer, newest: Entry, entries: Mapping[str, Entry]) -> bool:
     """Whether somebody who comes after the newest is just publishing this: a rollback, or an overwrite."""
     return any(
         change.values == values and change.location == pointer.location

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -165,17 +165,22 @@ class Journal:
                 if entry is not None:
                     yield entry
 
-    def read_table(self, table: TableName) -> tuple[dict[str, Entry], dict[str, Entry]]:
-        """Return the entries of a table, and those of others that were made over the same base."""
+    def read_table(
+        self, table: TableName, shorten: Callable[[Entry], Entry] = lambda entry: entry
+    ) -> tuple[dict[str, Entry], dict[str, Entry]]:
+        """Return the entries of a table, and those of others that were made over the same base.
+
+        :param shorten: leaves out what the caller does not need, so that many entries fit into memory.
+        """
         ours: dict[str, Entry] = {}
         others: dict[str, Entry] = {}
         for entry in self.read_all(self.names()):
-            (ours if entry.table == str(table) else others)[entry.name] = entry
+            (ours if entry.table == str(table) else others)[entry.name] = shorten(entry)
         return ours, others
 
     def write_adopted(self, entry: Entry, files: Mapping[str, Sequence[AdoptedFile]]) -> str:
         """Write a list of files that is too long for the entry; return its place."""
-        place = journal_folder(self.base) / f"{_ADOPTED}{entry.attempt.name}.jsonl"
+        place = self._adopted_place(entry)
         write_object(self.s3, place, render_adopted(files), self.clock, kms_key_arn=self.kms_key_arn)
         return str(place)
 
@@ -183,15 +188,18 @@ class Journal:
         """Return the files, by folder, that lay there when an attempt took over."""
         if entry.adopted_list is None:
             return entry.adopted_files
-        place = journal_folder(self.base) / f"{_ADOPTED}{entry.attempt.name}.jsonl"
+        place = self._adopted_place(entry)
         found = read_object(self.s3, place, self.clock)
         return {} if found is None else parse_adopted(found.body, str(place))
 
     def remove_adopted(self, entry: Entry) -> None:
         """Delete the list of files of an entry that is no longer needed."""
         if entry.adopted_list is not None:
-            place = journal_folder(self.base) / f"{_ADOPTED}{entry.attempt.name}.jsonl"
+            place = self._adopted_place(entry)
             delete_listed(self.s3, place.bucket, [place.key])
+
+    def _adopted_place(self, entry: Entry) -> S3Uri:
+        return journal_folder(self.base) / f"{_ADOPTED}{entry.attempt.name}.jsonl"
 
     def _write(self, entry: Entry, replaces: str | None) -> bool:
         etag = write_object(

@@ -66,7 +66,7 @@ def sweep_generations(
     wanted = choose(table, partitions) or (lambda values: True)
     # Glue first: what it points at is announced in the journal before.
     pointers = _observe_pointers(clients, table)
-    entries, others = _read_entries(journal, name)
+    entries, others = journal.read_table(name, _slim)
     plan = plan_sweep(entries, pointers, moment, wanted=wanted)
     work = _Sweeping(clients, journal, table, pointers, SweepResult(dry_run))
     for entry in others.values():
@@ -87,16 +87,8 @@ def sweep_generations(
     return work.result
 
 
-def _read_entries(journal: Journal, name: TableName) -> tuple[dict[str, Entry], dict[str, Entry]]:
-    """Return the entries of a table, and of others, without what is long and not needed to decide."""
-    ours: dict[str, Entry] = {}
-    others: dict[str, Entry] = {}
-    for entry in journal.read_all(journal.names()):
-        (ours if entry.table == str(name) else others)[entry.name] = _slim(entry)
-    return ours, others
-
-
 def _slim(entry: Entry) -> Entry:
+    """Leave out of an entry what is long and not needed to decide."""
     changes = tuple(replace(change, previous=None, restored=None) for change in entry.changes)
     return replace(entry, changes=changes, found=None if entry.found is None else ())
 
