@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -351,22 +352,27 @@ def compare_with_quilt3(registry: Registry) -> int:
     expected: dict[tuple[str, str], list[Row]] = {}
     headers: dict[tuple[str, str], Row] = {}
     current: dict[str, list[Row]] = {}
+    with reached_by_quilt3(registry.aws) as quilt3, ThreadPoolExecutor(8) as pool:
 
-    def browse(name: str) -> None:
-        packages: dict[str, Any] = {}
-        for pointer, top_hash in quilt3.list_package_versions(name, registry.uri):
-            if top_hash not in packages:
-                packages[top_hash] = quilt3.Package.browse(name, registry=registry.uri, top_hash=top_hash)
+        def pointers_of(name: str) -> list[tuple[str, str, str]]:
+            return [(name, *pointer) for pointer in quilt3.list_package_versions(name, registry.uri)]
+
+        def browse(name: str, top_hash: str) -> Any:
+            return quilt3.Package.browse(name, registry=registry.uri, top_hash=top_hash)
+
+        pointers = list(chain.from_iterable(pool.map(pointers_of, quilt3.list_packages(registry.uri))))
+        # Each manifest once: quilt3 keeps them by top hash, and two of its downloads of one
+        # are in each other's way.
+        named = {top_hash: name for name, _, top_hash in pointers}
+        packages = dict(zip(named, pool.map(browse, named.values(), named), strict=True))
+        for name, pointer, top_hash in pointers:
             rows, meta = sorted(rows_of(packages[top_hash]), key=repr), packages[top_hash]._meta
             if pointer == "latest":
                 current[name] = rows
                 continue
             expected[name, pointer] = rows
-            said = (canonical(meta.get(name)) for name in ("user_meta", "workflow"))
+            said = (canonical(meta.get(key)) for key in ("user_meta", "workflow"))
             headers[name, pointer] = (top_hash, meta.get("message"), *said)
-
-    with reached_by_quilt3(registry.aws) as quilt3, ThreadPoolExecutor(8) as pool:
-        list(pool.map(browse, quilt3.list_packages(registry.uri)))
     names = registry.names
     found = {
         (str(name), str(pointer)): (
