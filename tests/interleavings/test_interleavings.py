@@ -31,7 +31,7 @@ _LANDED = 2 * LEASE_SECONDS + 30
 
 Events = Callable[[Play, int, Act], list[Event]]
 
-# Who is told of in the issue of each kind: all the others are `make test-interleavings`.
+# One or two of each kind, which run always: all the others are `make test-interleavings`.
 _TELLING = {
     ("one partition", "other"),
     ("one partition", "a sweep two days later"),
@@ -110,6 +110,27 @@ def test_a_call_is_throttled_for_longer_than_the_lease_and_somebody_acts_meanwhi
         ],
         heals=True,
     )
+
+
+def _is_one_flip(scene: Scene, other: Act) -> bool:
+    return scene.name in {"one partition", "a table without keys"} and other.pause == 0
+
+
+@pytest.mark.parametrize(("scene", "other"), pairs(_is_one_flip))
+def test_the_lease_is_waited_for_and_somebody_acts_meanwhile(scene: Scene, other: Act) -> None:
+    """What is announced while others hold the lease may be no longer so when it is there."""
+
+    def events(play: Play, number: int, other: Act) -> list[Event]:
+        lease = f"{play.lake.base}.generations/.journal/lease"
+        play.lake.put(lease, b'{"holder": "somebody", "left": []}')
+
+        def give_back_and_act() -> None:
+            play.lake.world.s3.objects.pop(lease, None)
+            play.act(other)
+
+        return [interrupted(number, give_back_and_act)]
+
+    at_each_call(scene, other, events)
 
 
 @pytest.mark.parametrize(("scene", "other"), pairs(_alive_and_ours))

@@ -36,8 +36,7 @@ class Adoption:
 
     def knows(self, changes: Sequence[Change], lease: Lease) -> bool:
         """Whether all folders are listed. One of few files is listed at once, under the lease."""
-        folders = {change.adopted for change in changes if change.adopted is not None}
-        self._waiting = sorted(folders - self._files.keys())
+        self._wait_for(changes)
         if len(self._waiting) == 1:
             lease.renew()
             (folder,) = self._waiting
@@ -46,6 +45,15 @@ class Adoption:
                 self._files[folder] = found
                 self._waiting = []
         return not self._waiting
+
+    def list_missing(self, changes: Sequence[Change]) -> None:
+        """List all folders that are not listed yet, while no lease is held."""
+        self._wait_for(changes)
+        self.list_all()
+
+    def _wait_for(self, changes: Sequence[Change]) -> None:
+        folders = {change.adopted for change in changes if change.adopted is not None}
+        self._waiting = sorted(folders - self._files.keys())
 
     def list_all(self) -> None:
         """List what was found to be missing, side by side, while nobody is kept waiting."""

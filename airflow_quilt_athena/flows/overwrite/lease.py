@@ -82,9 +82,13 @@ class Lease:
         self._lock = Lock()
         self.left_by: tuple[str, ...] = ()
 
+    def take_if_free(self) -> bool:
+        """Take the lease if nobody has it; what waits for it otherwise is ``with``."""
+        return self._write(None)
+
     def __enter__(self) -> Lease:
         """Take the lease, when its holder gives it back or lets it expire."""
-        if self._write(None):
+        if self._etag or self._write(None):
             return self
         pause = _FIRST_PAUSE_SECONDS
         while not self._take_when_free():

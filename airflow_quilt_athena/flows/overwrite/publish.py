@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from airflow_quilt_athena.core.glue.selection import Partition, Selection, Values, parse_partitions
 from airflow_quilt_athena.core.glue.tables import Table, TableName, parse_table
-from airflow_quilt_athena.core.overwrite.history import find_newest, moment_of, next_moment
+from airflow_quilt_athena.core.overwrite.history import find_newest, moment_of, next_moment, was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import SUPERSEDED, Action, Change, Entry, Kind, State
 from airflow_quilt_athena.core.overwrite.partition_changes import (
     Staged,
@@ -73,12 +73,17 @@ class Publisher:
         for _ in range(_MAX_TRIES):
             done = False
             try:
-                with self.lease(entry.name) as lease:
+                lease = self.lease(entry.name)
+                seen: Current | None = None
+                if not lease.take_if_free() and not self.selection.is_set:
+                    entry, seen = self._announce_ahead(entry, staged, adoption)
+                with lease:
                     left, _ = self.settle_left(lease)
-                    entry, done = self._publish(entry, staged, lease, left, adoption)
+                    entry, done = self._publish(entry, staged, lease, left, adoption, seen)
             except (LeaseLost, JournalConflict) as lost:
                 log.warning("%s", lost)
-                entry, done = self.overtake(entry), False
+                entry = self.overtake(entry)
+                done = was_published(entry)
             if done:
                 return entry
             adoption.list_all()
@@ -92,14 +97,33 @@ class Publisher:
         return Lease(self.journal, holder)
 
     def overtake(self, entry: Entry) -> Entry:
-        """Return the entry, to be published after all that was published since its lease was lost."""
+        """Return the entry, to be published after all that was published since its lease was lost.
+
+        Where others finished it meanwhile, it is returned as published; our late calls are taken back.
+        """
         entries, _ = self.journal.read_table(self.name)
         found = entries.get(entry.name)
-        if found is None or found.attempt != entry.attempt or found.state is not State.PUBLISHING:
-            if found is not None and found.attempt == entry.attempt and found.state is State.ABORTED:
-                self.give_way(found)
+        if found is None or found.attempt != entry.attempt:
+            raise JournalConflict(entry, found)
+        if was_published(found) or found.state is State.ABORTED:
+            self.give_way(found)
+        if was_published(found):
+            return found
+        if found.state is not State.PUBLISHING:
             raise JournalConflict(entry, found)
         return replace(found, published_at=max(moment_of(other) for other in entries.values()))
+
+    def _announce_ahead(
+        self, entry: Entry, staged: Mapping[Values, Staged], adoption: Adoption
+    ) -> tuple[Entry, Current]:
+        """Announce one flip while others hold the lease; return what it was planned from.
+
+        Under the lease one look then tells whether it is so still, and whoever waits next waits less.
+        """
+        seen = self._observe(staged, ask_patiently)
+        changes = self._plan(entry, staged, seen)
+        adoption.list_missing(changes)
+        return self._announce(entry, changes, seen, adoption), seen
 
     def _publish(
         self,
@@ -108,14 +132,17 @@ class Publisher:
         lease: Lease,
         left: Sequence[Entry],
         adoption: Adoption,
+        seen: Current | None,
     ) -> tuple[Entry, bool]:
         """Flip, and read a set back; False when files have to be listed first, which takes long."""
-        current = self._observe(staged, lease)
-        changes = self._plan(entry, staged, current)
-        if not adoption.knows(changes, lease):
-            return entry, False
+        current = self._observe(staged, lease.ask)
+        changes = entry.changes
+        if current != seen:
+            changes = self._plan(entry, staged, current)
+            if not adoption.knows(changes, lease):
+                return entry, False
+            entry = self._announce(entry, changes, current, adoption)
         todo = {c.values for c in changes if location_of(current.get(c.values)) != c.location}
-        entry = self._announce(entry, changes, current, adoption)
         for superseded in left:
             self._end(superseded)
         for _ in range(_MAX_TRIES):
@@ -124,7 +151,7 @@ class Publisher:
                 return entry, True
             if refused:
                 time.sleep(_PAUSE_SECONDS)
-            current = self._observe(staged, lease)
+            current = self._observe(staged, lease.ask)
             todo = {v for v in refused if location_of(current.get(v)) != _place(staged, v)}
             todo |= {change.values for change in plan_roll_forward(entry.changes, current)}
             # Gone altogether: the table was dropped and made again between our calls.
@@ -144,15 +171,15 @@ class Publisher:
             f"new files are at {entry.folder}. Run the task again."
         )
 
-    def _observe(self, staged: Mapping[Values, Staged], lease: Lease) -> Current:
+    def _observe(self, staged: Mapping[Values, Staged], asking: catalog.Ask) -> Current:
         if self.selection.is_unpartitioned:
-            return self._observe_table(lease)
+            return self._observe_table(asking)
         return catalog.observe_partitions(
-            self.glue, self._partitioned, self.selection, sorted(staged), ask=lease.ask
+            self.glue, self._partitioned, self.selection, sorted(staged), ask=asking
         )
 
-    def _observe_table(self, lease: Lease) -> Current:
-        table = catalog.observe_table(self.glue, self.name, lease.ask)
+    def _observe_table(self, asking: catalog.Ask) -> Current:
+        table = catalog.observe_table(self.glue, self.name, asking)
         if table is None and self.definition is None:
             raise RetryableError(f"Table {self.name} vanished while it was being written to.")
         return {} if table is None else {(): table.raw}
@@ -206,7 +233,7 @@ class Publisher:
             for change in changes
             if change.location is not None
         }
-        created = [inputs[change.values] for change in changes if change.previous is None]
+        created = [inputs[c.values] for c in changes if c.previous is None and c.location is not None]
         replaced = [inputs[c.values] for c in changes if c.previous is not None and c.location is not None]
         removed = [c.previous["Values"] for c in changes if c.previous is not None and c.location is None]
         refused = catalog.create_partitions(self.glue, table, created, lease.ask)
@@ -365,7 +392,7 @@ class Publisher:
             self.apply(replace(entry, changes=(again,)), [values], current, lease)
 
     def give_way(self, entry: Entry) -> None:
-        """Point back what late calls of this run, which was ended by others, point elsewhere.
+        """Point back what late calls of this run, which others ended or finished, point elsewhere.
 
         Trouble with it is logged: the sweep does the same.
         """
@@ -374,13 +401,14 @@ class Publisher:
                 self.settle_left(lease)
                 current = self.observe_these([change.values for change in entry.changes], lease)
                 newest = find_newest(self.journal.read_table(self.name)[0].values())
-                wrong = {
-                    change.values: newest.get(change.values) or (entry, _undone(change))
-                    for change in entry.changes
-                    if location_of(current.get(change.values)) == change.location
+                wrong: dict[Values, tuple[Entry, Change]] = {}
+                for change in entry.changes:
+                    right = newest.get(change.values) or (entry, _undone(change))
                     # What its successor found removed is removed.
-                    if change.location is not None or entry.reason != SUPERSEDED
-                }
+                    is_gone = change.location is None and entry.reason == SUPERSEDED
+                    place = location_of(current.get(change.values))
+                    if place == change.location != right[1].location and not is_gone:
+                        wrong[change.values] = right
                 self.point_back(wrong, current, lease)
         except QuiltAthenaError as trouble:
             log.warning("What attempt %s did late is left to the sweep: %s", entry.attempt.name, trouble)
@@ -389,6 +417,8 @@ class Publisher:
 
     def settle(self, entry: Entry) -> Entry:
         """Let go of what a rollback claimed, and mark the entry published: from here on it is a fact."""
+        if was_published(entry):
+            return entry  # others finished it
         self.release(entry)
         return self.journal.advance(
             entry,

@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeGuard
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
@@ -209,9 +210,12 @@ class _Rollback:
                     entry = self._flip(entry, lease)
             except LeaseLost as lost:
                 log.warning("%s", lost)
-                self._refuse_overtaken(entry)
-                entry = self._publisher.overtake(entry)
-                continue
+                found = self._publisher.overtake(entry)
+                if not was_published(found):
+                    self._refuse_overtaken(found, moment_of(entry))
+                    entry = found
+                    continue
+                entry = found
             return self._publisher.settle(entry)
         raise RetryableError(f"Rollback {entry.name} cannot keep the lease of the table. Run the task again.")
 
@@ -233,11 +237,11 @@ class _Rollback:
         self._publisher.roll_changes(entry, lease)
         return entry
 
-    def _refuse_overtaken(self, entry: Entry) -> None:
+    def _refuse_overtaken(self, entry: Entry, moment: datetime) -> None:
         """Give way to whoever published the partitions since: that is not what was to be undone."""
         newest = find_newest(self._journal.read_table(self._table.name)[0].values())
         since = [
-            c.values for c in entry.changes if moment_of(newest.get(c.values, (entry,))[0]) > moment_of(entry)
+            c.values for c in entry.changes if c.values in newest and moment_of(newest[c.values][0]) > moment
         ]
         if since:
             self._publisher.give_way(entry)

@@ -37,6 +37,8 @@ __all__ = ["Adopted", "SweepResult", "sweep_generations"]
 
 log = logging.getLogger(__name__)
 
+_MAX_LOOKS = 3  # one more whenever the lease was lost; what is then still to mend is the next sweep's
+
 
 def sweep_generations(
     clients: LakeClients,
@@ -64,27 +66,31 @@ def sweep_generations(
     journal = Journal(clients.s3, table.base, kms_key_arn=kms_key_arn)
     moment = now or journal.now()
     wanted = choose(table, partitions) or (lambda values: True)
-    # Glue first: what it points at is announced in the journal before.
-    pointers = _observe_pointers(clients, table)
-    entries, others = journal.read_table(name, _slim)
-    plan = plan_sweep(entries, pointers, moment, wanted=wanted)
-    work = _Sweeping(clients, journal, table, pointers, SweepResult(dry_run))
+    result = SweepResult(dry_run)
+    for _ in range(_MAX_LOOKS):
+        # Glue first: what it points at is announced in the journal before.
+        pointers = _observe_pointers(clients, table)
+        entries, others = journal.read_table(name, _slim)
+        plan = plan_sweep(entries, pointers, moment, wanted=wanted)
+        work = _Sweeping(clients, journal, table, pointers, result)
+        if dry_run or work.mend(plan, moment):
+            break
     for entry in others.values():
-        work.result.leave(entry, f"it is of table {entry.table}, over the same folder")
+        result.leave(entry, f"it is of table {entry.table}, over the same folder")
     files = AdoptedFiles(clients, journal, table)
-    count_natural_files(journal, table, entries, pointers, wanted, work.result)
+    count_natural_files(journal, table, entries, pointers, wanted, result)
     if dry_run:
         work.tell(plan)
     else:
-        work.do(plan, moment)
+        work.remove(plan, moment)
     if adopted is Adopted.DELETE:
-        files.delete(plan.adopted, work.result)
+        files.delete(plan.adopted, result)
     if partitions is None:
         known = {**entries, **others}
         places = {pointer.location for pointer in pointers.values() if pointer.location}
-        Orphans(clients, journal, table, known, places, moment).remove(work.result)
-    work.result.unreadable = dict(journal.unreadable)
-    return work.result
+        Orphans(clients, journal, table, known, places, moment).remove(result)
+    result.unreadable = dict(journal.unreadable)
+    return result
 
 
 def _slim(entry: Entry) -> Entry:
@@ -129,17 +135,40 @@ class _Sweeping:
                 for found in self._remover.find_objects(folder, set()):
                     self.result.count(folder, 1, found.size_bytes)
 
-    def do(self, plan: SweepPlan, now: datetime) -> None:
-        """Finish, point back, release, mark, and remove."""
-        self._note_left(plan)
+    def mend(self, plan: SweepPlan, now: datetime) -> bool:
+        """Finish or end what the dead left, and point back what late calls pointed elsewhere.
+
+        False when the lease was lost meanwhile: a call of this sweep may have been late itself.
+        """
         lease = self._publisher.lease(f"sweep-{secrets.token_hex(6)}")
-        if plan.roll_forward or plan.settle or plan.point_back or lease.is_left_behind():
-            self._mend(plan, now, lease)
-        changed = {owner.name for owner in self._release_and_tidy(plan)}
+        if not (plan.roll_forward or plan.settle or plan.point_back or lease.is_left_behind()):
+            return True
+        try:
+            with lease:
+                _, finished = self._publisher.settle_left(lease)
+                self.result.rolled_forward += [entry.attempt.name for entry in finished]
+                for entry in plan.roll_forward:
+                    with self._one_of(entry) as found:
+                        if found is not None:
+                            self._publisher.roll_forward(found, lease)
+                for entry in plan.settle:
+                    with self._one_of(entry) as found:
+                        if found is not None:
+                            self._publisher.settle_single(found, lease)
+                self._point_back(plan.point_back, lease, now)
+        except LeaseLost as lost:
+            log.warning("%s", lost)
+            return False
+        return True
+
+    def remove(self, plan: SweepPlan, now: datetime) -> None:
+        """Release, mark, and remove."""
+        self._note_left(plan)
+        tidied = {entry.name: entry for entry in self._release_and_tidy(plan)}
+        changed = set(tidied)
         for entry, folders in plan.mark:
-            if entry.name not in changed:
-                self._mark(entry, folders, now)
-                changed.add(entry.name)
+            self._mark(tidied.get(entry.name, entry), folders, now)
+            changed.add(entry.name)
         self._remover.remove([removal for removal in plan.remove if removal.entry.name not in changed])
 
     def _mark(self, entry: Entry, folders: Sequence[str], now: datetime) -> None:
@@ -155,24 +184,6 @@ class _Sweeping:
         if lost and self._remover.try_to_advance(found, state=State.SUPERSEDED, marked=marked):
             until = keep_until.isoformat(timespec="seconds")
             self.result.leave(entry, f"something else replaced {len(lost)} folders; kept until {until}")
-
-    def _mend(self, plan: SweepPlan, now: datetime, lease: Lease) -> None:
-        """Finish or end what the dead left, and point back what late calls pointed elsewhere."""
-        try:
-            with lease:
-                _, finished = self._publisher.settle_left(lease)
-                self.result.rolled_forward += [entry.attempt.name for entry in finished]
-                for entry in plan.roll_forward:
-                    with self._one_of(entry) as found:
-                        if found is not None:
-                            self._publisher.roll_forward(found, lease)
-                for entry in plan.settle:
-                    with self._one_of(entry) as found:
-                        if found is not None:
-                            self._publisher.settle_single(found, lease)
-                self._point_back(plan.point_back, lease, now)
-        except LeaseLost as lost:
-            log.warning("%s The next sweep goes on.", lost)
 
     def _one_of(self, entry: Entry) -> _Finishing:
         return _Finishing(self._as_it_is(entry), self.result)
@@ -228,8 +239,7 @@ class _Sweeping:
         for entry in plan.tidy:
             found = self._as_it_is(entry)
             if found is not None and tidy(self._clients.glue, self._journal, found):
-                self._remover.try_to_advance(found, untidy=False)
-                yield entry
+                yield self._remover.try_to_advance(found, untidy=False) or entry
 
     def _note_left(self, plan: SweepPlan) -> None:
         for entry, why in plan.left:
