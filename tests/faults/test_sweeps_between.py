@@ -34,13 +34,8 @@ _TOO_LATE = {"athena:StartQueryExecution"}
 
 Work = Callable[[LakeClients], object]
 
-_MANY = pytest.mark.faults
-_OVERWRITES = [
-    ONE_PARTITION,
-    pytest.param(UNPARTITIONED, marks=_MANY),
-    pytest.param(THREE_PARTITIONS, marks=_MANY),
-]
-_ROLLBACKS = [ROLLBACK_OF_ONE, pytest.param(ROLLBACK_OF_THREE, marks=_MANY)]
+_OVERWRITES = [ONE_PARTITION, UNPARTITIONED, THREE_PARTITIONS]
+_ROLLBACKS = [ROLLBACK_OF_ONE, ROLLBACK_OF_THREE]
 
 
 @dataclass(frozen=True)
@@ -87,6 +82,7 @@ def at_each_call(scenario: Scenario, first_lake: Lake, held: str) -> Iterator[tu
     raise AssertionError("the run has no end")
 
 
+@pytest.mark.faults  # the same meet in memory in the interleavings, which always run
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("leases_expire_at_once")  # who is held for two days has held it for too long
 @pytest.mark.parametrize("held", ["work", "sweep"])
@@ -111,6 +107,7 @@ def test_sweep_and_publish_end_well_wherever_they_meet(
         assert lake.rows() == scenario.after, outcome
 
 
+@pytest.mark.faults  # the same meet in memory in the interleavings, which always run
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("leases_expire_at_once")  # who is held for two days has held it for too long
 @pytest.mark.parametrize("held", ["work", "sweep"])
