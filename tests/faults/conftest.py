@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
+from airflow_quilt_athena.flows.overwrite import flips
 from airflow_quilt_athena.flows.overwrite import lease as leases
-from airflow_quilt_athena.flows.overwrite import publish as publishing
 from local_athena import LocalAthena
 from tests.faults.lake import Lake
 
@@ -28,4 +28,4 @@ def lake(first_lake: Lake, aws: LocalAthena) -> Iterator[Lake]:
 @pytest.fixture
 def leases_expire_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever holds the lease has held it for too long."""
-    monkeypatch.setattr(publishing, "Lease", partial(leases.Lease, seconds=0.0))
+    monkeypatch.setattr(flips, "Lease", partial(leases.Lease, seconds=0.0))

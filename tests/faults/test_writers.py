@@ -14,8 +14,8 @@ import pytest
 from airflow_quilt_athena.core.overwrite.request import Replace
 from airflow_quilt_athena.exceptions import RetryableError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite import flips
 from airflow_quilt_athena.flows.overwrite import lease as leases
-from airflow_quilt_athena.flows.overwrite import publish as publishing
 from tests.faults.forks import Forks
 from tests.faults.hooks import PATIENCE_SECONDS, Nth, PauseAtCall
 from tests.faults.lake import Lake, Rows, counted, rows_query
@@ -253,7 +253,7 @@ def test_the_dead_writer_s_own_retry_does_not_wait_for_its_lease(half_published:
 
 def test_a_living_lease_is_waited_for(half_published: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = half_published
-    monkeypatch.setattr(publishing, "Lease", partial(leases.Lease, seconds=3600.0, patience_seconds=0.2))
+    monkeypatch.setattr(flips, "Lease", partial(leases.Lease, seconds=3600.0, patience_seconds=0.2))
     with pytest.raises(RetryableError, match="held by others"):
         lake.overwrite(rows_query("id, note, country", [(7, "other", "ch")]), {"dt": DAY}, "other")
 

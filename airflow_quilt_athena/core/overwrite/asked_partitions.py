@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from airflow_quilt_athena.core.glue.partitions import check_key_type
-from airflow_quilt_athena.core.glue.selection import Selection, describe_keys, fixed_values, naming
+from airflow_quilt_athena.core.glue.selection import (
+    Partition,
+    Selection,
+    Values,
+    describe_keys,
+    fixed_values,
+    naming,
+    parse_partitions,
+)
 from airflow_quilt_athena.core.glue.tables import Columns, Table
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest, Replace
 from airflow_quilt_athena.exceptions import InvalidCallError
+
+Partitions = Partition | Sequence[Partition]
 
 
 def plan_keys(table: Table | None, request: OverwriteRequest) -> Columns:
@@ -55,3 +65,22 @@ def plan_selection(keys: Columns, request: OverwriteRequest) -> Selection:
             'replace="partitions".'
         )
     return Selection(keys, fixed, removes=whole or bool(fixed))
+
+
+def choose(table: Table, partitions: Partitions | None) -> Callable[[Values], bool] | None:
+    """Return whether a partition is meant, by its values; None when all are.
+
+    :raises InvalidCallError: when a partition does not fit the table's keys.
+    """
+    if partitions is None:
+        return None
+    if not table.partition_keys:
+        raise InvalidCallError(f"Table {table.name} has no partition keys; leave partitions out.")
+    selections = parse_partitions(table.partition_keys, partitions)
+    return lambda values: any(selection.covers(values) for selection in selections)
+
+
+def any_partition(table: Table | None) -> Selection:
+    """Return the selection of whichever partitions are named; of the table itself, when it has no keys."""
+    keys = table.partition_keys if table is not None else ()
+    return Selection(keys, {}, removes=not keys)

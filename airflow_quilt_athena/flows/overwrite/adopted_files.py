@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import Table
+from airflow_quilt_athena.core.overwrite.asked_partitions import any_partition
 from airflow_quilt_athena.core.overwrite.history import was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import AdoptedFile, Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import location_of
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.aws.objects import MAX_KEYS_PER_DELETE, Listed, delete_listed
+from airflow_quilt_athena.flows.overwrite.flips import Flips
 from airflow_quilt_athena.flows.overwrite.journal import Journal, JournalConflict
 from airflow_quilt_athena.flows.overwrite.natural_files import list_natural
-from airflow_quilt_athena.flows.overwrite.publish import Publisher, selection_of_any
 from airflow_quilt_athena.flows.overwrite.readers import find_readers
 from airflow_quilt_athena.flows.overwrite.sweep_result import SweepResult
 
@@ -30,7 +31,7 @@ class AdoptedFiles:
         self._clients = clients
         self._journal = journal
         self._table = table
-        self._publisher = Publisher(clients.glue, journal, table.name, table, selection_of_any(table))
+        self._flips = Flips(clients.glue, journal, table.name, table, any_partition(table))
 
     def delete(self, adopted: Mapping[str, Entry], result: SweepResult) -> None:
         """Delete what was listed in these folders when they were taken over, or tell what would go."""
@@ -68,7 +69,7 @@ class AdoptedFiles:
             result.leave(planned, str(conflict))
             return None
         values = sorted(change.values for change in entry.changes if change.adopted == folder)
-        current = self._publisher.observe_these(values)
+        current = self._flips.observe_these(values)
         if any(location_of(partition) == folder for partition in current.values()):
             result.leave(planned, f"{folder} stays: Glue points at it again")
             self._journal.advance(entry, state=State.PUBLISHED, doomed=())

@@ -45,7 +45,9 @@ from airflow_quilt_athena.flows.overwrite.attempts import (
 )
 from airflow_quilt_athena.flows.overwrite.cleanup import clean_up, drop_temporary_tables, empty_folder
 from airflow_quilt_athena.flows.overwrite.column_mismatch import explain_failure, refuse_misfits
+from airflow_quilt_athena.flows.overwrite.flips import Flips
 from airflow_quilt_athena.flows.overwrite.journal import Journal
+from airflow_quilt_athena.flows.overwrite.left_behind import LeftBehind
 from airflow_quilt_athena.flows.overwrite.new_place import refuse_taken_place
 from airflow_quilt_athena.flows.overwrite.observe import look
 from airflow_quilt_athena.flows.overwrite.publish import Publisher
@@ -143,7 +145,7 @@ class Overwrite:
             if entry.fingerprint == self.plan.request.fingerprint:
                 return self._publish(entry, _staged_by(entry))
             # What was left half done was asked for otherwise: it is finished, and then the work begins.
-            self._publisher(self.plan.table).finish(entry)
+            LeftBehind(self._flips(self.plan.table)).finish(entry)
             self._begin()
         publish = yield from self._stager.stage()
         if not publish:
@@ -196,19 +198,19 @@ class Overwrite:
     # -------------------------------------------------------------------------------------------- publish
 
     def _publish(self, entry: Entry, staged: dict[Values, Staged]) -> OverwriteResult:
-        publisher = self._publisher(self._ensure_table(entry))
-        entry = publisher.settle(publisher.publish(entry, staged))
+        flips = self._flips(self._ensure_table(entry))
+        entry = LeftBehind(flips).settle(Publisher(flips).publish(entry, staged))
         for change in entry.changes[:MOST_TOLD]:
             log.info("%s %s: %s rows at %s", change.action.value, change.values, change.rows, change.location)
         # From here on a later try answers the same. What is cleaned now takes a few calls.
-        clean_up(self._clients, self._journal, publisher.name, publisher.table, entry)
+        clean_up(self._clients, self._journal, flips.name, flips.table, entry)
         return self._result(entry, PUBLISHED)
 
-    def _publisher(self, table: Table | None) -> Publisher:
+    def _flips(self, table: Table | None) -> Flips:
         definition = None
         if table is None and self._stager.template is not None:
             definition = self._definition(self._stager.template)
-        return Publisher(
+        return Flips(
             self._clients.glue,
             self._journal,
             self.plan.request.table,

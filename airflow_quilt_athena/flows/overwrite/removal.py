@@ -15,6 +15,7 @@ from typing import Any
 from airflow_quilt_athena.core.athena.query_status import PENDING
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import Table, TableName
+from airflow_quilt_athena.core.overwrite.asked_partitions import any_partition
 from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.overwrite.journal_entry import Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import location_of
@@ -25,7 +26,6 @@ from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.aws.objects import MAX_KEYS_PER_DELETE, Listed, delete_listed, list_objects
 from airflow_quilt_athena.flows.overwrite.journal import Journal, JournalConflict
-from airflow_quilt_athena.flows.overwrite.publish import selection_of_any
 from airflow_quilt_athena.flows.overwrite.sweep_result import SweepResult
 
 _PARALLEL_REMOVALS = 8  # of boto3's ten connections
@@ -119,7 +119,7 @@ class Remover:
             pointers = [] if found is None else [found.raw]
         else:
             values = sorted({change.values for _, entry in taken for change in entry.changes})
-            selection = selection_of_any(self._table)
+            selection = any_partition(self._table)
             observed = catalog.observe_partitions(self._clients.glue, self._table, selection, values)
             pointers = list(observed.values())
         return {location for location in map(location_of, pointers) if location}

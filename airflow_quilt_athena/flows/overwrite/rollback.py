@@ -19,6 +19,7 @@ from typing import Any, TypeGuard
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values, identity
 from airflow_quilt_athena.core.glue.tables import Table, TableName
+from airflow_quilt_athena.core.overwrite.asked_partitions import Partitions, any_partition, choose
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt, digest_of
 from airflow_quilt_athena.core.overwrite.history import (
     find_newest,
@@ -35,16 +36,11 @@ from airflow_quilt_athena.core.overwrite.summary import summarize_changes
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.overwrite.flips import Current, Flips
 from airflow_quilt_athena.flows.overwrite.journal import Journal, new_nonce
 from airflow_quilt_athena.flows.overwrite.lease import Lease, LeaseLost
+from airflow_quilt_athena.flows.overwrite.left_behind import LeftBehind
 from airflow_quilt_athena.flows.overwrite.natural_files import is_read, list_natural
-from airflow_quilt_athena.flows.overwrite.publish import (
-    Current,
-    Partitions,
-    Publisher,
-    choose,
-    selection_of_any,
-)
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +114,8 @@ class _Rollback:
         self._fingerprint = fingerprint
         self._journal = journal
         self._table = table
-        selection = selection_of_any(table)
-        self._publisher = Publisher(clients.glue, journal, table.name, table, selection)
+        self._flips = Flips(clients.glue, journal, table.name, table, any_partition(table))
+        self._left = LeftBehind(self._flips)
 
     def is_of(self, entry: Entry) -> bool:
         """Whether an entry is of this rollback, done or to be gone on with."""
@@ -205,23 +201,23 @@ class _Rollback:
         self._claim(entry)
         for _ in range(_MAX_TRIES):
             try:
-                with self._publisher.lease(entry.name) as lease:
-                    self._publisher.settle_left(lease)
+                with self._flips.lease(entry.name) as lease:
+                    self._left.settle_left(lease)
                     entry = self._flip(entry, lease)
             except LeaseLost as lost:
                 log.warning("%s", lost)
-                found = self._publisher.overtake(entry)
+                found = self._left.overtake(entry)
                 if not was_published(found):
                     self._refuse_overtaken(found, moment_of(entry))
                     entry = found
                     continue
                 entry = found
-            return self._publisher.settle(entry)
+            return self._left.settle(entry)
         raise RetryableError(f"Rollback {entry.name} cannot keep the lease of the table. Run the task again.")
 
     def _flip(self, entry: Entry, lease: Lease) -> Entry:
         """Flip what is as it was planned from; give up when somebody else was there since."""
-        current = self._publisher.observe_these([change.values for change in entry.changes], lease)
+        current = self._flips.observe_these([change.values for change in entry.changes], lease)
         places = {change.values: location_of(current.get(change.values)) for change in entry.changes}
         moved = [c for c in entry.changes if places[c.values] not in {c.previous_location, c.location}]
         if moved and not any(places[c.values] == c.location for c in entry.changes):
@@ -234,7 +230,7 @@ class _Rollback:
         now = max(self._journal.now(), moment_of(entry))
         moment = next_moment(now, current.values())
         entry = self._journal.advance(entry, published_at=moment)
-        self._publisher.roll_changes(entry, lease)
+        self._left.roll_changes(entry, lease)
         return entry
 
     def _refuse_overtaken(self, entry: Entry, moment: datetime) -> None:
@@ -244,7 +240,7 @@ class _Rollback:
             c.values for c in entry.changes if c.values in newest and moment_of(newest[c.values][0]) > moment
         ]
         if since:
-            self._publisher.give_way(entry)
+            self._left.give_way(entry)
             self._give_up(entry, "somebody else published the partitions meanwhile")
             raise RetryableError(
                 f"The partitions {[list(values) for values in since[:5]]} of table {self._table.name} were "
@@ -254,7 +250,7 @@ class _Rollback:
 
     def _give_up(self, entry: Entry, reason: str) -> None:
         self._journal.advance(entry, state=State.ABORTED, reason=reason)
-        self._publisher.release(entry)
+        self._left.release(entry)
 
     def _claim(self, entry: Entry) -> None:
         for name in entry.claims:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from airflow_quilt_athena.core.glue.selection import Values, identity
 from airflow_quilt_athena.core.glue.tables import Table, TableName
+from airflow_quilt_athena.core.overwrite.asked_partitions import Partitions, any_partition, choose
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.history import Pointer, Published, was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
@@ -25,11 +26,12 @@ from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite.adopted_files import AdoptedFiles
 from airflow_quilt_athena.flows.overwrite.cleanup import tidy
+from airflow_quilt_athena.flows.overwrite.flips import Flips
 from airflow_quilt_athena.flows.overwrite.journal import Journal, JournalConflict
 from airflow_quilt_athena.flows.overwrite.lease import Lease, LeaseLost
+from airflow_quilt_athena.flows.overwrite.left_behind import LeftBehind
 from airflow_quilt_athena.flows.overwrite.natural_files import count_natural_files
 from airflow_quilt_athena.flows.overwrite.orphans import Orphans
-from airflow_quilt_athena.flows.overwrite.publish import Partitions, Publisher, choose, selection_of_any
 from airflow_quilt_athena.flows.overwrite.removal import Remover
 from airflow_quilt_athena.flows.overwrite.sweep_result import SweepResult
 
@@ -122,7 +124,8 @@ class _Sweeping:
         self._pointers = pointers
         self._journal = journal
         self._remover = Remover(clients, journal, table, result)
-        self._publisher = Publisher(clients.glue, journal, table.name, table, selection_of_any(table))
+        self._flips = Flips(clients.glue, journal, table.name, table, any_partition(table))
+        self._left = LeftBehind(self._flips)
         self.result = result
 
     def tell(self, plan: SweepPlan) -> None:
@@ -140,21 +143,21 @@ class _Sweeping:
 
         False when the lease was lost meanwhile: a call of this sweep may have been late itself.
         """
-        lease = self._publisher.lease(f"sweep-{secrets.token_hex(6)}")
+        lease = self._flips.lease(f"sweep-{secrets.token_hex(6)}")
         if not (plan.roll_forward or plan.settle or plan.point_back or lease.is_left_behind()):
             return True
         try:
             with lease:
-                _, finished = self._publisher.settle_left(lease)
+                _, finished = self._left.settle_left(lease)
                 self.result.rolled_forward += [entry.attempt.name for entry in finished]
                 for entry in plan.roll_forward:
                     with self._one_of(entry) as found:
                         if found is not None:
-                            self._publisher.roll_forward(found, lease)
+                            self._left.roll_forward(found, lease)
                 for entry in plan.settle:
                     with self._one_of(entry) as found:
                         if found is not None:
-                            self._publisher.settle_single(found, lease)
+                            self._left.settle_single(found, lease)
                 self._point_back(plan.point_back, lease, now)
         except LeaseLost as lost:
             log.warning("%s", lost)
@@ -177,7 +180,7 @@ class _Sweeping:
         if found is None:
             return
         values = sorted(change.values for change in found.changes if change.location in folders)
-        current = {location_of(partition) for partition in self._publisher.observe_these(values).values()}
+        current = {location_of(partition) for partition in self._flips.observe_these(values).values()}
         lost = [folder for folder in folders if folder not in current]
         keep_until = now + timedelta(seconds=entry.retain_seconds)
         marked = {**found.marked, **dict.fromkeys(lost, keep_until)}
@@ -196,7 +199,7 @@ class _Sweeping:
         return found
 
     def _point_back(self, newest: Mapping[Values, Published], lease: Lease, now: datetime) -> None:
-        current = self._publisher.observe_these(sorted(newest), lease)
+        current = self._flips.observe_these(sorted(newest), lease)
         pointed: dict[Values, tuple[Entry, Change]] = {}
         for values, (entry, _) in newest.items():
             found, partition = self._as_it_is(entry), current.get(values)
@@ -210,7 +213,7 @@ class _Sweeping:
             if partition is not None:
                 self._keep_for_readers(Pointer.of(partition), now)
         if pointed:
-            self._publisher.point_back(pointed, current, lease)
+            self._flips.point_back(pointed, current, lease)
             self.result.pointed_back += [list(values) for values in pointed]
             log.warning(
                 "%d partitions were pointed back at what was published last; a late call of another run had "
