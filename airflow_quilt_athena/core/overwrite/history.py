@@ -14,7 +14,13 @@ from typing import Any
 
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
-from airflow_quilt_athena.core.overwrite.journal_entry import SUPERSEDED, Change, Entry, State
+from airflow_quilt_athena.core.overwrite.journal_entry import (
+    OF_FORMER_TABLE,
+    SUPERSEDED,
+    Change,
+    Entry,
+    State,
+)
 from airflow_quilt_athena.core.overwrite.partition_changes import PARAMETER_PREFIX, generation_of, location_of
 
 WRITTEN_AT_PARAMETER = PARAMETER_PREFIX + "written_at"
@@ -22,6 +28,11 @@ ROLLED_BACK_AT_PARAMETER = PARAMETER_PREFIX + "rolled_back_at"
 
 # How far the clocks of two workers may be apart after both have learned S3's, which tells whole seconds.
 CLOCKS_APART = timedelta(seconds=3)
+# A call is made while a lease is held, and answered or given up within minutes.
+_CALLS_LAND_WITHIN = timedelta(hours=1)
+_NOTICED_WITHIN = timedelta(days=1)  # by a sweep of each day; later it is taken for somebody's doing
+# Why failed runs were ended after which nobody misses what they removed.
+_REMOVALS_STAND = frozenset({SUPERSEDED, OF_FORMER_TABLE})
 _LONGEST_LEAD = timedelta(days=1)  # what says to be written later than that was not written by us
 
 
@@ -60,7 +71,7 @@ def find_newest(entries: Iterable[Entry]) -> dict[Values, Published]:
 
 
 def is_overtaken(
-    values: Values, pointer: Pointer | None, newest: Published, entries: Mapping[str, Entry]
+    values: Values, pointer: Pointer | None, newest: Published, entries: Mapping[str, Entry], now: datetime
 ) -> bool:
     """Whether an older or a failed run of ours points a partition elsewhere than the newest published one.
 
@@ -71,7 +82,7 @@ def is_overtaken(
     if change.location is not None and is_emptied(entry, change.location):
         return False  # a sweep found that it was replaced, and nobody could read it
     if pointer is None:
-        return _was_removed_by_failed(values, newest, entries)
+        return _was_removed_late(values, newest, entries, now)
     if pointer.location == change.location or pointer.generation is None:
         return False
     attempt = Attempt.parse(pointer.generation)
@@ -88,15 +99,48 @@ def is_overtaken(
     return moment_of(owner) + margin < moment_of(entry)
 
 
-def _was_removed_by_failed(values: Values, newest: Published, entries: Mapping[str, Entry]) -> bool:
-    """Whether a run that failed was to remove just what was published last: its call landed late."""
-    location = newest[1].location
-    return location is not None and any(
-        change.values == values and change.location is None and change.previous_location == location
+def _was_removed_late(values: Values, newest: Published, entries: Mapping[str, Entry], now: datetime) -> bool:
+    """Whether an older or a failed run was to remove the partition, and its call landed late.
+
+    Who drops a partition by hand, within a day of its being made again just after it was removed, does the
+    same, and is not told from it.
+    """
+    entry, made = newest
+    if made.location is None:
+        return False
+    is_fresh = now - moment_of(entry) < _NOTICED_WITHIN
+    return any(
+        (_has_failed(other) and change.previous_location == made.location)
+        or (is_fresh and _is_just_before(other, entry))
         for other in entries.values()
-        if other.state is State.ABORTED and other.published_at is not None and other.reason != SUPERSEDED
+        if other.published_at is not None and other.reason not in _REMOVALS_STAND
         for change in other.changes
+        if change.values == values and change.location is None
     )
+
+
+def _has_failed(entry: Entry) -> bool:
+    return entry.state is State.ABORTED
+
+
+def _is_just_before(older: Entry, newer: Entry) -> bool:
+    return timedelta(0) < moment_of(newer) - moment_of(older) < _CALLS_LAND_WITHIN
+
+
+def is_of_former_table(entry: Entry, table: Mapping[str, Any]) -> bool:
+    """Whether a table was dropped and made again since an entry was published."""
+    made_at = table.get("CreateTime")
+    return isinstance(made_at, datetime) and made_at > moment_of(entry) + CLOCKS_APART
+
+
+def is_of_failed(values: Values, pointer: Pointer, entries: Mapping[str, Entry]) -> Published | None:
+    """Return what a run that failed did to a partition, where Glue points at it and nothing was published."""
+    attempt = Attempt.parse(pointer.generation or "")
+    owner = entries.get(attempt.entry_name) if attempt else None
+    if owner is None or owner.attempt != attempt or not _has_failed(owner):
+        return None
+    made = (c for c in owner.changes if c.values == values and c.location == pointer.location)
+    return next(((owner, change) for change in made), None)
 
 
 def _is_pending(values: Values, pointer: Pointer, newest: Entry, entries: Mapping[str, Entry]) -> bool:

@@ -39,6 +39,9 @@ class State(Enum):
 # Why a set was aborted that its successor replaced whole: what it removed stays removed.
 SUPERSEDED = "left half published, and replaced by the next overwrite of the same partitions"
 
+# Why a set was aborted whose table is another one by now.
+OF_FORMER_TABLE = "its table was dropped and made again"
+
 UNFINISHED = frozenset({State.INTENDED, State.SUBMITTED, State.STAGED})
 
 

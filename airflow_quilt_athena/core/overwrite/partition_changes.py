@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
@@ -120,6 +120,16 @@ def plan_roll_forward(
         change
         for change in changes
         if location_of(current.get(change.values)) == change.previous_location != change.location
+    )
+
+
+def undone(change: Change) -> Change:
+    """Return the change that gives a partition back what it had, where no overwrite had published it."""
+    return replace(
+        change,
+        location=change.previous_location,
+        generation=change.previous_generation,
+        restored=change.previous,
     )
 
 

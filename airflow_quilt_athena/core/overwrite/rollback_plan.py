@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from airflow_quilt_athena.core.glue.selection import Values
@@ -39,6 +40,7 @@ def plan_rollback(
     current: Mapping[Values, Mapping[str, Any]],
     wanted: Callable[[Values], bool] | None,
     table: Table,
+    now: datetime,
 ) -> Restoration:
     """Decide what each partition goes back to: what had been published before what was published last.
 
@@ -49,7 +51,7 @@ def plan_rollback(
     :raises ManualActionError: when one of them has nothing to go back to.
     """
     history = _histories(entries)
-    last = _last_changes(entries, history, current)
+    last = _last_changes(entries, history, current, now)
     if wanted is None:
         newest = max((entry for entry, _ in last.values()), key=moment_of, default=None)
         chosen = {values: pair for values, pair in last.items() if pair[0] is newest}
@@ -91,13 +93,14 @@ def _last_changes(
     entries: Mapping[str, Entry],
     histories: Mapping[Values, Sequence[Published]],
     current: Mapping[Values, Mapping[str, Any]],
+    now: datetime,
 ) -> dict[Values, Published]:
     """Return the change that made each partition what it is now, or is to be."""
     last: dict[Values, Published] = {}
     for values, history in histories.items():
         partition = current.get(values)
         pointer = Pointer.of(partition) if partition is not None else None
-        if is_overtaken(values, pointer, history[-1], entries):
+        if is_overtaken(values, pointer, history[-1], entries, now):
             last[values] = history[-1]
             continue
         location = pointer.location if pointer is not None else None

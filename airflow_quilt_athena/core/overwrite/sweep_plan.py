@@ -18,6 +18,7 @@ from airflow_quilt_athena.core.overwrite.history import (
     Pointer,
     Published,
     find_newest,
+    is_of_failed,
     is_overtaken,
     moment_of,
     was_published,
@@ -59,7 +60,8 @@ class SweepPlan:
 
     roll_forward: tuple[Entry, ...]  # sets left half published
     settle: tuple[Entry, ...]  # attempts at one partition that died while they published
-    # Partitions that a late call of an older or a failed run points elsewhere than what was published last.
+    # Partitions that a late call of an older or a failed run points elsewhere than what was published last;
+    # where nothing was, the failed run's own entry, which says what was there before.
     point_back: Mapping[Values, Published]
     release: tuple[Entry, ...]  # held by a rollback that is over
     tidy: tuple[Entry, ...]  # what only served staging could not be removed then
@@ -109,8 +111,13 @@ class _Sweep:
         self._point_back = {
             values: self._newest[values]
             for values in self._newest
-            if wanted(values) and is_overtaken(values, pointers.get(values), self._newest[values], entries)
+            if wanted(values)
+            and is_overtaken(values, pointers.get(values), self._newest[values], entries, now)
         }
+        for values in pointers.keys() - self._newest.keys():
+            failed = is_of_failed(values, pointers[values], entries)
+            if failed is not None and wanted(values):
+                self._point_back[values] = failed
         self._protected = self._unexplained_elsewhere()
 
     def plan(self) -> SweepPlan:
@@ -135,6 +142,7 @@ class _Sweep:
             else:
                 self._sort_never_published(entry, removals, left)
         untidy = tuple(e for e in self._entries.values() if e.untidy and e.state in _SETTLED)
+        roll_forward.sort(key=moment_of, reverse=True)  # what is older then finds itself overtaken
         return SweepPlan(
             tuple(roll_forward),
             tuple(settle),

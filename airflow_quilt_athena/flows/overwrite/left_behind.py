@@ -12,23 +12,40 @@ from dataclasses import replace
 from datetime import timedelta
 
 from airflow_quilt_athena.core.glue.selection import Values
-from airflow_quilt_athena.core.overwrite.asked_partitions import any_partition
-from airflow_quilt_athena.core.overwrite.history import find_newest, moment_of, was_published
-from airflow_quilt_athena.core.overwrite.journal_entry import SUPERSEDED, Change, Entry, Kind, State
+from airflow_quilt_athena.core.overwrite.history import (
+    find_newest,
+    is_of_former_table,
+    moment_of,
+    was_published,
+)
+from airflow_quilt_athena.core.overwrite.journal_entry import (
+    OF_FORMER_TABLE,
+    SUPERSEDED,
+    Change,
+    Entry,
+    Kind,
+    State,
+)
 from airflow_quilt_athena.core.overwrite.partition_changes import (
     is_superseded_by,
     location_of,
     plan_roll_forward,
+    undone,
 )
 from airflow_quilt_athena.core.overwrite.plan import scratch_folder
 from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
-from airflow_quilt_athena.flows.overwrite.flips import Flips
+from airflow_quilt_athena.flows.aws import glue as catalog
+from airflow_quilt_athena.flows.overwrite.flips import Current, Flips
 from airflow_quilt_athena.flows.overwrite.journal import JournalConflict
 from airflow_quilt_athena.flows.overwrite.lease import Lease
 
 log = logging.getLogger(__name__)
 
 _MAX_TRIES = 5
+
+
+class FormerTable(RetryableError):
+    """What was to be changed was a table that is no more; another one has its name."""
 
 
 class LeftBehind:
@@ -45,9 +62,11 @@ class LeftBehind:
         """
         superseded: list[Entry] = []
         finished: list[Entry] = []
-        for name in lease.left_by:
-            left = self._flips.journal.read_if_readable(name)
-            if left is None or left.state is not State.PUBLISHING or left.claimed_by is not None:
+        found = [self._flips.journal.read_if_readable(name) for name in lease.left_by]
+        left_behind = [entry for entry in found if entry is not None and entry.state is State.PUBLISHING]
+        # The newest first: what is older then finds itself overtaken.
+        for left in sorted(left_behind, key=moment_of, reverse=True):
+            if left.claimed_by is not None:
                 continue
             if self._supersedes(left):
                 superseded.append(left)
@@ -73,21 +92,33 @@ class LeftBehind:
             return False
         return True
 
-    def end(self, left: Entry) -> None:
+    def supersede(self, left: Entry) -> None:
         """End a set that was left half published, and that another one replaces."""
-        keep_until = self._flips.journal.now() + timedelta(seconds=left.retain_seconds)
         try:
-            self._flips.journal.advance(left, state=State.ABORTED, keep_until=keep_until, reason=SUPERSEDED)
+            self._end(left, SUPERSEDED)
         except JournalConflict as conflict:
             log.info("Attempt %s was finished by somebody else meanwhile: %s", left.attempt.name, conflict)
-        else:
-            log.warning("Attempt %s was left half published; this overwrite replaces it.", left.attempt.name)
 
     def roll_forward(self, left: Entry, lease: Lease) -> Entry:
-        """Finish a set that another attempt left half published; what was written since stays as it is."""
+        """Finish a set that another attempt left half published; what was written since stays as it is.
+
+        It is ended instead where none of it was published and others wrote some of it since, and where the
+        table was dropped and made again: it would be half a set there.
+        """
         newest = find_newest(self._flips.journal.read_table(self._flips.name)[0].values())
         overtaken = {values for values, (entry, _) in newest.items() if moment_of(entry) > moment_of(left)}
-        done = self.roll_changes(left, lease, but=overtaken)
+        lost = [change.values for change in left.changes if change.values in overtaken]
+        current = self._flips.observe_these([change.values for change in left.changes], lease)
+        if lost and not any(
+            c.location and location_of(current.get(c.values)) == c.location for c in left.changes
+        ):
+            return self._end(
+                left, f"others wrote {[list(values) for values in lost[:5]]} before it was published"
+            )
+        try:
+            done = self.roll_changes(left, lease, but=overtaken)
+        except FormerTable:
+            return self._end(left, OF_FORMER_TABLE)
         log.warning(
             "Attempt %s was left half published: rolled %d of %d partitions forward.",
             left.attempt.name,
@@ -96,22 +127,36 @@ class LeftBehind:
         )
         return self.settle(left)
 
+    def _refuse_former_table(self, entry: Entry, current: Current, lease: Lease) -> None:
+        """Raise FormerTable if it was made again; only asked where partitions that were there are gone."""
+        changes = [change for change in entry.changes if change.location and change.previous_location]
+        if all(change.values in current for change in changes):
+            return
+        table = catalog.observe_table(self._flips.glue, self._flips.name, lease.ask)
+        if table is not None and is_of_former_table(entry, table.raw):
+            raise FormerTable(
+                f"Table {self._flips.name} was dropped and made again after {entry.attempt.name} had begun "
+                "to change it. Run the task again."
+            )
+
     def roll_changes(self, entry: Entry, lease: Lease, but: Iterable[Values] = ()) -> int:
         """Make those of an entry's changes that have not been made, read them back; return how many.
 
         :param but: partitions that have been published since.
+        :raises FormerTable: when the table was dropped and made again.
         """
-        flips = replace(self._flips, selection=any_partition(self._flips.table))
-        changes = [change for change in entry.changes if change.values not in set(but)]
+        overtaken = set(but)
+        changes = [change for change in entry.changes if change.values not in overtaken]
         values = [change.values for change in changes]
         rolled: set[Values] = set()
         for _ in range(_MAX_TRIES):
-            current = flips.observe_these(values, lease)
+            current = self._flips.observe_these(values, lease)
+            self._refuse_former_table(entry, current, lease)
             todo = [change.values for change in plan_roll_forward(changes, current)]
             if not todo:
                 lease.leaves_work(False)
                 return len(rolled)
-            flips.apply(entry, todo, current, lease)
+            self._flips.apply(entry, todo, current, lease)
             rolled |= set(todo)
         raise RetryableError(
             f"Partitions of table {self._flips.name} are being changed by others without pause, and attempt "
@@ -131,12 +176,20 @@ class LeftBehind:
         """End an attempt at one partition that died while it published: published, if Glue points at it."""
         (change,) = left.changes
         current = self._flips.observe_these([change.values], lease)
-        if location_of(current.get(change.values)) == change.location:
-            return self.settle(left)
+        if location_of(current.get(change.values)) != change.location:
+            return self._end(left, "died before its partition was repointed")
+        if change.location is None and self._is_overtaken(left, change.values):
+            return self._end(left, "its partition was written by another run since")
+        return self.settle(left)
+
+    def _is_overtaken(self, left: Entry, values: Values) -> bool:
+        newest = find_newest(self._flips.journal.read_table(self._flips.name)[0].values())
+        return values in newest and moment_of(newest[values][0]) > moment_of(left)
+
+    def _end(self, left: Entry, reason: str) -> Entry:
         self.release(left)
-        reason = "died before its partition was repointed"
         keep_until = self._flips.journal.now() + timedelta(seconds=left.retain_seconds)
-        log.warning("Attempt %s %s: the old rows stay.", left.attempt.name, reason)
+        log.warning("Attempt %s was ended: %s.", left.attempt.name, reason)
         return self._flips.journal.advance(left, state=State.ABORTED, keep_until=keep_until, reason=reason)
 
     def overtake(self, entry: Entry) -> Entry:
@@ -168,7 +221,7 @@ class LeftBehind:
                 newest = find_newest(self._flips.journal.read_table(self._flips.name)[0].values())
                 wrong: dict[Values, tuple[Entry, Change]] = {}
                 for change in entry.changes:
-                    right = newest.get(change.values) or (entry, _undone(change))
+                    right = newest.get(change.values) or (entry, undone(change))
                     # What its successor found removed is removed.
                     is_gone = change.location is None and entry.reason == SUPERSEDED
                     place = location_of(current.get(change.values))
@@ -195,13 +248,3 @@ class LeftBehind:
         for owner in self._flips.journal.read_all(rollback.claims):
             if owner.claimed_by == rollback.name:
                 self._flips.journal.advance(owner, state=State.PUBLISHED, claimed_by=None)
-
-
-def _undone(change: Change) -> Change:
-    """Return the change that gives a partition back what it had, where no overwrite had published it."""
-    return replace(
-        change,
-        location=change.previous_location,
-        generation=change.previous_generation,
-        restored=change.previous,
-    )

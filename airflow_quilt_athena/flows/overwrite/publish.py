@@ -105,7 +105,7 @@ class Publisher:
             entry = self._announce(entry, changes, current, adoption)
         todo = {c.values for c in changes if location_of(current.get(c.values)) != c.location}
         for superseded in left:
-            self._left.end(superseded)
+            self._left.supersede(superseded)
         for _ in range(_MAX_TRIES):
             refused = self._flips.apply(entry, todo, current, lease)
             if not refused and not self._flips.selection.is_set:

@@ -136,7 +136,7 @@ class _Rollback:
         current = self._all()
         entries, _ = self._journal.read_table(self._table.name)
         _refuse_unfinished(entries, current, wanted)
-        plan = plan_rollback(entries, current, wanted, self._table)
+        plan = plan_rollback(entries, current, wanted, self._table, self._journal.now())
         for folder, adopter in plan.adopted:
             self._refuse_changed(folder, adopter)
         if not self._table.partition_keys and plan.changes[0].location is None:
@@ -216,11 +216,15 @@ class _Rollback:
         raise RetryableError(f"Rollback {entry.name} cannot keep the lease of the table. Run the task again.")
 
     def _flip(self, entry: Entry, lease: Lease) -> Entry:
-        """Flip what is as it was planned from; give up when somebody else was there since."""
+        """Flip what is as it was planned from; give up when somebody else was there since.
+
+        What others wrote after some of it had been flipped, by an earlier try, stays theirs.
+        """
         current = self._flips.observe_these([change.values for change in entry.changes], lease)
         places = {change.values: location_of(current.get(change.values)) for change in entry.changes}
         moved = [c for c in entry.changes if places[c.values] not in {c.previous_location, c.location}]
-        if moved and not any(places[c.values] == c.location for c in entry.changes):
+        # A partition that is gone may have been removed by others.
+        if moved and not any(c.location and places[c.values] == c.location for c in entry.changes):
             self._give_up(entry, "somebody else wrote the partitions meanwhile")
             raise RetryableError(
                 f"The partitions {[list(c.values) for c in moved[:5]]} of table {self._table.name} were "
@@ -229,7 +233,8 @@ class _Rollback:
             )
         now = max(self._journal.now(), moment_of(entry))
         moment = next_moment(now, current.values())
-        entry = self._journal.advance(entry, published_at=moment)
+        left = tuple(change for change in entry.changes if change not in moved)
+        entry = self._journal.advance(entry, published_at=moment, changes=left)
         self._left.roll_changes(entry, lease)
         return entry
 

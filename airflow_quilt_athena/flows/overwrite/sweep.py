@@ -18,7 +18,7 @@ from airflow_quilt_athena.core.overwrite.asked_partitions import Partitions, any
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.history import Pointer, Published, was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
-from airflow_quilt_athena.core.overwrite.partition_changes import location_of
+from airflow_quilt_athena.core.overwrite.partition_changes import location_of, undone
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, Adopted
 from airflow_quilt_athena.core.overwrite.sweep_plan import SweepPlan, plan_sweep
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
@@ -209,7 +209,7 @@ class _Sweeping:
             if found is None or not same:
                 continue
             whole = next(one for one in found.changes if one.values == values)
-            pointed[values] = (found, whole)
+            pointed[values] = (found, whole if was_published(found) else undone(whole))
             if partition is not None:
                 self._keep_for_readers(Pointer.of(partition), now)
         if pointed:

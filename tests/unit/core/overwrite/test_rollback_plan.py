@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -38,16 +38,20 @@ class History:
 
     def plan(self, wanted: Callable[[Values], bool] | None = None) -> Restoration:
         keys = [{"Name": "k", "Type": "string"}]
-        return plan_rollback(self.journal, self.glue, wanted, table(PartitionKeys=keys))
+        return plan_rollback(self.journal, self.glue, wanted, table(PartitionKeys=keys), self._now)
 
     def roll_back(self, wanted: Callable[[Values], bool] | None = None) -> Entry:
         plan = self.plan(wanted)
         return self._publish(self._begin(kind=Kind.ROLLBACK, folder=None, claims=plan.owners), plan.changes)
 
+    @property
+    def _now(self) -> datetime:
+        return NOON + (len(self.journal) + 1) * timedelta(hours=1)
+
     def _begin(self, **fields: Any) -> Entry:
         number = len(self.journal) + 1
         attempt = Attempt(f"{number:012x}", 1, f"{number:08x}")
-        at = NOON + number * timedelta(hours=1)
+        at = self._now
         known = {"attempt": attempt, "folder": f"{HIDDEN}{attempt.name}/", "state": State.PUBLISHED}
         known["settled_at"] = at
         return entry(**{**known, "created_at": at, "updated_at": at, "published_at": at, **fields})
