@@ -32,9 +32,12 @@ demo: $(INSTALLED) ## Run the main job on the embedded local Athena, through rea
 demo-ui: $(INSTALLED) ## The same, and leave the Airflow UI running on it until Ctrl-C
 	$(BIN)/python -m demo --ui
 
+# One more than cores: tests wait for queries and for servers.
+PROCESSES := $(shell echo $$(( $$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN) + 1 )))
+
 .PHONY: test
-test: $(INSTALLED) ## Run the tests, a file at a time on each core
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+test: $(INSTALLED) ## Run the tests, a file at a time in each process
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 .PHONY: coverage
 coverage: $(INSTALLED) ## Which branches of core and flows the unit and integration tests take
@@ -47,7 +50,7 @@ test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried
 
 .PHONY: test-lowest
 test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the lowest supported versions
-	.venv-lowest/bin/python -m pytest --numprocesses auto --dist loadfile tests/unit tests/integration local_athena/tests
+	.venv-lowest/bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile tests/unit tests/integration local_athena/tests
 
 .venv-lowest/.installed: $(PROJECTS) constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest

@@ -120,6 +120,7 @@ def test_readers_of_a_partition_see_one_generation_whole(lake: Lake) -> None:
     assert_whole_generations(watch, lambda row: row[2:], {("1",)})
 
 
+@pytest.mark.faults
 def test_readers_of_a_table_without_keys_see_one_generation_whole(lake: Lake) -> None:
     def overwrite(generation: int, clients: Any) -> None:
         query = rows_query("g, note", rows_of(generation))
