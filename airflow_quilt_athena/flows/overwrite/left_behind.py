@@ -107,14 +107,9 @@ class LeftBehind:
         """
         newest = find_newest(self._flips.journal.read_table(self._flips.name)[0].values())
         overtaken = {values for values, (entry, _) in newest.items() if moment_of(entry) > moment_of(left)}
-        lost = [change.values for change in left.changes if change.values in overtaken]
         current = self._flips.observe_these([change.values for change in left.changes], lease)
-        if lost and not any(
-            c.location and location_of(current.get(c.values)) == c.location for c in left.changes
-        ):
-            return self._end(
-                left, f"others wrote {[list(values) for values in lost[:5]]} before it was published"
-            )
+        if overtaken and self._is_only_half_of_it(left, current, overtaken):
+            return self._end(left, "others wrote some of its partitions before any of it was published")
         try:
             done = self.roll_changes(left, lease, but=overtaken)
         except FormerTable:
@@ -126,6 +121,12 @@ class LeftBehind:
             len(left.changes),
         )
         return self.settle(left)
+
+    def _is_only_half_of_it(self, left: Entry, current: Current, overtaken: set[Values]) -> bool:
+        """Whether what is left to do would be all that there is of a set."""
+        own = [change for change in left.changes if change.values not in overtaken]
+        is_there = any(c.location and location_of(current.get(c.values)) == c.location for c in own)
+        return len(own) < len(left.changes) and not is_there and bool(plan_roll_forward(own, current))
 
     def _refuse_former_table(self, entry: Entry, current: Current, lease: Lease) -> None:
         """Raise FormerTable if it was made again; only asked where partitions that were there are gone."""

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _MAX_TRIES = 5
 _PAUSE_SECONDS = 0.5
+_FRESH_FOR = timedelta(minutes=30)  # half of the time after which a sweep ends what seems to be dead
 
 
 class Publisher:
@@ -98,7 +99,7 @@ class Publisher:
         """Flip, and read a set back; False when files have to be listed first, which takes long."""
         current = self._flips.observe(staged, lease.ask)
         changes = entry.changes
-        if current != seen:
+        if current != seen or self._flips.journal.now() - entry.updated_at > _FRESH_FOR:
             changes = self._plan(entry, staged, current)
             if not adoption.knows(changes, lease):
                 return entry, False
