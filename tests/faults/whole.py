@@ -38,8 +38,17 @@ def sweep_all(lake: Lake) -> set[str]:
 
 
 def needed_keys(lake: Lake) -> set[str]:
-    """The files where Glue points, and the journal entry of each attempt that wrote some of them."""
+    """The files where Glue points, and the journal entry of each attempt that wrote some of them.
+
+    So is the entry of the last one that did something to a partition: it says why it is as it is.
+    """
     locations = lake.locations().values()
     owners = {found.group(1) for location in locations if (found := _ATTEMPT.search(location))}
+    last: dict[tuple[str, ...], tuple[str, str]] = {}
+    for name, entry in lake.journal().items():
+        for change in entry["changes"] if entry["published_at"] else ():
+            values = tuple(change["values"])
+            last[values] = max(last.get(values, ("", "")), (entry["published_at"], name))
+    owners |= {name for _, name in last.values()}
     journal = {f"{lake.base}.generations/.journal/{name}.json" for name in owners}
     return journal.union(*(lake.keys(location) for location in locations))
