@@ -68,7 +68,7 @@ test-large: trino ## A thousand awkward packages, row by row as quilt3 shows the
 	$(call on_trino,$(BIN)/python -m pytest -m large --local-athena-engine trino)
 
 .PHONY: test-interleavings
-test-interleavings: $(INSTALLED) ## At every AWS call of a run another one comes in between, fails or dies; minutes
+test-interleavings: $(INSTALLED) ## At every AWS call of a run another one comes in between, fails or dies: minutes
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/interleavings
 
 SECONDS ?= 600
