@@ -10,7 +10,7 @@ import random as random_module
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Required, TypedDict, Unpack, cast
 
 from airflow_quilt_athena.core.athena.poll_batches import MAX_IDS_PER_BATCH
 from airflow_quilt_athena.core.athena.query_status import (
@@ -38,6 +38,19 @@ log = logging.getLogger(__name__)
 # What a look found of each id.
 Looked = dict[str, QueryStatus | Exception]
 OnProgress = Callable[[Sequence[QueryStatus], float], object]
+
+
+class Waiting(TypedDict, total=False):
+    """How a wait goes, for all that wait; ``watch_queries`` says what holds where nothing is said."""
+
+    timeout_seconds: Required[float]  # the deadline of the whole wait
+    poll_interval_seconds: float | None  # the longest time between two looks; the first come sooner
+    fail_fast: bool  # tell of the first failure without waiting for the other queries
+    on_progress: OnProgress | None
+    sleep: Callable[[float], None]
+    clock: Callable[[], float]
+    random: Callable[[], float]
+
 
 # Athena API Reference, read 2026-11.
 _TOKEN_LENGTHS = range(32, 129)
@@ -214,38 +227,20 @@ def watch_queries(
 def wait_for_queries(
     athena: AthenaClient,
     query_execution_ids: Sequence[str],
-    *,
-    timeout_seconds: float,
-    poll_interval_seconds: float | None = None,
-    fail_fast: bool = False,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-    random: Callable[[], float] = random_module.random,
-    on_progress: OnProgress | None = None,
+    **waiting: Unpack[Waiting],
 ) -> tuple[QueryStatus, ...]:
     """Wait until all queries have succeeded and return their statuses, in the order of the ids.
 
-    :param timeout_seconds: the deadline of the whole wait; queries not done by then are stopped.
-    :param poll_interval_seconds: the longest time between two looks; the first come sooner.
-    :param fail_fast: tell of the first failure without waiting for the other queries.
+    Queries that are not done by the deadline are stopped.
+
     :raises QueryFailedError: naming every query that failed, or was not done in time.
     """
     try:
-        decision, statuses = watch_queries(
-            athena,
-            query_execution_ids,
-            timeout_seconds=timeout_seconds,
-            poll_interval_seconds=poll_interval_seconds,
-            fail_fast=fail_fast,
-            sleep=sleep,
-            clock=clock,
-            random=random,
-            on_progress=on_progress,
-        )
+        decision, statuses = watch_queries(athena, query_execution_ids, **waiting)
     except RetryableError:  # the deadline passed while Athena did not answer
         stop_queries(athena, query_execution_ids)
         raise
-    return conclude(athena, decision, statuses, timeout_seconds=timeout_seconds)
+    return conclude(athena, decision, statuses, timeout_seconds=waiting["timeout_seconds"])
 
 
 def conclude(
@@ -267,15 +262,11 @@ def run_query(
     *,
     database: str | None,
     workgroup: str,
-    timeout_seconds: float,
     token: str | None = None,
     parameters: Sequence[str] = (),
     catalog: str | None = None,
-    poll_interval_seconds: float | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
     on_start: Callable[[str], object] | None = None,
-    on_progress: OnProgress | None = None,
+    **waiting: Unpack[Waiting],
 ) -> QueryStatus:
     """Start ``sql``, wait for it and return its status. Raises QueryFailedError when it does not succeed.
 
@@ -289,20 +280,12 @@ def run_query(
         token=token,
         parameters=parameters,
         catalog=catalog,
-        sleep=sleep,
-        clock=clock,
+        sleep=waiting.get("sleep", time.sleep),
+        clock=waiting.get("clock", time.monotonic),
     )
     if on_start is not None:
         on_start(query_execution_id)
-    (status,) = wait_for_queries(
-        athena,
-        (query_execution_id,),
-        timeout_seconds=timeout_seconds,
-        poll_interval_seconds=poll_interval_seconds,
-        sleep=sleep,
-        clock=clock,
-        on_progress=on_progress,
-    )
+    (status,) = wait_for_queries(athena, (query_execution_id,), **waiting)
     return status
 
 

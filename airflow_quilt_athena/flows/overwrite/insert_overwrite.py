@@ -14,7 +14,7 @@ import logging
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from airflow_quilt_athena.core.athena.hive_types import without_lengths
 from airflow_quilt_athena.core.athena.prices import estimate_dollars
@@ -34,7 +34,7 @@ from airflow_quilt_athena.exceptions import (
     QuiltAthenaError,
     RetryableError,
 )
-from airflow_quilt_athena.flows.athena.queries import OnProgress, wait_for_queries
+from airflow_quilt_athena.flows.athena.queries import Waiting, wait_for_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite.attempts import (
@@ -297,14 +297,11 @@ def insert_overwrite(
     clients: LakeClients,
     request: OverwriteRequest,
     task_key: str,
-    *,
-    timeout_seconds: float,
-    poll_interval_seconds: float | None = None,
-    on_progress: OnProgress | None = None,
+    **waiting: Unpack[Waiting],
 ) -> OverwriteResult:
     """Overwrite, from looking to cleaning, in this process.
 
-    :param timeout_seconds: how long each wait for queries may take.
+    :param waiting: how each wait for queries goes.
     """
     overwrite = Overwrite(clients, request, task_key)
     steps = overwrite.steps()
@@ -315,12 +312,6 @@ def insert_overwrite(
             except StopIteration as done:
                 result: OverwriteResult = done.value
                 return result
-            wait_for_queries(
-                clients.athena,
-                query_execution_ids,
-                timeout_seconds=timeout_seconds,
-                poll_interval_seconds=poll_interval_seconds,
-                on_progress=on_progress,
-            )
+            wait_for_queries(clients.athena, query_execution_ids, **waiting)
     except QuiltAthenaError as error:
         raise overwrite.abandon(error) from error
