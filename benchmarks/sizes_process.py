@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.selection import Selection
+from airflow_quilt_athena.core.glue.selection import Selection, Values
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.journal_entry import (
     Action,
@@ -96,10 +96,12 @@ def entry() -> dict[str, Any]:
     """Render the entry of a set of wide partitions, each as Glue told of it; and what a task tells."""
     columns = _columns(SET_COLUMNS)
     days = [day_of(number) for number in range(SET_PARTITIONS)]
-    current = {(day,): _partition(day, f"{_BASE}dt={day}/", columns, numRows="1") for day in days}
+    current: dict[Values, Any] = {
+        (day,): _partition(day, f"{_BASE}dt={day}/", columns, numRows="1") for day in days
+    }
     attempt = Attempt("0" * 12, 1, "0" * 8)
     folder = f"{_BASE}.generations/{attempt.name}/"
-    staged = {(day,): Staged(f"{folder}s1/dt={day}/", 1) for day in days}
+    staged: dict[Values, Staged] = {(day,): Staged(f"{folder}s1/dt={day}/", 1) for day in days}
     selection = Selection((("dt", "string"),), {})
     changes = plan_changes(selection, staged, current, attempt=attempt, base=_BASE)
     made = _entry(0, changes, folder)

@@ -150,7 +150,7 @@ def test_columns_and_types_are_those_of_the_plain_views(kept: Kept) -> None:
     kept.keep()
     for more in ((), ("team/newer", BASE + DAY, "a.txt")):
         if more:
-            push(kept, *more)  # type: ignore[arg-type]
+            push(kept, *more)
         kept.views()
         for view in VIEWS:
             name = getattr(kept.names, view)

@@ -69,7 +69,7 @@ RawTable = Mapping[str, Any]
 class GlueTables(GlueClient, Protocol):
     """Glue's tables, one by one and a database at a time."""
 
-    def get_tables(self, **request: Any) -> dict[str, Any]:
+    def get_tables(self, *_: Any, **request: Any) -> dict[str, Any]:
         """Return a page of a database's tables."""
         ...
 

@@ -36,7 +36,7 @@ from tests.unit.lake_examples import ATTEMPT, BASE, NOON, change, entry
 FOLDER = f"s3://lake/sales/orders/.generations/dt=1/{ATTEMPT.name}/"
 
 _texts = st.text(max_size=8)
-_places = st.none() | st.text(st.characters(exclude_categories=("Cs",)), max_size=8).map(
+_places = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=8).map(
     lambda key: f"s3://lake/sales/orders/.generations/{key}"
 )
 _maybe = st.none() | _texts

@@ -483,8 +483,14 @@ SELECT"""
 
 
 def test_a_slice_compares_values_in_their_own_types() -> None:
-    keys = (("d", "date"), ("t", "timestamp"), ("x", "decimal(4,2)"), ("b", "boolean"), ("v", "varchar(3)"))
-    keys = (*keys, ("f", "char(2)"))
+    keys = (
+        ("d", "date"),
+        ("t", "timestamp"),
+        ("x", "decimal(4,2)"),
+        ("b", "boolean"),
+        ("v", "varchar(3)"),
+        ("f", "char(2)"),
+    )
     made = statements(None, query="SELECT 1", partition={}, partitioned_by=keys, **PLACE)
     found = Found(("2026-01-01", "2026-01-01 00:00:00.5", "1.5", "true", "y'z", "ab"), 1)
     assert made.slice(1, (found,), (("id", "int"), *keys)).endswith(

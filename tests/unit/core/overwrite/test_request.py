@@ -87,7 +87,7 @@ CHANGED: dict[str, Any] = {
     "quilt_revisions": Interval("b", NOON, NOON + timedelta(days=1)),
     "partition_notes": {'["2026-01-31"]': {"note": "x"}},
 }
-TOGETHER = {
+TOGETHER: dict[str, dict[str, Any]] = {
     "bucketed_by": {"bucket_count": 2},
     "bucket_count": {"bucketed_by": ("note",)},
     "compression_level": {"compression": "ZSTD"},
