@@ -22,8 +22,10 @@ from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.glue.tables import Table, refuse_unwritable
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged
-from airflow_quilt_athena.core.overwrite.plan import Plan, Seen, Statements, plan_overwrite
+from airflow_quilt_athena.core.overwrite.plan import Plan, Seen
+from airflow_quilt_athena.core.overwrite.planning import plan_overwrite
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, OnFailedAudit, OverwriteRequest
+from airflow_quilt_athena.core.overwrite.statements import Statements
 from airflow_quilt_athena.core.overwrite.summary import MOST_TOLD, summarize_changes, summarize_queries
 from airflow_quilt_athena.core.overwrite.table_input import build_table_input
 from airflow_quilt_athena.exceptions import (

@@ -17,9 +17,10 @@ from airflow_quilt_athena.core.glue.tables import Table, table_input
 from airflow_quilt_athena.core.overwrite.ctas import check_passes
 from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Entry, Found, Query, State
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged
-from airflow_quilt_athena.core.overwrite.plan import Plan, Statements, slice_role
+from airflow_quilt_athena.core.overwrite.plan import Plan, slice_role
 from airflow_quilt_athena.core.overwrite.request import OnEmpty
 from airflow_quilt_athena.core.overwrite.slices import cut_slices, find_places, parse_found
+from airflow_quilt_athena.core.overwrite.statements import Statements
 from airflow_quilt_athena.exceptions import AuditFailedError, ManualActionError
 from airflow_quilt_athena.flows.athena.queries import observe_queries, start_query
 from airflow_quilt_athena.flows.athena.results import read_rows, read_update_count
