@@ -30,6 +30,7 @@ from airflow_quilt_athena.core.overwrite.journal_entry import (
 )
 from airflow_quilt_athena.core.overwrite.journal_format import parse_entry, render_entry
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged, plan_changes
+from airflow_quilt_athena.core.overwrite.query_role import STAGE
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult
 from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 from tests.fakes.glue import FakeGlue
@@ -81,7 +82,7 @@ def _entry(number: int, changes: tuple[Change, ...], folder: str) -> Entry:
         updated_at=_MADE_AT,
         base=str(_BASE),
         folder=folder,
-        queries=(Query("stage", f"{number:032x}"),),
+        queries=(Query(STAGE, f"{number:032x}"),),
         rows=len(changes),
         changes=changes,
         published_at=_MADE_AT,

@@ -25,6 +25,7 @@ from airflow_quilt_athena.core.overwrite.journal_entry import (
     Query,
     State,
 )
+from airflow_quilt_athena.core.overwrite.query_role import Role
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 
 _FORMAT = 2
@@ -66,7 +67,7 @@ def _document(entry: Entry) -> Json:
         "bytes_scanned": entry.bytes_scanned,
         "revision": entry.revision,
         "untidy": entry.untidy,
-        "queries": [[query.role, query.query_execution_id] for query in entry.queries],
+        "queries": [[query.role.text, query.query_execution_id] for query in entry.queries],
         "found": None if entry.found is None else [[list(f.values), f.rows] for f in entry.found],
         "marked": {place: until.isoformat() for place, until in entry.marked.items()},
         "notes": dict(entry.notes),
@@ -215,7 +216,7 @@ def _parse(document: Json) -> Entry:
         bytes_scanned=_number(document["bytes_scanned"]),
         revision=_number(document["revision"]),
         untidy=document["untidy"] is True,
-        queries=tuple(Query(_text(role), _text(id_)) for role, id_ in document["queries"]),
+        queries=tuple(Query(Role.parse(_text(role)), _text(id_)) for role, id_ in document["queries"]),
         found=_maybe(_found, document["found"]),
         marked={_text(place): _moment(until) for place, until in document["marked"].items()},
         notes=_notes(document.get("notes", {})),

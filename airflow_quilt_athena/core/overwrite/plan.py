@@ -12,13 +12,12 @@ from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, FileFormat
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.ctas import Encoding
 from airflow_quilt_athena.core.overwrite.journal_entry import Entry
+from airflow_quilt_athena.core.overwrite.query_role import READS, Role
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.core.quilt.late import LateRevisions
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import Revision
 
-_SLICE = "slice-"
-_READ = "read-"
 SCRATCH = "scratch/"  # below an attempt's folder: what only serves staging
 
 
@@ -71,34 +70,21 @@ class Plan:
         return None if self.table is None else (*self.table.columns, *self.selection.dynamic)
 
 
-_SUFFIXES = {"stage": "", "describe": "_described", "define": "_defined"}
-
-
-def temporary_table(attempt: Attempt, database: str, role: str) -> TableName:
-    """Return the table that the statement of a role makes, such as ``stage`` or ``slice-1``."""
-    return attempt.temporary_table(database, _SUFFIXES.get(role, "_" + role.replace("-", "_")))
-
-
-def slice_role(number: int) -> str:
-    """Return what the query that writes a slice is for."""
-    return f"{_SLICE}{number}"
-
-
-def read_role(token: str, number: int) -> str:
-    """Return what the query that reads a group of revisions is for."""
-    return f"{_READ}{token.strip('{}')}-{number}"
+def temporary_table(attempt: Attempt, database: str, role: Role) -> TableName:
+    """Return the table that the statement of a role makes."""
+    return attempt.temporary_table(database, role.table_ending or "")
 
 
 def temporary_tables(entry: Entry) -> tuple[TableName, ...]:
     """Return the tables that the statements known to the journal make."""
     roles = (query.role for query in entry.queries)
-    makers = (role for role in roles if role in _SUFFIXES or role.startswith((_SLICE, _READ)))
+    makers = (role for role in roles if role.table_ending is not None)
     return tuple(temporary_table(entry.attempt, entry.database, role) for role in makers)
 
 
 def scratch_folder(entry: Entry) -> S3Uri | None:
     """Return the folder of what only served staging, if the attempt made one."""
-    reads = any(query.role.startswith(_READ) for query in entry.queries)
+    reads = any(query.role.kind in READS for query in entry.queries)
     if entry.folder is None or not (reads or entry.found is not None):
         return None
     return S3Uri.parse(entry.folder) / SCRATCH

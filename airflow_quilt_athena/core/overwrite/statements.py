@@ -23,13 +23,15 @@ from airflow_quilt_athena.core.overwrite.ctas import (
 )
 from airflow_quilt_athena.core.overwrite.journal_entry import Found
 from airflow_quilt_athena.core.overwrite.partition_changes import plan_folder
-from airflow_quilt_athena.core.overwrite.plan import SCRATCH, Plan, read_role, slice_role, temporary_table
+from airflow_quilt_athena.core.overwrite.plan import SCRATCH, Plan, temporary_table
+from airflow_quilt_athena.core.overwrite.query_role import DEFINE, DESCRIBE, STAGE, Role, RoleKind
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
-from airflow_quilt_athena.core.quilt.revisions import TOKENS, fill_tokens
+from airflow_quilt_athena.core.quilt.revisions import ENTRIES_TOKEN, REVISIONS_TOKEN, TOKENS, fill_tokens
 
 _ROWS_ENCODING = Encoding(FileFormat.PARQUET)  # keeps every type, and is read by columns
+_READERS = {REVISIONS_TOKEN: RoleKind.READ_REVISIONS, ENTRIES_TOKEN: RoleKind.READ_ENTRIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class Statements:
         return replace_in_code(plan.query, {token: self._read_rows(token) for token in TOKENS})
 
     def _read_rows(self, token: str) -> str:
-        tables = (self.table(read_role(token, number)) for number, _ in enumerate(self.plan.reads, start=1))
+        tables = (
+            self.table(Role(_READERS[token], number)) for number, _ in enumerate(self.plan.reads, start=1)
+        )
         parts = "\nUNION ALL\n".join(f"SELECT * FROM {table.trino}" for table in tables)
         return f"(\n{parts}\n)"
 
@@ -74,18 +78,18 @@ class Statements:
         bucket = request.quilt_revisions.bucket if request.quilt_revisions else ""
         return self.plan.source or ManifestSource.of_bucket(BucketNames.of(bucket), request.database)
 
-    def reads(self) -> dict[str, str]:
+    def reads(self) -> dict[Role, str]:
         """Return the statements that read the revisions into tables, by their roles."""
         interval = self.plan.request.quilt_revisions
         if interval is None:
             return {}
-        statements: dict[str, str] = {}
+        statements: dict[Role, str] = {}
         for number, group in enumerate(self.plan.reads, start=1):
             for token in (token for token in TOKENS if is_in_code(self.plan.query, token)):
-                role = read_role(token, number)
+                role = Role(_READERS[token], number)
                 query = fill_tokens(f"SELECT * FROM {token}", self._source, interval.bucket, group)
                 # Where the workgroup enforces its location the rows lie, and expire, among its results.
-                place = None if self.plan.unloads else self.folder / f"{SCRATCH}{role}/"
+                place = None if self.plan.unloads else self.folder / f"{SCRATCH}{role.text}/"
                 statements[role] = build_ctas(self.table(role), query, _ROWS_ENCODING, location=place)
         return statements
 
@@ -95,7 +99,7 @@ class Statements:
         request = self.plan.request
         return request.database if request.table.catalog_id else request.table.database
 
-    def table(self, role: str) -> TableName:
+    def table(self, role: Role) -> TableName:
         """Return the temporary table that the statement of a role makes."""
         return temporary_table(self.attempt, self.database, role)
 
@@ -105,7 +109,7 @@ class Statements:
 
     def describe(self) -> str:
         """Return the statement that makes a table of the result's columns, without rows."""
-        return build_description(self.table("describe"), self._result(()), self._rows_encoding)
+        return build_description(self.table(DESCRIBE), self._result(()), self._rows_encoding)
 
     def stage(self, columns: Columns) -> str:
         """Return the statement that writes the result. ``columns`` are the result's, where they are known."""
@@ -113,7 +117,7 @@ class Statements:
         if self.plan.unloads:
             return build_unload(query, encoding, location=self.rows_place)
         bucketing = None if self.plan.selection.is_set else self.plan.bucketing
-        return build_ctas(self.table("stage"), query, encoding, location=self.rows_place, bucketing=bucketing)
+        return build_ctas(self.table(STAGE), query, encoding, location=self.rows_place, bucketing=bucketing)
 
     def _result(self, columns: Columns) -> str:
         plan = self.plan
@@ -142,31 +146,31 @@ class Statements:
 
     def rows(self) -> str:
         """Return a query that counts the staged rows."""
-        return f"SELECT count(*) FROM {self.table('stage').trino}"
+        return f"SELECT count(*) FROM {self.table(STAGE).trino}"
 
     def count(self) -> str:
         """Return the query that counts the rows of each partition."""
-        return build_count(self.table("stage"), self.plan.selection.dynamic)
+        return build_count(self.table(STAGE), self.plan.selection.dynamic)
 
     def check(self, name: str) -> str:
         """Return a check of the user's over the staged rows."""
-        return render_check(self.plan.request.checks[name], self.table("stage"))
+        return render_check(self.plan.request.checks[name], self.table(STAGE))
 
     def define(self, columns: Columns) -> str:
         """Return the statement that makes a table such as a new one is to be, from the staged columns."""
-        query = build_slice(self.table("stage"), self._data_columns(columns), self.plan.selection.dynamic, ())
-        return build_description(self.table("define"), query, self.plan.encoding, self.plan.bucketing)
+        query = build_slice(self.table(STAGE), self._data_columns(columns), self.plan.selection.dynamic, ())
+        return build_description(self.table(DEFINE), query, self.plan.encoding, self.plan.bucketing)
 
     def slice(self, number: int, part: Sequence[Found], columns: Columns) -> str:
         """Return the statement that writes some partitions of the staged rows."""
         plan, keys = self.plan, self.plan.selection.dynamic
         data = self._data_columns(columns)
-        query = self._guarded(build_slice(self.table("stage"), data, keys, part), data, keys)
+        query = self._guarded(build_slice(self.table(STAGE), data, keys, part), data, keys)
         names, place = [name for name, _ in keys], self.slice_place(number)
         if plan.unloads:
             return build_unload(query, plan.encoding, location=place, partitioned_by=names)
         return build_ctas(
-            self.table(slice_role(number)),
+            self.table(Role(RoleKind.SLICE, number)),
             query,
             plan.encoding,
             location=place,

@@ -24,6 +24,7 @@ from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, Sta
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged
 from airflow_quilt_athena.core.overwrite.plan import Plan, Seen
 from airflow_quilt_athena.core.overwrite.planning import plan_overwrite
+from airflow_quilt_athena.core.overwrite.query_role import DEFINE, DESCRIBE, STAGE
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, OnFailedAudit, OverwriteRequest
 from airflow_quilt_athena.core.overwrite.statements import Statements
 from airflow_quilt_athena.core.overwrite.summary import MOST_TOLD, summarize_changes, summarize_queries
@@ -253,7 +254,7 @@ class Overwrite:
 
     def _find_template(self, entry: Entry) -> Table:
         """Return a temporary table such as the new one is to be, when another process had it made."""
-        for role in ("define", "describe", "stage"):
+        for role in (DEFINE, DESCRIBE, STAGE):
             if entry.query_id(role) is not None:
                 table = catalog.observe_table(self._clients.glue, self.statements.table(role))
                 if table is not None:

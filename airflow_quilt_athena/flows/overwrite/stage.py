@@ -17,7 +17,16 @@ from airflow_quilt_athena.core.glue.tables import Table, table_input
 from airflow_quilt_athena.core.overwrite.ctas import check_passes
 from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Entry, Found, Query, State
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged
-from airflow_quilt_athena.core.overwrite.plan import Plan, slice_role
+from airflow_quilt_athena.core.overwrite.plan import Plan
+from airflow_quilt_athena.core.overwrite.query_role import (
+    COUNT,
+    DEFINE,
+    DESCRIBE,
+    ROWS,
+    STAGE,
+    Role,
+    RoleKind,
+)
 from airflow_quilt_athena.core.overwrite.request import OnEmpty
 from airflow_quilt_athena.core.overwrite.slices import cut_slices, find_places, parse_found
 from airflow_quilt_athena.core.overwrite.statements import Statements
@@ -50,7 +59,7 @@ class Stager:
         self._journal = journal
         self._plan = plan
         self._statements = Statements(plan, entry.attempt)
-        self._statuses: dict[str, QueryStatus] = {}
+        self._statuses: dict[Role, QueryStatus] = {}
         self._columns = plan.expected_columns or ()
         self.entry = entry
         self.staged: dict[Values, Staged] = {}
@@ -93,19 +102,19 @@ class Stager:
     def _describe(self) -> Steps:
         if not self._plan.describes:
             return
-        queries = {"describe": self._statements.describe()}
+        queries = {DESCRIBE: self._statements.describe()}
         if self._plan.table is not None:
             # Where the columns are known, the description only makes sure of them, and need not come first.
-            queries["stage"] = self._statements.stage(self._columns)
+            queries[STAGE] = self._statements.stage(self._columns)
         yield from self._run(queries)
-        self.template = self._accept(self._observe("describe"))
+        self.template = self._accept(self._observe(DESCRIBE))
 
     def _write_rows(self) -> Steps:
-        yield from self._run({"stage": self._statements.stage(self._columns)})
+        yield from self._run({STAGE: self._statements.stage(self._columns)})
         if self._plan.unloads:
-            self._point_at_rows(self._observe("describe"))
+            self._point_at_rows(self._observe(DESCRIBE))
         else:
-            staged = self._accept(self._observe("stage"))
+            staged = self._accept(self._observe(STAGE))
             self.template = self.template or staged
 
     def _accept(self, table: Table) -> Table:
@@ -115,7 +124,7 @@ class Stager:
 
     def _point_at_rows(self, described: Table) -> None:
         """Make the table that an UNLOAD does not make, for counts and checks."""
-        name = self._statements.table("stage")
+        name = self._statements.table(STAGE)
         definition = {**table_input(described), "Name": name.table}
         place = str(self._statements.rows_place)
         definition["StorageDescriptor"] = {**definition["StorageDescriptor"], "Location": place}
@@ -123,17 +132,17 @@ class Stager:
 
     def _count_rows(self) -> Steps:
         if self._plan.selection.is_set:
-            yield from self._run({"count": self._statements.count()})
+            yield from self._run({COUNT: self._statements.count()})
             if self.entry.found is None:
-                found = parse_found(self._plan.selection.dynamic, self._answer("count"))
+                found = parse_found(self._plan.selection.dynamic, self._answer(COUNT))
                 rows = sum(partition.rows for partition in found)
                 # Written down with the slices' queries; until then the answer can be read again.
                 self.entry = replace(self.entry, state=State.STAGED, found=found, rows=rows)
             return
-        written = None if self._plan.unloads else self._update_count("stage")
+        written = None if self._plan.unloads else self._update_count(STAGE)
         if not written:  # nothing told, or nothing written: what rests on it is worth a look
-            yield from self._run({"rows": self._statements.rows()})
-            written = int(self._answer("rows", max_rows=1)[0][0] or 0)
+            yield from self._run({ROWS: self._statements.rows()})
+            written = int(self._answer(ROWS, max_rows=1)[0][0] or 0)
         self.entry = replace(self.entry, rows=written)
 
     def _refuse_few_rows(self) -> bool:
@@ -151,32 +160,33 @@ class Stager:
         return True
 
     def _run_checks(self) -> Steps:
-        checks = {f"check:{name}": self._statements.check(name) for name in self._plan.request.checks}
+        names = self._plan.request.checks
+        checks = {Role(RoleKind.CHECK, check=name): self._statements.check(name) for name in names}
         yield from self._run(checks)
         for role, sql in checks.items():
-            rows, name = self._answer(role, max_rows=1), role.removeprefix("check:")
+            rows = self._answer(role, max_rows=1)
             if not check_passes(rows):
                 answer = rows[0] if rows else "no row"
                 raise AuditFailedError(
-                    f"Check {name!r} did not pass: it answered {answer}.\nThe check: {sql}"
+                    f"Check {role.check!r} did not pass: it answered {answer}.\nThe check: {sql}"
                 )
-            log.info("Check %r passed.", name)
+            log.info("Check %r passed.", role.check)
 
     def _write_slices(self) -> Steps:
         plan, statements = self._plan, self._statements
-        definition = {"define": statements.define(self._columns)} if plan.table is None else {}
+        definition = {DEFINE: statements.define(self._columns)} if plan.table is None else {}
         slices = cut_slices(plan.selection.dynamic, self.entry.found or (), plan.bucketing)
         yield from self._run(
             {
                 **definition,
                 **{
-                    slice_role(number): statements.slice(number, part, self._columns)
+                    Role(RoleKind.SLICE, number): statements.slice(number, part, self._columns)
                     for number, part in enumerate(slices, start=1)
                 },
             }
         )
         if definition:
-            self.template = self._observe("define")
+            self.template = self._observe(DEFINE)
         keys = [listed.key for listed in list_objects(self._clients.s3, statements.folder)] if slices else []
         for number, part in enumerate(slices, start=1):
             self._accept_slice(number, part, keys)
@@ -184,7 +194,7 @@ class Stager:
     def _accept_slice(self, number: int, part: Sequence[Found], keys: Sequence[str]) -> None:
         """Take over a slice's partitions, after making sure that it holds what was counted."""
         root = self._statements.slice_place(number)
-        written = None if self._plan.unloads else self._update_count(slice_role(number))
+        written = None if self._plan.unloads else self._update_count(Role(RoleKind.SLICE, number))
         below = [key for key in keys if key.startswith(root.key)]
         places = find_places(root, self._plan.selection.dynamic, below)
         counted = sum(partition.rows for partition in part)
@@ -202,13 +212,13 @@ class Stager:
             values = self._plan.selection.complete(partition.values)
             self.staged[values] = Staged(str(places[partition.values]), partition.rows)
 
-    def _update_count(self, role: str) -> int | None:
+    def _update_count(self, role: Role) -> int | None:
         """Return the rows that a CTAS says it wrote; Athena promises no such number for UNLOAD."""
         return read_update_count(self._clients.athena, self._statuses[role].query_execution_id)
 
     # ------------------------------------------------------------------------------------------- queries
 
-    def _run(self, statements: Mapping[str, str]) -> Steps:
+    def _run(self, statements: Mapping[Role, str]) -> Steps:
         """Run statements side by side, as many at a time as the call allows."""
         for roles in in_batches(list(statements), self._plan.request.max_parallel_queries):
             if self._start({role: statements[role] for role in roles}):
@@ -216,10 +226,10 @@ class Stager:
             while self._look(roles):
                 yield self._ids(roles)
 
-    def _ids(self, roles: Sequence[str]) -> tuple[str, ...]:
+    def _ids(self, roles: Sequence[Role]) -> tuple[str, ...]:
         return tuple(filter(None, map(self.entry.query_id, roles)))
 
-    def _start(self, statements: Mapping[str, str]) -> bool:
+    def _start(self, statements: Mapping[Role, str]) -> bool:
         """Start what has not been started; tell whether there was anything."""
         missing = [role for role in statements if self.entry.query_id(role) is None]
         started: list[Query] = []
@@ -243,7 +253,7 @@ class Stager:
             kms_key_arn=request.kms_key_arn,
         )
 
-    def _look(self, roles: Sequence[str]) -> bool:
+    def _look(self, roles: Sequence[Role]) -> bool:
         """Tell whether any of the queries still runs. Raises QueryFailedError for those that failed."""
         waiting = [role for role in roles if role not in self._statuses]
         if not waiting:
@@ -257,11 +267,11 @@ class Stager:
         self._statuses |= done
         return len(done) < len(waiting)
 
-    def _answer(self, role: str, max_rows: int = sys.maxsize) -> list[tuple[str | None, ...]]:
+    def _answer(self, role: Role, max_rows: int = sys.maxsize) -> list[tuple[str | None, ...]]:
         query_execution_id = self._statuses[role].query_execution_id
         return read_rows(self._clients.athena, query_execution_id, max_rows=max_rows)[1]
 
-    def _observe(self, role: str) -> Table:
+    def _observe(self, role: Role) -> Table:
         name = self._statements.table(role)
         table = catalog.observe_table(self._clients.glue, name)
         if table is None:

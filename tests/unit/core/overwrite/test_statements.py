@@ -9,8 +9,9 @@ from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import FileFormat, Table, TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.journal_entry import Found, Query
-from airflow_quilt_athena.core.overwrite.plan import Seen, scratch_folder, slice_role, temporary_tables
+from airflow_quilt_athena.core.overwrite.plan import Seen, scratch_folder, temporary_tables
 from airflow_quilt_athena.core.overwrite.planning import plan_overwrite
+from airflow_quilt_athena.core.overwrite.query_role import STAGE, Role
 from airflow_quilt_athena.core.overwrite.statements import Statements
 from airflow_quilt_athena.core.quilt.revisions import Interval, Revision
 from tests.unit.lake_examples import NOON, entry, request, statements, table, text_table
@@ -46,19 +47,20 @@ def test_what_is_staged_lies_where_neither_a_listing_nor_a_repair_of_the_table_m
 
 def test_temporary_tables_are_beside_the_table_or_in_the_callers_own_catalog() -> None:
     name = "tmp_quilt_0123456789ab_1_1f2e3d4c"
-    assert statements(table(), database="scratch").table("stage") == TableName("sales", name)
+    assert statements(table(), database="scratch").table(STAGE) == TableName("sales", name)
     foreign = statements(
         table(), database="scratch", table=TableName("sales", "orders", "123456789012"), catalog_id=None
     )
-    assert foreign.table("stage") == TableName("scratch", name)
+    assert foreign.table(STAGE) == TableName("scratch", name)
 
 
 def test_every_statement_that_makes_a_table_makes_one_of_its_own_and_it_is_found_again() -> None:
     made = statements(table())
-    roles = ("stage", "describe", "define", slice_role(1), slice_role(12))
+    roles = [Role.parse(text) for text in ("stage", "describe", "define", "slice-1", "slice-12")]
     tables = [made.table(role) for role in roles]
     assert len(set(tables)) == len(roles)
-    queries = tuple(Query(role, f"q-{role}") for role in ("count", *roles, "check:few", "rows"))
+    others = [Role.parse(text) for text in ("count", "check:few", "rows")]
+    queries = tuple(Query(role, f"q-{role.text}") for role in (others[0], *roles, *others[1:]))
     assert temporary_tables(entry(attempt=made.attempt, queries=queries)) == tuple(tables)
     assert all(name.table.startswith(tables[0].table) for name in tables)
 
@@ -393,7 +395,7 @@ def test_another_attempt_sends_the_same_statement_to_another_place() -> None:
     one, other = (Statements(planned, Attempt("0123456789ab", number, "1f2e3d4c")) for number in (1, 2))
     assert one.folder != other.folder
     changed = one.stage(AS_SEEN).replace(one.attempt.name, other.attempt.name)
-    assert changed.replace(one.table("stage").table, other.table("stage").table) == other.stage(AS_SEEN)
+    assert changed.replace(one.table(STAGE).table, other.table(STAGE).table) == other.stage(AS_SEEN)
 
 
 # --------------------------------------------------------------------------------- revisions of an interval
@@ -422,15 +424,17 @@ def test_revisions_that_one_statement_cannot_name_are_read_into_tables_first() -
     reads = made.reads()
     assert all(len(sql.encode()) <= 262_144 for sql in reads.values())
     numbers = range(1, len(reads) // 2 + 1)
-    assert list(reads) == [f"read-{what}-{number}" for number in numbers for what in ("revisions", "entries")]
+    assert [role.text for role in reads] == [
+        f"read-{what}-{number}" for number in numbers for what in ("revisions", "entries")
+    ]
     # Each manifest is read once for either token, and the statement that stages names the tables alone.
     for what in ("revisions", "entries"):
-        text = "".join(sql for role, sql in reads.items() if f"-{what}-" in role)
+        text = "".join(sql for role, sql in reads.items() if f"-{what}-" in role.text)
         assert all(text.count(f"packages/{revision.top_hash}'") == 1 for revision in MANY)
     name = '"sales"."tmp_quilt_0123456789ab_1_1f2e3d4c_read_revisions'
     union = "\nUNION ALL\n".join(f'SELECT * FROM {name}_{number}"' for number in numbers)
     assert f"FROM (\n{union}\n) AS r JOIN (" in made.stage(AS_SEEN)
-    assert f"external_location = '{FOLDER}scratch/read-revisions-1/'" in reads["read-revisions-1"]
+    assert f"external_location = '{FOLDER}scratch/read-revisions-1/'" in reads[Role.parse("read-revisions-1")]
     assert made.rows_place == made.folder / "data/"
 
 
@@ -444,14 +448,16 @@ def test_what_only_served_staging_lies_apart_and_is_known_from_the_journal() -> 
     scratch = S3Uri.parse(FOLDER) / "scratch/"
     counted = entry(folder=FOLDER, found=())
     assert scratch_folder(counted) == scratch
-    assert scratch_folder(entry(folder=FOLDER, queries=(Query("read-entries-1", "q"),))) == scratch
-    assert scratch_folder(entry(folder=FOLDER, queries=(Query("stage", "q"),))) is None
+    assert (
+        scratch_folder(entry(folder=FOLDER, queries=(Query(Role.parse("read-entries-1"), "q"),))) == scratch
+    )
+    assert scratch_folder(entry(folder=FOLDER, queries=(Query(STAGE, "q"),))) is None
     assert scratch_folder(entry(folder=None, found=())) is None
     assert scratch.contains(dynamic().rows_place)
 
 
 def test_tables_of_revisions_are_found_again_with_the_others() -> None:
-    queries = (Query("read-revisions-1", "q1"), Query("stage", "q2"))
+    queries = (Query(Role.parse("read-revisions-1"), "q1"), Query(STAGE, "q2"))
     assert [name.table for name in temporary_tables(entry(queries=queries))] == [
         "tmp_quilt_0123456789ab_1_1f2e3d4c_read_revisions_1",
         "tmp_quilt_0123456789ab_1_1f2e3d4c",
