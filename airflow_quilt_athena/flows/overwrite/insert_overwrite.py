@@ -3,15 +3,15 @@
 The result is staged in a fresh folder, checked there, and Glue then points the partitions at it. No query and
 no delete touches live data: whatever fails, and wherever, the old rows stay as they were.
 
-An ``Overwrite`` works in steps that end where queries have to be waited for, so that the waiting may happen
-elsewhere. All that it needs to go on is in the journal: opened again with the same task key, by whichever
-process, it joins the queries that run and finishes what was begun.
+``Overwrite.advance`` works until queries have to be waited for, so that the waiting may happen elsewhere. All
+that it needs to go on is in the journal: opened again with the same task key, by whichever process, it joins
+the queries that run and finishes what was begun.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Unpack
@@ -119,26 +119,27 @@ class Overwrite:
             entry = begin_attempt(self._clients.athena, self._journal, self.plan, self._task_key)
         else:
             entry = resume_attempt(self._clients.athena, self._journal, self.plan, self._task_key, attempt)
-        self._stager = Stager(self._clients, self._journal, self.plan, entry)
+        self._stager = Stager(self._clients, self._journal, self.plan, entry.attempt)
+        self._progress = self._stager.begin(entry)
 
     @property
     def attempt(self) -> str:
         """The name of the journal entry."""
-        return self._stager.entry.name
+        return self._progress.entry.name
 
     @property
     def statements(self) -> Statements:
         """The statements of the attempt."""
-        return Statements(self.plan, self._stager.entry.attempt)
+        return Statements(self.plan, self._progress.entry.attempt)
 
     @property
     def sql(self) -> str:
         """The statement that stages the result, as it is sent."""
         return self.statements.stage(self.plan.expected_columns or ())
 
-    def steps(self) -> Generator[tuple[str, ...], None, OverwriteResult]:
-        """Work; yield the ids of queries to wait for, return what was done."""
-        entry = self._stager.entry
+    def advance(self) -> tuple[str, ...] | OverwriteResult:
+        """Work on; return the ids of queries to wait for before the next call, or what was done."""
+        entry = self._progress.entry
         if is_done(entry, self.plan):
             log.info("Attempt %s was published by an earlier try of this task.", entry.attempt.name)
             return self._result(entry, PUBLISHED)
@@ -148,11 +149,17 @@ class Overwrite:
             # What was left half done was asked for otherwise: it is finished, and then the work begins.
             self._publisher(self.plan.table).finish(entry)
             self._begin()
-        publish = yield from self._stager.stage()
-        if not publish:
+        while not self._stager.is_over(self._progress):
+            self._progress, waiting = self._stager.step(self._progress)
+            if self._progress.trouble is not None:
+                raise self._progress.trouble
+            if waiting:
+                return waiting
+        if not self._progress.publishes:
             self._end("skipped: no rows", timedelta(0))
-            return self._result(self._stager.entry, SKIPPED)
-        return self._publish(self._stager.entry, self._stager.staged)
+            return self._result(self._progress.entry, SKIPPED)
+        entry = replace(self._progress.entry, bytes_scanned=self._progress.bytes_scanned)
+        return self._publish(entry, self._progress.staged)
 
     def abandon(self, error: QuiltAthenaError) -> QuiltAthenaError:
         """End the attempt when ``error`` says that it cannot succeed; return the error to raise.
@@ -188,17 +195,16 @@ class Overwrite:
         return AuditFailedError(f"{error}\nThe old data is as it was; {files}.")
 
     def _end(self, reason: str, keep: timedelta) -> None:
-        entry = self._stager.entry
+        entry = self._progress.entry
         if entry.state is State.PUBLISHING:
             return  # partitions may point at it
         drop_temporary_tables(self._clients.glue, entry)
-        self._stager.entry = abort_attempt(
-            self._clients.athena, self._journal, entry, reason[:2000], keep=keep
-        )
+        entry = abort_attempt(self._clients.athena, self._journal, entry, reason[:2000], keep=keep)
+        self._progress = replace(self._progress, entry=entry)
 
     # -------------------------------------------------------------------------------------------- publish
 
-    def _publish(self, entry: Entry, staged: dict[Values, Staged]) -> OverwriteResult:
+    def _publish(self, entry: Entry, staged: Mapping[Values, Staged]) -> OverwriteResult:
         publisher = self._publisher(self._ensure_table(entry))
         entry = publisher.settle(publisher.publish(entry, staged))
         for change in entry.changes[:MOST_TOLD]:
@@ -209,8 +215,8 @@ class Overwrite:
 
     def _publisher(self, table: Table | None) -> Publisher:
         definition = None
-        if table is None and self._stager.template is not None:
-            definition = self._definition(self._stager.template)
+        if table is None and self._progress.template is not None:
+            definition = self._definition(self._progress.template)
         return Publisher(
             self._clients.glue,
             self._journal,
@@ -225,8 +231,8 @@ class Overwrite:
         plan, glue = self.plan, self._clients.glue
         if plan.table is not None:
             return plan.table
-        template = self._stager.template or self._find_template(entry)
-        self._stager.template = template
+        template = self._progress.template or self._find_template(entry)
+        self._progress = replace(self._progress, template=template)
         if plan.selection.is_unpartitioned:
             return None
         created = catalog.create_table(glue, plan.request.table, self._definition(template))
@@ -275,7 +281,7 @@ class Overwrite:
             tuple(query.query_execution_id for query in entry.queries),
             outcome,
             entry.rows or 0,
-            entry.bytes_scanned or self._stager.bytes_scanned,
+            entry.bytes_scanned or self._progress.bytes_scanned,
             entry.table,
             tuple(name for name, _ in self.plan.selection.keys),
             entry.changes,
@@ -307,14 +313,9 @@ def insert_overwrite(
     :param waiting: how each wait for queries goes.
     """
     overwrite = Overwrite(clients, request, task_key)
-    steps = overwrite.steps()
     try:
-        while True:
-            try:
-                query_execution_ids = next(steps)
-            except StopIteration as done:
-                result: OverwriteResult = done.value
-                return result
-            wait_for_queries(clients.athena, query_execution_ids, **waiting)
+        while not isinstance(reached := overwrite.advance(), OverwriteResult):
+            wait_for_queries(clients.athena, reached, **waiting)
+        return reached
     except QuiltAthenaError as error:
         raise overwrite.abandon(error) from error
