@@ -31,7 +31,7 @@ from airflow_quilt_athena.core.overwrite.journal_entry import (
 from airflow_quilt_athena.core.overwrite.journal_format import parse_entry, render_entry
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged, plan_changes
 from airflow_quilt_athena.core.overwrite.query_role import STAGE
-from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult
+from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 from tests.fakes.glue import FakeGlue
 from tests.fakes.lake import BUCKET, DATABASE, FakeLake

@@ -47,7 +47,8 @@ from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthen
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.late import LateRevisions
-    from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite, OverwriteResult
+    from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
+    from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 
 
 # Other keys are for parse_interval to refuse.

@@ -17,7 +17,8 @@ from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Entry,
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged
 from airflow_quilt_athena.core.overwrite.query_role import Role
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
-from airflow_quilt_athena.flows.athena.queries import observe_queries, start_query
+from airflow_quilt_athena.flows.athena.looks import observe_queries
+from airflow_quilt_athena.flows.athena.queries import start_query
 from airflow_quilt_athena.flows.athena.results import read_rows, read_update_count
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.clients import AthenaClient

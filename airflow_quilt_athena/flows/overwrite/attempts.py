@@ -13,7 +13,8 @@ from airflow_quilt_athena.core.overwrite.plan import Plan
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN
 from airflow_quilt_athena.core.overwrite.statements import Statements
 from airflow_quilt_athena.exceptions import RetryableError
-from airflow_quilt_athena.flows.athena.queries import observe_queries, stop_queries
+from airflow_quilt_athena.flows.athena.looks import observe_queries
+from airflow_quilt_athena.flows.athena.queries import stop_queries
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.overwrite.journal import Journal, new_nonce

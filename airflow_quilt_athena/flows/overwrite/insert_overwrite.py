@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Unpack
 
 from airflow_quilt_athena.core.athena.hive_types import without_lengths
-from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.glue.tables import Table, refuse_unwritable
-from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
+from airflow_quilt_athena.core.overwrite.journal_entry import Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged
 from airflow_quilt_athena.core.overwrite.plan import Plan, Seen
 from airflow_quilt_athena.core.overwrite.planning import plan_overwrite
 from airflow_quilt_athena.core.overwrite.query_role import DEFINE, DESCRIBE, STAGE
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, OnFailedAudit, OverwriteRequest
 from airflow_quilt_athena.core.overwrite.statements import Statements
-from airflow_quilt_athena.core.overwrite.summary import MOST_TOLD, summarize_changes, summarize_queries
+from airflow_quilt_athena.core.overwrite.summary import MOST_TOLD
 from airflow_quilt_athena.core.overwrite.table_input import build_table_input
 from airflow_quilt_athena.exceptions import (
     AuditFailedError,
@@ -51,6 +50,7 @@ from airflow_quilt_athena.flows.overwrite.column_mismatch import explain_failure
 from airflow_quilt_athena.flows.overwrite.journal import Journal
 from airflow_quilt_athena.flows.overwrite.new_place import refuse_taken_place
 from airflow_quilt_athena.flows.overwrite.observe import look
+from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from airflow_quilt_athena.flows.overwrite.publish import Publisher
 from airflow_quilt_athena.flows.overwrite.stage import StagedResultGone, Stager
 
@@ -59,34 +59,6 @@ __all__ = ["Overwrite", "OverwriteResult", "insert_overwrite"]
 log = logging.getLogger(__name__)
 
 PUBLISHED, SKIPPED = "published", "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class OverwriteResult:
-    """What an overwrite did. ``outcome`` is ``published``, or ``skipped`` for an empty result told to be."""
-
-    query_execution_ids: tuple[str, ...]
-    outcome: str
-    rows: int
-    bytes_scanned: int
-    table: str
-    keys: tuple[str, ...]
-    changes: tuple[Change, ...]
-    journal_entry: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return JSON values, for an XCom or an asset event; of many partitions the first ones."""
-        return {
-            "query_execution_ids": summarize_queries(self.query_execution_ids),
-            "state": "SUCCEEDED",
-            "outcome": self.outcome,
-            "rows": self.rows,
-            "bytes_scanned": self.bytes_scanned,
-            "estimated_cost_usd": estimate_dollars(self.bytes_scanned),
-            "table": self.table,
-            **summarize_changes(self.keys, self.changes),
-            "journal_entry": self.journal_entry,
-        }
 
 
 class Overwrite:

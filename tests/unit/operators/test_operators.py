@@ -82,7 +82,7 @@ def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     read = {name.split(".", 2)[2] for name in told.stdout.splitlines()[-1].split()}
     aws = ("errors", "refusals", "batches", "clients", "deadline", "objects")
-    athena = ("queries", "results", "workgroups")
+    athena = ("looks", "queries", "results", "workgroups")
     quilt = ("package_events", "pointers", "revision_look")  # waits for a revision, by listing
     assert read == {
         *("aws", "athena", "quilt"),

@@ -10,6 +10,7 @@ from local_athena.duck.sql.from_clause import as_conditions, conjuncts, from_ite
 from local_athena.duck.sql.grouping import Grouping, grouped, has_aggregate, read_grouping
 from local_athena.duck.sql.order_and_limit import Tail, bare_integer, finished
 from local_athena.duck.sql.relations import Projection, Relation
+from local_athena.duck.sql.sinking import sinking
 from local_athena.duck.values import literals
 from local_athena.duck.values.scope import Expr, Field, Scope
 from local_athena.duck.values.type_coercion import comparable
@@ -236,7 +237,7 @@ class Select:
             text=text,
         )
         if not self._tail.cuts:
-            found.sinking = _sinking(outputs, grouping)
+            found.sinking = sinking(outputs, grouping)
         return found
 
     def _refuse_incomparable(self, outputs: list[tuple[Field, Expr, Any]]) -> None:
@@ -269,23 +270,6 @@ class Select:
                 hidden.append(f"{value.sql} AS {sql}")
             keys.append(it.sort_key(node, Expr(sql, value.type)))
         return (keys, hidden) if self._tail.sorts else ([], [])
-
-
-def _sinking(outputs: list[tuple[Field, Expr, Any]], grouping: Grouping | None) -> dict[Field, Expr]:
-    """Return the columns through which a condition may sink, and what they are made of below."""
-    partitions = [value.partitioned_by for _, value, _ in outputs if value.partitioned_by is not None]
-    within = frozenset.intersection(*partitions) if partitions else None
-    found: dict[Field, Expr] = {}
-    for one, value, _ in outputs:
-        if value.aggregate or value.window or value.subquery or value.volatile:
-            continue
-        if within is not None and value.sql not in within:
-            continue
-        if grouping is None:
-            found[one] = value
-        elif grouping.sets is not None and len(grouping.sets) == 1 and value.sql in grouping.sets[0]:
-            found[one] = grouping.sources[value.sql]
-    return found
 
 
 def _refuse_ambiguous(node: Any, labels: list[str], outputs: list[tuple[Field, Expr, Any]]) -> None:
