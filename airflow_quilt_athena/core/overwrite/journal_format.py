@@ -1,8 +1,4 @@
-"""The text of a journal entry: JSON in which what many partitions share stands once.
-
-A set of 5,000 partitions of a table with 200 columns stays below 2 MB: definitions are stored as what differs
-from a few shared ones, and places as what follows a common root.
-"""
+"""The text of a journal entry, written and read: JSON, and nothing of it is believed unread."""
 
 from __future__ import annotations
 

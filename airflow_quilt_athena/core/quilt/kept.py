@@ -1,4 +1,4 @@
-"""Parquet tables that keep a bucket's revisions and entries, and views that stand on them. Returns text.
+"""Parquet tables that keep a bucket's revisions and entries: their parts, and the queries that fill them.
 
 Both tables have a partition for each package and day on which revisions of it were made. So a question about
 one package, or about some days, reads those partitions alone; and what is new is written by replacing one of

@@ -1,4 +1,4 @@
-"""The text of the views that stand on tables which keep Quilt's rows."""
+"""The views that stand on the tables of ``kept``, and on what is newer than those. Returns text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The managed policies of one name: looked at, made, given a new version, and taken away."""
+"""The managed policies of one name: found by listing and told by their mark; made, changed, taken away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The managed policies of those who run our operators: found by listing, told by their mark, kept whole.
+"""What has to be done for the policies of those who run our operators to grant what they are to.
 
 Rights are given before they are taken: new documents are made and attached, then documents grow, then they
 shrink, then those that nobody needs go. Stopped anywhere in between, nobody has less than was granted.

@@ -1,4 +1,4 @@
-"""What the parts of provisioning share: the clients, a change that can be carried out, our mark."""
+"""What the parts of provisioning share: the clients, and a change that can be carried out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SELECT: its columns, groups, order and limits; and what UNION, INTERSECT and EXCEPT make of several."""
+"""SELECT: its columns, groups, order and limits."""
 
 from __future__ import annotations
 
