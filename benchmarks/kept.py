@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.flows.kept.keep_quilt_tables import KeepRequest, KeepResult, keep_quilt_tables
-from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from benchmarks import registry
 from benchmarks.lake import BUCKET, DATABASE, WORKGROUP, Lake, Row
 from benchmarks.report import Report

@@ -19,7 +19,8 @@ from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
 from airflow_quilt_athena.flows.aws.clients import LakeClients
-from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult, insert_overwrite
+from airflow_quilt_athena.flows.overwrite.insert_overwrite import insert_overwrite
+from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from benchmarks.blog import Blog
 from local_athena import Call, LocalAthena
 

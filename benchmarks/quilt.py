@@ -17,9 +17,10 @@ from typing import Any
 from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.revisions import Interval
-from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult
-from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
+from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
 from airflow_quilt_athena.flows.quilt.hidden_packages import find_hidden_packages
+from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from benchmarks import registry
 from benchmarks.lake import BUCKET, DATABASE, LATENCY, TIMEOUT_SECONDS, WORKGROUP, Lake, Row, Run
 from benchmarks.report import Report

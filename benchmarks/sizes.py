@@ -78,7 +78,7 @@ def crowd(report: Report) -> None:
             aws.set_latency(LATENCY)
             seconds[title] = _at_once(aws, names)
             aws.set_latency()
-            found = sorted(row[0] for name in set(names) for row in lake.rows(_written(name)))
+            found = sorted(str(row[0]) for name in set(names) for row in lake.rows(_written(name)))
             report.check(f"days of {title}", found, sorted(day_of(number) for number in range(WORKERS)))
             report.add(title, f"{seconds[title]:.2f} s")
     ratio = seconds["one table"] / seconds["a table each"]

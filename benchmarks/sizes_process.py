@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.selection import Selection
+from airflow_quilt_athena.core.glue.selection import Selection, Values
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.journal_entry import (
     Action,
@@ -30,7 +30,8 @@ from airflow_quilt_athena.core.overwrite.journal_entry import (
 )
 from airflow_quilt_athena.core.overwrite.journal_format import parse_entry, render_entry
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged, plan_changes
-from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult
+from airflow_quilt_athena.core.overwrite.query_role import STAGE
+from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 from tests.fakes.glue import FakeGlue
 from tests.fakes.lake import BUCKET, DATABASE, FakeLake
@@ -81,7 +82,7 @@ def _entry(number: int, changes: tuple[Change, ...], folder: str) -> Entry:
         updated_at=_MADE_AT,
         base=str(_BASE),
         folder=folder,
-        queries=(Query("stage", f"{number:032x}"),),
+        queries=(Query(STAGE, f"{number:032x}"),),
         rows=len(changes),
         changes=changes,
         published_at=_MADE_AT,
@@ -96,10 +97,12 @@ def entry() -> dict[str, Any]:
     """Render the entry of a set of wide partitions, each as Glue told of it; and what a task tells."""
     columns = _columns(SET_COLUMNS)
     days = [day_of(number) for number in range(SET_PARTITIONS)]
-    current = {(day,): _partition(day, f"{_BASE}dt={day}/", columns, numRows="1") for day in days}
+    current: dict[Values, Any] = {
+        (day,): _partition(day, f"{_BASE}dt={day}/", columns, numRows="1") for day in days
+    }
     attempt = Attempt("0" * 12, 1, "0" * 8)
     folder = f"{_BASE}.generations/{attempt.name}/"
-    staged = {(day,): Staged(f"{folder}s1/dt={day}/", 1) for day in days}
+    staged: dict[Values, Staged] = {(day,): Staged(f"{folder}s1/dt={day}/", 1) for day in days}
     selection = Selection((("dt", "string"),), {})
     changes = plan_changes(selection, staged, current, attempt=attempt, base=_BASE)
     made = _entry(0, changes, folder)

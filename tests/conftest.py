@@ -47,7 +47,7 @@ def _connect_to_loopback_only(self: socket.socket, address: Any) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _closed_network() -> Iterator[None]:
-    socket.socket.connect = _connect_to_loopback_only  # type: ignore[method-assign]
+    socket.socket.connect = _connect_to_loopback_only  # type: ignore[method-assign,assignment]
     yield
     socket.socket.connect = _connect  # type: ignore[method-assign]
 

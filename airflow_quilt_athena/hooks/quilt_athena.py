@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,9 @@ _CALL_SECONDS = 15.0
 # A flow tries again by itself, and knows until when it may: a call under a lease must not land after it.
 _GIVE_UP_SOON = frozenset({"glue", "s3"})
 
-# What of the connection an operator or sensor takes as templates.
+# What says which AWS is meant: attributes of every operator, sensor and trigger.
+AWS_PARAMETERS = ("aws_conn_id", "region_name", "verify", "botocore_config")
+# Those that an operator or sensor takes as templates.
 AWS_TEMPLATE_FIELDS = ("aws_conn_id", "region_name", "verify")
 
 
@@ -124,6 +126,17 @@ class QuiltAthenaHook(AthenaHook):
                 raise NoCredentialsError
             credentials.get_frozen_credentials()  # fetches what is fetched late, a web identity's role
         return session
+
+
+def aws_parameters_of(owner: object) -> dict[str, Any]:
+    """Return the parameters of an operator, sensor or trigger, for its other half: both meet the same AWS."""
+    return {name: getattr(owner, name) for name in AWS_PARAMETERS}
+
+
+def make_hook(parameters: Mapping[str, Any]) -> QuiltAthenaHook:
+    """Return a new hook, which reads the connection as it is now."""
+    aws_conn_id, region_name, verify, config = (parameters[name] for name in AWS_PARAMETERS)
+    return QuiltAthenaHook(aws_conn_id=aws_conn_id, region_name=region_name, verify=verify, config=config)
 
 
 def _impatient(given: Any, read_seconds: float) -> Any:

@@ -1,4 +1,4 @@
-"""What all our operators share: one AWS connection, and how a failure becomes Airflow's.
+"""What all our operators and sensors share: one AWS connection, and how a failure becomes Airflow's.
 
 Nothing here rests on Amazon's own base classes, which call themselves internal and may change.
 
@@ -16,14 +16,19 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 
 from airflow_quilt_athena.arguments import JudgedTask
 from airflow_quilt_athena.exceptions import QueryFailedError, QuiltAthenaError, RetryableError
-from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
+from airflow_quilt_athena.hooks.quilt_athena import (
+    AWS_TEMPLATE_FIELDS,
+    QuiltAthenaHook,
+    aws_parameters_of,
+    make_hook,
+)
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 
 
 class QuiltAthenaBaseOperator(JudgedTask, BaseOperator):
-    """An operator that speaks to AWS through one Airflow connection.
+    """An operator, or a sensor, that speaks to AWS through one Airflow connection.
 
     :param aws_conn_id: the Airflow connection; None uses boto3's own way to find credentials. (templated)
     :param region_name: the AWS region; None takes the connection's. (templated)
@@ -48,25 +53,10 @@ class QuiltAthenaBaseOperator(JudgedTask, BaseOperator):
         self.verify = verify
         self.botocore_config = botocore_config
 
-    @property
-    def aws_parameters(self) -> dict[str, Any]:
-        """The four parameters above, for a trigger: the deferred half must meet the same AWS."""
-        return {
-            "aws_conn_id": self.aws_conn_id,
-            "region_name": self.region_name,
-            "verify": self.verify,
-            "botocore_config": self.botocore_config,
-        }
-
     @cached_property
     def hook(self) -> QuiltAthenaHook:
         """The hook of this task; made on first use, never while a DAG is parsed."""
-        return QuiltAthenaHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
+        return make_hook(aws_parameters_of(self))
 
 
 def provisioning_clients(hook: QuiltAthenaHook) -> AwsClients:

@@ -17,7 +17,7 @@ from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthen
 if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.completeness import Finding
     from airflow_quilt_athena.core.quilt.views import ViewDefinition
-    from airflow_quilt_athena.flows.quilt.bucket_views import Refresh, RefreshRequest
+    from airflow_quilt_athena.flows.quilt.refresh_plan import Refresh, RefreshRequest
 
 _MAX_ROUNDS = 5  # of looking again after another refresh at the same time
 _PARALLEL_BUCKETS = 4  # each lists a few namespaces at once
@@ -152,7 +152,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
 
     @property
     def _request(self) -> RefreshRequest:
-        from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest
+        from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
         from airflow_quilt_athena.flows.quilt.sources import parse_source
 
         asked = self.judge_arguments()
@@ -166,7 +166,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         )
 
     def _plan(self) -> Refresh:
-        from airflow_quilt_athena.flows.quilt.bucket_views import plan_refresh
+        from airflow_quilt_athena.flows.quilt.refresh_plan import plan_refresh
 
         s3 = self.hook.client("s3") if self.materialized else None
         return plan_refresh(self.hook.client("glue"), self._request, s3)

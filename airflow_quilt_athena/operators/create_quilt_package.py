@@ -29,7 +29,7 @@ from airflow_quilt_athena.core.arguments import (
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
 from airflow_quilt_athena.core.glue.selection import fixed_values
 from airflow_quilt_athena.core.glue.tables import TableName
-from airflow_quilt_athena.core.quilt.package_entries import parse_json
+from airflow_quilt_athena.core.quilt.package_json import parse_json
 from airflow_quilt_athena.core.quilt.package_request import (
     OnEmpty,
     OnUnusable,

@@ -47,7 +47,8 @@ from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthen
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.late import LateRevisions
-    from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite, OverwriteResult
+    from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
+    from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 
 
 # Other keys are for parse_interval to refuse.
@@ -312,15 +313,11 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         try:
             if event is not None:
                 self.resume_wait(event)
-            steps = overwrite.steps()
-            while True:
-                try:
-                    query_execution_ids = next(steps)
-                except StopIteration as done:
-                    return self._report(context, done.value, overwrite.plan.late)
-                self._running = list(query_execution_ids)  # from here on, being killed stops them
-                self._push_links(context, overwrite, query_execution_ids[0])
-                self.wait(query_execution_ids, deadline=deadline, carry=carry)
+            while isinstance(reached := overwrite.advance(), tuple):
+                self._running = list(reached)  # from here on, being killed stops them
+                self._push_links(context, overwrite, reached[0])
+                self.wait(reached, deadline=deadline, carry=carry)
+            return self._report(context, reached, overwrite.plan.late)
         except QuiltAthenaError as error:
             raise overwrite.abandon(error) from error
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_quilt_athena.core.athena.query_status import UNSUCCESSFUL
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.athena.queries import observe_queries
+from airflow_quilt_athena.flows.athena.looks import observe_queries
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
 from airflow_quilt_athena.flows.aws.deadline import ask
 

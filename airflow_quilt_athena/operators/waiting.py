@@ -11,6 +11,7 @@ from airflow_quilt_athena.arguments import AWS_ARGUMENTS
 from airflow_quilt_athena.core.arguments import Judge, flag, seconds
 from airflow_quilt_athena.core.athena.query_status import Decision, QueryStatus, Verdict
 from airflow_quilt_athena.flows.athena.queries import ProgressLog, conclude, stop_queries, watch_queries
+from airflow_quilt_athena.hooks.quilt_athena import aws_parameters_of
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
 from airflow_quilt_athena.triggers.athena_completion import (
     DEFER_AFTER_SECONDS,
@@ -144,7 +145,7 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
             deadline=deadline,
             poll_interval=to_seconds(self.poll_interval),
             carry=carry,
-            **self.aws_parameters,
+            **aws_parameters_of(self),
         )
         self.log.info("Still running after %g s: waiting in the triggerer.", to_seconds(self.defer_after))
         self.defer(

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import (
@@ -18,10 +17,11 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, judge_durations
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, judge_durations
 from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
 from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.athena.query_status import (
+    Decision,
     QueryStatus,
     Verdict,
     build_failure,
@@ -29,8 +29,9 @@ from airflow_quilt_athena.core.athena.query_status import (
 )
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.athena.queries import ProgressLog, stop_queries, watch_queries
-from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, aws_parameters_of
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
+from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
 from airflow_quilt_athena.triggers.athena_completion import (
     DEFER_AFTER_SECONDS,
     AthenaCompletionTrigger,
@@ -44,7 +45,7 @@ _EXPECTED = "Expected ids as Athena gives them, of letters, digits and hyphens."
 _ID = re.compile(r"[\w-]{1,128}", re.ASCII)  # Athena API reference, "QueryExecutionId", read 2026-11
 
 
-class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
+class AthenaCompletionSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
     """Wait until one Athena query, or every one of many, has succeeded.
 
     Fails when all are done and one did not succeed, naming each that failed with its reason, its category and
@@ -57,10 +58,6 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         ``poke_interval``, which goes before it.
     :param timeout: seconds until the sensor gives up. Queries not done by then are stopped.
     :param stop_on_kill: whether queries are stopped when the sensor is killed or gives up.
-    :param aws_conn_id: the Airflow connection; None uses boto3's own way to find credentials. (templated)
-    :param region_name: the AWS region; None takes the connection's. (templated)
-    :param verify: whether to verify TLS certificates, or the path of a CA bundle. (templated)
-    :param botocore_config: keyword arguments of ``botocore.config.Config``.
 
     Its XCom: ``query_execution_ids``, ``state``, ``bytes_scanned``, ``estimated_cost_usd`` and ``queries``,
     the statistics of each.
@@ -84,10 +81,6 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         deferrable: bool | None = None,
         poll_interval: timedelta | float = 15.0,
         stop_on_kill: bool = True,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("poke_interval", seconds()("poll_interval", poll_interval))
@@ -97,23 +90,9 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = self.poke_interval
         self.stop_on_kill = stop_on_kill
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
         self._pending: list[str] = []
         self._poked = False
         self.judge_constants()
-
-    @cached_property
-    def hook(self) -> QuiltAthenaHook:
-        """The hook of this task; made on first use, never while a DAG is parsed."""
-        return QuiltAthenaHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
 
     def execute(self, context: Any) -> Any:
         """Wait on the worker, or defer."""
@@ -134,16 +113,17 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         # The first look lasts a little, so that a short query does not cost a whole interval.
         seconds = DEFER_AFTER_SECONDS if self.mode == "poke" and not self._poked else 0.0
         self._poked = True
-        statuses = self._watch(context, min(seconds, self.poll_interval, self.timeout))
-        return PokeReturnValue(statuses is not None, None if statuses is None else _facts(statuses))
+        decision, statuses = self._watch(context, min(seconds, self.poll_interval, self.timeout))
+        done = decision.verdict is Verdict.SUCCEEDED
+        return PokeReturnValue(done, _facts(statuses) if done else None)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Look once more when the trigger has fired."""
         if event["status"] == "error":
             # The look below meets the same trouble, and raises it by its kind, or finds it gone.
             self.log.warning("The triggerer could not watch the queries: %s", event["message"])
-        statuses = self._watch(context, max(0.0, event["deadline"] - time.time()))
-        return _facts(statuses) if statuses is not None else self._give_up()
+        decision, statuses = self._watch(context, max(0.0, event["deadline"] - time.time()))
+        return _facts(statuses) if decision.verdict is Verdict.SUCCEEDED else self._give_up(decision)
 
     def on_kill(self) -> None:
         """Stop the queries that are not done."""
@@ -157,12 +137,12 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
     def _wait_deferred(self, context: Any) -> dict[str, Any]:
         deadline = time.time() + self.timeout
         try:
-            statuses = self._watch(context, min(DEFER_AFTER_SECONDS, self.timeout))
+            decision, statuses = self._watch(context, min(DEFER_AFTER_SECONDS, self.timeout))
         except AirflowFailException as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise
-        return _facts(statuses) if statuses is not None else self._hand_over(deadline)
+        return _facts(statuses) if decision.verdict is Verdict.SUCCEEDED else self._hand_over(deadline)
 
     def _hand_over(self, deadline: float) -> NoReturn:
         self._pending = []  # from here on the trigger answers for them
@@ -172,17 +152,14 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
                 deadline=deadline,
                 poll_interval=self.poll_interval,
                 stop_on_kill=self.stop_on_kill,
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                botocore_config=self.botocore_config,
+                **aws_parameters_of(self),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + _BACKSTOP_SECONDS),
         )
 
-    def _watch(self, context: Any, seconds: float) -> tuple[QueryStatus, ...] | None:
-        """Watch for some seconds; return the statuses when all succeeded, None while some are not done."""
+    def _watch(self, context: Any, seconds: float) -> tuple[Decision, tuple[QueryStatus, ...]]:
+        """Watch for some seconds; return the verdict, which is no failure, and the last statuses."""
         try:
             athena = self.hook.client("athena")
             ids = parse_query_execution_ids(self.query_execution_ids)
@@ -199,13 +176,12 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         if decision.verdict is Verdict.FAILED:
             failure = build_failure(decision.failed, region=athena.meta.region_name)
             raise AirflowFailException(str(failure)) from failure
-        self._last = decision
-        return statuses if decision.verdict is Verdict.SUCCEEDED else None
+        return decision, statuses
 
-    def _give_up(self) -> NoReturn:
+    def _give_up(self, last: Decision) -> NoReturn:
         became = self._stop()
         region = self.hook.client("athena").meta.region_name
-        late = build_timeout(self._last, timeout_seconds=self.timeout, region=region, became=became)
+        late = build_timeout(last, timeout_seconds=self.timeout, region=region, became=became)
         raise AirflowSensorTimeout(str(late))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from functools import cached_property
 from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import (
@@ -17,12 +16,13 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, judge_durations
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, judge_durations
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, choice, flag, optional, read_printed, refusal, text
 from airflow_quilt_athena.core.quilt.revision_wanted import By, parse_wanted
 from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
-from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
+from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, aws_parameters_of
+from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
 from airflow_quilt_athena.triggers.athena_completion import default_deferrable
 from airflow_quilt_athena.triggers.quilt_revision import QuiltRevisionTrigger
 
@@ -36,7 +36,7 @@ def _newer_than(name: str, value: object) -> object:
     return text(name, found) if isinstance(found, str) else found
 
 
-class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
+class QuiltPackageSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
     """Wait until a package, or one of those that a pattern covers, has a revision that is wanted.
 
     :param bucket: the registry's bucket. (templated)
@@ -48,10 +48,6 @@ class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
         it came into the bucket, which may be later.
     :param deferrable: wait in the triggerer.
     :param poke_interval: seconds between two looks.
-    :param aws_conn_id: the Airflow connection; None uses boto3's own way to find credentials. (templated)
-    :param region_name: the AWS region; None takes the connection's. (templated)
-    :param verify: whether to verify TLS certificates, or the path of a CA bundle. (templated)
-    :param botocore_config: keyword arguments of ``botocore.config.Config``.
 
     Its XCom is the newest revision that is wanted: ``bucket``, ``registry``, ``package``, ``top_hash``,
     ``revision`` (the pointer's name), ``revision_at``, ``arrived_at``, ``message``; and ``count`` and
@@ -87,10 +83,6 @@ class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
         newer_than: Any = None,
         by: str = "revision",
         deferrable: bool | None = None,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         judge_durations(kwargs)
@@ -100,21 +92,7 @@ class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
         self.newer_than = newer_than
         self.by = by
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
         self.judge_constants()
-
-    @cached_property
-    def hook(self) -> QuiltAthenaHook:
-        """The hook of this task; made on first use, never while a DAG is parsed."""
-        return QuiltAthenaHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
 
     def execute(self, context: Any) -> Any:
         """Wait on the worker, or look once and defer."""
@@ -142,10 +120,7 @@ class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
                 by=self.by,
                 deadline=time.time() + self.timeout,
                 poll_interval=self.poke_interval,
-                aws_conn_id=self.aws_conn_id,
-                region_name=self.region_name,
-                verify=self.verify,
-                botocore_config=self.botocore_config,
+                **aws_parameters_of(self),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout + _BACKSTOP_SECONDS),

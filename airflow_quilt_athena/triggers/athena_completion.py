@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.common.compat.sdk import conf
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_quilt_athena.core.athena.query_status import (
@@ -21,7 +21,8 @@ from airflow_quilt_athena.core.athena.query_status import (
 from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.athena.queries import stop_queries
 from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing, translate
-from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
+from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook, aws_parameters_of, make_hook
+from airflow_quilt_athena.triggers.base import QuiltAthenaBaseTrigger
 from airflow_quilt_athena.triggers.shared_looks import shared_looks
 
 # Airflow may take the end of a task's first half for the end of its second, when that starts before the
@@ -37,7 +38,7 @@ def default_deferrable() -> bool:
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
-class AthenaCompletionTrigger(BaseTrigger):
+class AthenaCompletionTrigger(QuiltAthenaBaseTrigger):
     """Fires when all of the queries are done, whatever the outcome, or when the deadline has passed.
 
     The event is ``{"status": "done" | "timeout" | "error", "query_execution_ids": […], "message": …,
@@ -52,6 +53,15 @@ class AthenaCompletionTrigger(BaseTrigger):
     :param carry: JSON values that the event brings back to the task.
     """
 
+    parameters = (
+        "query_execution_ids",
+        "deadline",
+        "poll_interval",
+        "first_poll_delay",
+        "stop_on_kill",
+        "carry",
+    )
+
     def __init__(
         self,
         query_execution_ids: Sequence[str],
@@ -60,51 +70,21 @@ class AthenaCompletionTrigger(BaseTrigger):
         first_poll_delay: float = SHORTEST_DEFERRAL_SECONDS,
         stop_on_kill: bool = True,
         carry: Mapping[str, Any] | None = None,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
+        **aws: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is untyped
+        super().__init__(**aws)
         self.query_execution_ids = list(query_execution_ids)
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.first_poll_delay = first_poll_delay
         self.stop_on_kill = stop_on_kill
         self.carry = dict(carry or {})
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
         self._logged_at = 0.0
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what the triggerer needs to make this trigger again: JSON values only."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "query_execution_ids": self.query_execution_ids,
-                "deadline": self.deadline,
-                "poll_interval": self.poll_interval,
-                "first_poll_delay": self.first_poll_delay,
-                "stop_on_kill": self.stop_on_kill,
-                "carry": self.carry,
-                "aws_conn_id": self.aws_conn_id,
-                "region_name": self.region_name,
-                "verify": self.verify,
-                "botocore_config": self.botocore_config,
-            },
-        )
 
     @property
     def hook(self) -> QuiltAthenaHook:
         """A new hook, by the same parameters as the worker's: it reads the connection as it is now."""
-        return QuiltAthenaHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
+        return make_hook(aws_parameters_of(self))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look at the queries until there is something to tell."""
@@ -137,7 +117,7 @@ class AthenaCompletionTrigger(BaseTrigger):
     async def _observe(self, within_seconds: float) -> tuple[QueryStatus, ...]:
         """Look once; nothing when Athena is too busy to tell, which the next look may be spared."""
         looks = shared_looks(
-            [self.aws_conn_id, self.region_name, self.verify, self.botocore_config],
+            aws_parameters_of(self),
             lambda: self.hook.for_looks().client("athena"),
         )
         try:

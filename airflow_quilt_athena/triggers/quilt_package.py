@@ -28,6 +28,8 @@ from airflow_quilt_athena.core.quilt.watch import (
 )
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
 from airflow_quilt_athena.flows.quilt.package_events import describe_all
+from airflow_quilt_athena.hooks.quilt_athena import aws_parameters_of, make_hook
+from airflow_quilt_athena.triggers.base import QuiltAthenaBaseTrigger
 from airflow_quilt_athena.triggers.registry_looks import (
     Look,
     LookArguments,
@@ -38,7 +40,7 @@ from airflow_quilt_athena.triggers.registry_looks import (
 from airflow_quilt_athena.triggers.watch_memory import MemoryStore, open_store
 
 
-class QuiltPackageTrigger(BaseEventTrigger):
+class QuiltPackageTrigger(QuiltAthenaBaseTrigger, BaseEventTrigger):
     """Watch a registry, and tell each new revision of its packages once.
 
     A revision is told when it has arrived in the bucket, also when it was made, by its name, days before. The
@@ -79,11 +81,19 @@ class QuiltPackageTrigger(BaseEventTrigger):
     :param state_location: an S3 URI of an object to keep the state in, instead of where Airflow keeps it.
     :param whole_look_interval: seconds between two listings of everything.
     :param lookback_days: how old may be what arrived while no triggerer ran.
-    :param aws_conn_id: the Airflow connection; None uses boto3's own way to find credentials.
-    :param region_name: the AWS region; None takes the connection's.
-    :param verify: whether to verify TLS certificates, or the path of a CA bundle.
-    :param botocore_config: keyword arguments of ``botocore.config.Config``.
     """
+
+    parameters = (
+        "bucket",
+        "package",
+        "tell",
+        "since",
+        "poll_interval",
+        "queue_url",
+        "state_location",
+        "whole_look_interval",
+        "lookback_days",
+    )
 
     def __init__(
         self,
@@ -96,12 +106,9 @@ class QuiltPackageTrigger(BaseEventTrigger):
         state_location: str | None = None,
         whole_look_interval: float = 3600.0,
         lookback_days: float = 30.0,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
+        **aws: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is untyped
+        super().__init__(**aws)
         self.bucket = bucket
         self.package = package
         self.tell = [tell] if isinstance(tell, str) else list(tell)
@@ -111,10 +118,6 @@ class QuiltPackageTrigger(BaseEventTrigger):
         self.state_location = state_location
         self.whole_look_interval = whole_look_interval
         self.lookback_days = lookback_days
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
         self._watch = Watch(bucket, package, parse_tell(self.tell))
         self._first = parse_time("since", self.since)
         self._place = _parse_place(state_location)
@@ -127,27 +130,6 @@ class QuiltPackageTrigger(BaseEventTrigger):
         self._kept: Memory | None = None
         self._client: Any = None
         self._handed: list[tuple[Look, tuple[News, ...]]] = []  # not known to be stored
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what the triggerer needs to make this trigger again: JSON values only."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "bucket": self.bucket,
-                "package": self.package,
-                "tell": self.tell,
-                "since": self.since,
-                "poll_interval": self.poll_interval,
-                "queue_url": self.queue_url,
-                "state_location": self.state_location,
-                "whole_look_interval": self.whole_look_interval,
-                "lookback_days": self.lookback_days,
-                "aws_conn_id": self.aws_conn_id,
-                "region_name": self.region_name,
-                "verify": self.verify,
-                "botocore_config": self.botocore_config,
-            },
-        )
 
     # -------------------------------------------------------------------------- the shared looks
 
@@ -258,7 +240,7 @@ class QuiltPackageTrigger(BaseEventTrigger):
 
     def _s3(self) -> Any:
         if self._client is None:
-            self._client = LookArguments.of(self.serialize()[1]).make_hook().client("s3")
+            self._client = make_hook(aws_parameters_of(self)).client("s3")
         return self._client
 
 

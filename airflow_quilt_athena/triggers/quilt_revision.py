@@ -8,16 +8,17 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from airflow_quilt_athena.core.quilt.revision_wanted import parse_wanted
 from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.quilt.revision_look import look_for_revision
-from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
+from airflow_quilt_athena.hooks.quilt_athena import aws_parameters_of, make_hook
+from airflow_quilt_athena.triggers.base import QuiltAthenaBaseTrigger
 from airflow_quilt_athena.triggers.registry_looks import in_thread
 
 
-class QuiltRevisionTrigger(BaseTrigger):
+class QuiltRevisionTrigger(QuiltAthenaBaseTrigger):
     """Fires when a revision that is waited for is there, when the deadline has passed, or on an error.
 
     The event is ``{"status": "found" | "timeout" | "error", "revision": …, "message": …}``.
@@ -25,6 +26,16 @@ class QuiltRevisionTrigger(BaseTrigger):
     :param deadline: when to give up, in seconds since the epoch.
     :param first_poll_delay: seconds before the first look.
     """
+
+    parameters = (
+        "bucket",
+        "package",
+        "newer_than",
+        "by",
+        "deadline",
+        "poll_interval",
+        "first_poll_delay",
+    )
 
     def __init__(
         self,
@@ -35,12 +46,9 @@ class QuiltRevisionTrigger(BaseTrigger):
         deadline: float,
         poll_interval: float = 60.0,
         first_poll_delay: float = 8.0,
-        aws_conn_id: str | None = "aws_default",
-        region_name: str | None = None,
-        verify: bool | str | None = None,
-        botocore_config: dict[str, Any] | None = None,
+        **aws: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is untyped
+        super().__init__(**aws)
         self.bucket = bucket
         self.package = package
         self.newer_than = newer_than
@@ -48,19 +56,6 @@ class QuiltRevisionTrigger(BaseTrigger):
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.first_poll_delay = first_poll_delay
-        self.aws_conn_id = aws_conn_id
-        self.region_name = region_name
-        self.verify = verify
-        self.botocore_config = botocore_config
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what the triggerer needs to make this trigger again: JSON values only."""
-        names = (
-            "bucket", "package", "newer_than", "by", "deadline", "poll_interval", "first_poll_delay",
-            "aws_conn_id", "region_name", "verify", "botocore_config",
-        )  # fmt: skip
-        path = f"{type(self).__module__}.{type(self).__qualname__}"
-        return path, {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is something to tell."""
@@ -86,13 +81,7 @@ class QuiltRevisionTrigger(BaseTrigger):
             yield self._event("error", message=str(error))
 
     def _make_client(self) -> Any:
-        hook = QuiltAthenaHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
-        return hook.client("s3")
+        return make_hook(aws_parameters_of(self)).client("s3")
 
     def _event(self, status: str, *, revision: Any = None, message: str | None = None) -> TriggerEvent:
         payload = {"status": status, "revision": revision, "message": message}

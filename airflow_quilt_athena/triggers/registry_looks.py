@@ -23,7 +23,7 @@ from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws.objects import clock_of
 from airflow_quilt_athena.flows.quilt.package_events import Hints, delete_messages, receive_hints
 from airflow_quilt_athena.flows.quilt.pointers import look_at_all, look_at_packages, look_for_changes
-from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
+from airflow_quilt_athena.hooks.quilt_athena import AWS_PARAMETERS, QuiltAthenaHook, make_hook
 
 try:
     from airflow.triggers.shared_stream import SharedStreamProducer
@@ -73,24 +73,14 @@ class LookArguments:
     whole_look_interval: float
     lookback_days: float
     queue_url: str | None
-    aws_conn_id: str | None
-    region_name: str | None
-    verify: bool | str | None
-    botocore_config: Mapping[str, Any] | None
+    aws: Mapping[str, Any]
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> LookArguments:
         """Take them from a trigger's."""
-        return cls(**{name: arguments[name] for name in cls.__dataclass_fields__})
-
-    def make_hook(self) -> QuiltAthenaHook:
-        """Return a new hook: it reads the connection as it is now."""
-        return QuiltAthenaHook(
-            aws_conn_id=self.aws_conn_id,
-            region_name=self.region_name,
-            verify=self.verify,
-            config=self.botocore_config,
-        )
+        aws = {name: arguments[name] for name in AWS_PARAMETERS}
+        own = {name: arguments[name] for name in cls.__dataclass_fields__ if name != "aws"}
+        return cls(**own, aws=aws)
 
 
 class RegistryLooks:
@@ -192,7 +182,7 @@ class RegistryLooks:
 
     def _client(self, service: str) -> Any:
         if self._hook is None:
-            self._hook = self._arguments.make_hook()
+            self._hook = make_hook(self._arguments.aws)
         return self._hook.client(service)
 
 

@@ -17,7 +17,7 @@ from asgiref.sync import sync_to_async
 
 from airflow_quilt_athena.core.athena.poll_batches import Want, choose_round
 from airflow_quilt_athena.core.athena.query_status import QueryStatus
-from airflow_quilt_athena.flows.athena.queries import Looked, look_at_queries, statuses_of
+from airflow_quilt_athena.flows.athena.looks import Looked, look_at_queries, statuses_of
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
 from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
 

@@ -139,7 +139,7 @@ class Chaos:
     def _arm(self) -> None:
         call, way = self._random.choice(_CALLS), self._random.choice(_WAYS)
         skip, times = self._random.randrange(4), self._random.randint(1, 3)
-        self._aws.set_faults(Fault(call, skip=skip, times=times, **way))  # type: ignore[arg-type]
+        self._aws.set_faults(Fault(call, skip=skip, times=times, **way))
         self.counts["armed faults"] += 1
 
     def _read(self, until: float, number: int) -> None:

@@ -60,7 +60,7 @@ def _lost(record: Path) -> Order | None:
     """Return what the worker before was at when it was killed."""
     lines = record.read_text().splitlines() if record.exists() else []
     written = [json.loads(line) for line in lines if line.endswith("}")]
-    last = next((one for one in reversed(written) if "started" not in one), {})
+    last: dict[str, Any] = next((one for one in reversed(written) if "started" not in one), {})
     return read_order(last["order"]) if "order" in last else None
 
 

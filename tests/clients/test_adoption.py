@@ -25,7 +25,8 @@ from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.request import Adopted, OverwriteRequest, Replace
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
-from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult, insert_overwrite
+from airflow_quilt_athena.flows.overwrite.insert_overwrite import insert_overwrite
+from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from airflow_quilt_athena.flows.overwrite.rollback import rollback_partitions
 from airflow_quilt_athena.flows.overwrite.sweep import SweepResult, sweep_generations
 from local_athena import LocalAthena

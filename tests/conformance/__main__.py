@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from local_athena import LocalAthena
 from local_athena.conformance import table
@@ -69,7 +70,8 @@ def page() -> None:
         topic: {sql: table.verdict(topic, sql, answer) for sql, answer in answers.items()}
         for topic, answers in found.items()
     }
-    rows, listed = [], []
+    rows: list[tuple[Any, ...]] = []
+    listed = []
     for topic, of_topic in verdicts.items():
         counted = [verdict for sql, verdict in of_topic.items() if table.reaches_the_engine(sql)]
         rows.append((topic, len(counted), *map(counted.count, _VERDICTS)))

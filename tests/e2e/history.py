@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from demo.packages import Push
 
@@ -22,7 +23,7 @@ def pushes_of(number: int) -> Iterator[Push]:
     """What is pushed on a day: nothing on each fifth, on others up to three revisions."""
     if number % 5 == 4:
         return
-    files = {
+    files: dict[str, tuple[str, dict[str, Any]]] = {
         f"raw/plate {number}.csv": (f"well,od\nA1,0.{number:02}\n", {"kind": "reading", "day": number}),
         "notes/größe 100 %.txt": ("größe\n" * (number + 1), {"kind": "note"}),
         "README.md": (f"# Day {number}\n", {}),

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from demo.stack import RUN_ENDED
 from local_athena import LocalAthena
 from tests.e2e.conftest import WATCHED_BUCKET

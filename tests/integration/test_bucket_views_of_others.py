@@ -10,8 +10,9 @@ import pytest
 from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.exceptions import ManualActionError, QuiltAthenaError
-from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
 from airflow_quilt_athena.flows.quilt.drop_views import DropRequest, drop_bucket_views
+from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from local_athena import Fault, LocalAthena
 from local_athena.conformance.quilt_seeds import seed_statements
 from tests.integration.lab import Lab, put_quilt_bucket

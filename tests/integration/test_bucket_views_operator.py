@@ -19,7 +19,8 @@ from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
-from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.provision_quilt_athena import ProvisionQuiltAthenaOperator
 from local_athena import LocalAthena

@@ -118,7 +118,7 @@ def test_a_silent_connection_holds_up_no_trigger_of_another(
         stuck = asyncio.create_task(first("silent", "11112222-3333", 3))
         await asyncio.sleep(0.5)  # its look is under way, and waits for ten seconds
         others = await asyncio.gather(first("one", queries[0], 60), first("two", queries[1], 60))
-        return others, stuck.done(), await stuck
+        return list(others), stuck.done(), await stuck
 
     with silent:
         others, came_first, late = asyncio.run(all_three())

@@ -23,7 +23,7 @@ from tests.airflow_versions import has_airflow, needs_airflow
 try:
     from airflow.dag_processing.dagbag import DagBag
 except ModuleNotFoundError:  # Airflow 3.1
-    from airflow.models.dagbag import DagBag
+    from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "example_dags"
@@ -76,7 +76,7 @@ def test_late_days_are_written_by_mapped_tasks_with_the_query_of_the_daily_ones(
     assert isinstance(task, MappedOperator)
     assert task.upstream_task_ids == {"late_days"}
     if has_airflow("3.2"):
-        daily = examples.dags["daily_package_partitions"].get_task("overwrite_day")
+        daily: Any = examples.dags["daily_package_partitions"].get_task("overwrite_day")
         assert task.partial_kwargs["query"] == daily.query
         assert task.partial_kwargs["table"] == daily.table
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_quilt_athena.core.athena import query_status as query_states
-from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
@@ -150,7 +151,7 @@ def test_columns_and_types_are_those_of_the_plain_views(kept: Kept) -> None:
     kept.keep()
     for more in ((), ("team/newer", BASE + DAY, "a.txt")):
         if more:
-            push(kept, *more)  # type: ignore[arg-type]
+            push(kept, *more)
         kept.views()
         for view in VIEWS:
             name = getattr(kept.names, view)

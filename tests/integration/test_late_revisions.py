@@ -192,8 +192,8 @@ def test_a_table_without_keys_and_a_set_of_partitions_are_known_too(fresh: Regis
         fresh.lab.run_task(task, run_id=task.table)
     fresh.put_revision("team/two", BASE + 1, "b.txt")
     for table in ("whole", "parted"):
-        task = LateRevisionsOperator(task_id="late", table=table, database=fresh.lab.database)
-        (found,) = fresh.lab.run_task(task).result
+        look = LateRevisionsOperator(task_id="late", table=table, database=fresh.lab.database)
+        (found,) = fresh.lab.run_task(look).result
         assert found["partition"] == {}
 
 

@@ -262,7 +262,7 @@ def test_a_table_that_was_changed_while_a_task_was_deferred_is_not_written_half_
     overwrite(lab, "SELECT 1 AS id", run_id="before")
     clients = LakeClients(lab.client("athena"), lab.client("glue"), lab.client("s3"))
     before = Overwrite(clients, request, "task")
-    next(before.steps())
+    before.advance()
     lab.run("ALTER TABLE orders ADD COLUMNS (note string)")
     resumed = Overwrite(clients, request, "task", attempt=before.attempt)
     assert resumed.attempt != before.attempt

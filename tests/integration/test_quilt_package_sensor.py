@@ -29,7 +29,7 @@ def pushed(aws: LocalAthena) -> Registry:
     registry = Registry(aws)
     with reached_by_quilt3(aws) as quilt3:
         for number in range(3):
-            files = {"x": (str(number), {})}
+            files: dict[str, tuple[str, dict[str, Any]]] = {"x": (str(number), {})}
             push(quilt3, registry.uri, "team/plates", files, at=BASE + number * DAY, message=f"day {number}")
         push(quilt3, registry.uri, "team/other", {"x": ("other", {})}, at=BASE + 5 * DAY, message="other")
     return registry

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.integration
 try:
     from airflow.triggers.shared_stream import SharedStreamManager
 except ImportError:  # Airflow before 3.3
-    SharedStreamManager = None
+    SharedStreamManager = None  # type: ignore[assignment,misc]
 
 needs_streams = pytest.mark.skipif(SharedStreamManager is None, reason="Airflow 3.3 shares streams")
 

@@ -144,8 +144,9 @@ def test_every_whole_number_is_a_size_however_it_is_written(fresh: Registry) -> 
     fresh.put_pointer("team/sizes", "latest", top_hash)
     expected = {f"f{number}": WHOLE.get(size) for number, size in enumerate(sizes)}
     for view in (fresh.names.entries, fresh.names.current):
-        found = dict(fresh.rows(f"SELECT logical_key, size FROM {view}"))
-        assert {key: size and int(size) for key, size in found.items()} == expected
+        rows = fresh.rows(f"SELECT logical_key, size FROM {view}")
+        found = {key: size and int(size) for key, size in rows}
+        assert (len(rows), found) == (len(expected), expected)
     (((total,),),) = ([*fresh.rows(f"SELECT sum(size) FROM {fresh.names.entries} WHERE size < 100")],)
     assert total == "60"
 
@@ -386,11 +387,11 @@ def compare_with_quilt3(registry: Registry) -> int:
     }
     assert found == headers
     entries: dict[tuple[str, str], list[Row]] = {}
-    for name, at, *row in registry.rows(
+    for package, at, *row in registry.rows(
         "SELECT pkg_name, date_diff('second', TIMESTAMP '1970-01-01 00:00:00', revision_at), "
         f"{COLUMNS} FROM {names.entries}"
     ):
-        entries.setdefault((str(name), str(at)), []).append(parsed(tuple(row)))
+        entries.setdefault((str(package), str(at)), []).append(parsed(tuple(row)))
     assert entries.keys() == {key for key, rows in expected.items() if rows}
     for key, rows in entries.items():
         assert sorted(rows, key=repr) == expected[key]

@@ -55,7 +55,7 @@ def _environment(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def athena(lake: Lake, query: str, **more: Any) -> AthenaOperator:
     """An AthenaOperator that polls often enough for a test."""
-    settings = {
+    settings: dict[str, Any] = {
         "task_id": "query",
         "database": lake.database,
         "output_location": lake.staging,
@@ -65,8 +65,8 @@ def athena(lake: Lake, query: str, **more: Any) -> AthenaOperator:
     return AthenaOperator(query=query, **settings | more)
 
 
-def run(operator: Any) -> Any:
-    return operator.execute({"ti": TaskInstance()})
+def run(operator: Any, ti: TaskInstance | None = None) -> Any:
+    return operator.execute({"ti": ti or TaskInstance()})
 
 
 def rows(lake: Lake, query: str) -> list[list[str | None]]:
@@ -79,7 +79,7 @@ def rows(lake: Lake, query: str) -> list[list[str | None]]:
 
 def test_a_select_answers_and_leaves_its_link(lake: Lake) -> None:
     ti = TaskInstance()
-    query_id = athena(lake, "SELECT count(*) FROM src").execute({"ti": ti})
+    query_id = run(athena(lake, "SELECT count(*) FROM src"), ti)
     assert ti.pushed[AthenaQueryResultsLink.key]["query_execution_id"] == query_id
     hook = AthenaHook(aws_conn_id=None)
     assert hook.check_query_status(query_id) == "SUCCEEDED"
@@ -166,9 +166,13 @@ def test_the_sensor_waits_for_success_and_fails_on_failure(lake: Lake) -> None:
 
     def sense(query_id: str) -> Any:
         sensor = AthenaSensor(
-            task_id="wait", query_execution_id=query_id, sleep_time=0.02, poke_interval=0.02, aws_conn_id=None
+            task_id="wait",
+            query_execution_id=query_id,
+            sleep_time=0.02,  # type: ignore[arg-type]  # time.sleep takes it
+            poke_interval=0.02,
+            aws_conn_id=None,
         )
-        return sensor.execute({"ti": TaskInstance()})
+        return run(sensor)
 
     good = start("SELECT count(*) FROM wide_src")
     sense(good)
@@ -179,7 +183,8 @@ def test_the_sensor_waits_for_success_and_fails_on_failure(lake: Lake) -> None:
 
 def test_results_are_paged_by_the_hook(lake: Lake) -> None:
     query_id = run(athena(lake, "SELECT id FROM wide_src ORDER BY id"))
-    pages = list(AthenaHook(aws_conn_id=None).get_query_results_paginator(query_id, page_size=100))
+    paginator: Any = AthenaHook(aws_conn_id=None).get_query_results_paginator(query_id, page_size=100)
+    pages = list(paginator)
     sizes = [len(page["ResultSet"]["Rows"]) for page in pages]
     found = [row["Data"][0]["VarCharValue"] for page in pages for row in page["ResultSet"]["Rows"]]
     assert sizes == [100, 100, len(WIDE) + 1 - 200]  # the first line is the column's name

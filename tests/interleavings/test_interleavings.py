@@ -150,7 +150,7 @@ def test_a_write_that_failed_lands_when_somebody_else_has_written(scene: Scene, 
 @pytest.mark.parametrize("landed", ["never made", "made", "made late"])
 @pytest.mark.parametrize(("scene", "other"), pairs(_alive_and_ours))
 def test_a_worker_dies_and_somebody_else_acts(scene: Scene, other: Act, landed: str) -> None:
-    dies = {
+    dies: dict[str, Callable[[int], Event]] = {
         "never made": killed_before,
         "made": killed_after,
         "made late": lambda number: lands_late(number, _LANDED, killed=True),

@@ -200,10 +200,10 @@ def queries(draw: st.DrawFn) -> str:
     items = [draw(getattr(made, kind)) for kind in kinds]
     select = f"SELECT {', '.join(f'{one} AS c{n}' for n, one in enumerate(items))} FROM {source}{where}"
     if shape == "cut":
-        keys = ", ".join(
+        order = ", ".join(
             f"{n + 1} {draw(st.sampled_from(['ASC', 'DESC NULLS FIRST']))}" for n in range(len(items))
         )
-        return f"{select} ORDER BY {keys} LIMIT {draw(st.integers(0, 7))}"
+        return f"{select} ORDER BY {order} LIMIT {draw(st.integers(0, 7))}"
     if shape == "set":
         word = draw(st.sampled_from(["UNION", "UNION ALL", "INTERSECT", "EXCEPT"]))
         others = ", ".join(draw(getattr(made, kind)) for kind in kinds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,7 +37,7 @@ class FakeAthena:
 
     meta = SimpleNamespace(region_name="us-east-1")
 
-    def __init__(self, **scripts: list[str | Exception]) -> None:
+    def __init__(self, **scripts: Sequence[str | Exception]) -> None:
         self.scripts: dict[str, Iterator[str | Exception]] = {}
         self.script(**scripts)
         self.last: dict[str, str | Exception] = {}
@@ -46,7 +46,7 @@ class FakeAthena:
         self.stopped: list[str] = []
         self.looks: list[str] = []
 
-    def script(self, **scripts: list[str | Exception]) -> None:
+    def script(self, **scripts: Sequence[str | Exception]) -> None:
         self.scripts |= {query_id: iter(states) for query_id, states in scripts.items()}
 
     def start_query_execution(self, **request: Any) -> dict[str, Any]:
@@ -77,4 +77,5 @@ class FakeAthena:
         status = {"State": state, "StateChangeReason": f"the reason of {query_id}"}
         return {"QueryExecutionId": query_id, "WorkGroup": "wg", "Status": status}
 
-    get_query_results = get_work_group = None
+    get_query_results: Any = None
+    get_work_group: Any = None

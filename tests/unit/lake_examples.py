@@ -9,8 +9,10 @@ from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import Table, TableName, parse_table
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.journal_entry import Action, Change, Entry, Kind, State
-from airflow_quilt_athena.core.overwrite.plan import Plan, Seen, Statements, plan_overwrite
+from airflow_quilt_athena.core.overwrite.plan import Plan, Seen
+from airflow_quilt_athena.core.overwrite.planning import plan_overwrite
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
+from airflow_quilt_athena.core.overwrite.statements import Statements
 from airflow_quilt_athena.core.quilt.revisions import Revision
 
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"

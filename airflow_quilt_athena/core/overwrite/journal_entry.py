@@ -19,6 +19,7 @@ from typing import Any
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import GENERATIONS_FOLDER
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
+from airflow_quilt_athena.core.overwrite.query_role import Role
 
 _JOURNAL_FOLDER = ".journal"
 
@@ -64,7 +65,7 @@ class Action(Enum):
 class Query:
     """A query of the attempt, by what it is for."""
 
-    role: str
+    role: Role
     query_execution_id: str
 
 
@@ -147,7 +148,7 @@ class Entry:
         """The name of the entry's object, without its ending."""
         return self.attempt.entry_name
 
-    def query_id(self, role: str) -> str | None:
+    def query_id(self, role: Role) -> str | None:
         """Return the id of the query of a role, if one has started."""
         return next((query.query_execution_id for query in self.queries if query.role == role), None)
 

@@ -1,42 +1,33 @@
-"""The text of a journal entry: JSON in which what many partitions share stands once.
-
-A set of 5,000 partitions of a table with 200 columns stays below 2 MB: definitions are stored as what differs
-from a few shared ones, and places as what follows a common root.
-"""
+"""The text of a journal entry, written and read: JSON, and nothing of it is believed unread."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import takewhile
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import GENERATIONS_FOLDER
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
-from airflow_quilt_athena.core.overwrite.journal_entry import (
-    Action,
-    AdoptedFile,
-    Change,
-    Entry,
-    Found,
-    Kind,
-    Query,
-    State,
+from airflow_quilt_athena.core.overwrite.journal_entry import AdoptedFile, Entry, Found, Kind, Query, State
+from airflow_quilt_athena.core.overwrite.journal_packing import (
+    Json,
+    Packing,
+    Unpacking,
+    maybe,
+    read_number,
+    read_text,
+    read_texts,
 )
+from airflow_quilt_athena.core.overwrite.query_role import Role
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 
 _FORMAT = 2
-_OF_EACH_PARTITION = ("quilt_athena.rows", "quilt_athena.previous_location", "quilt_athena.keeps")
-_INSIDE = "./"  # a place below the changes' common root
-_LITERAL = "="  # a text that only looks like one
 _TEXTS = ("task_key", "table", "database", "fingerprint", "basis", "reason", "writer")
 _MAYBE_TEXTS = ("base", "folder", "claimed_by", "adopted_list")
 _TIMES = ("created_at", "updated_at", "published_at", "settled_at", "keep_until")
 _TEXT_LISTS = ("claims", "doomed", "deleted")
-
-Json = dict[str, Any]
 
 
 class UnreadableEntry(ManualActionError):
@@ -52,7 +43,7 @@ def render_entry(entry: Entry) -> bytes:
 
 
 def _document(entry: Entry) -> Json:
-    packing = _Packing(entry)
+    packing = Packing(entry)
     return {
         "format": _FORMAT,
         "attempt": [entry.attempt.digest, entry.attempt.number, entry.attempt.nonce],
@@ -66,7 +57,7 @@ def _document(entry: Entry) -> Json:
         "bytes_scanned": entry.bytes_scanned,
         "revision": entry.revision,
         "untidy": entry.untidy,
-        "queries": [[query.role, query.query_execution_id] for query in entry.queries],
+        "queries": [[query.role.text, query.query_execution_id] for query in entry.queries],
         "found": None if entry.found is None else [[list(f.values), f.rows] for f in entry.found],
         "marked": {place: until.isoformat() for place, until in entry.marked.items()},
         "notes": dict(entry.notes),
@@ -85,80 +76,6 @@ def _document(entry: Entry) -> Json:
 
 def _time(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
-
-
-class _Packing:
-    """What the changes of one entry share."""
-
-    def __init__(self, entry: Entry) -> None:
-        places = {place for c in entry.changes for place in (c.location, c.previous_location) if place}
-        first, last = min(places, default=""), max(places, default="")
-        # What the first and the last of sorted texts begin with, all begin with.
-        root = "".join(
-            a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-        )
-        self.root = root[: root.rfind("/") + 1]
-        self.generations: dict[str, int] = {}
-        self.descriptors: list[Json] = []
-        self.parameters: list[Json] = []
-        self._of_parameters: dict[frozenset[tuple[str, Any]], int] = {}
-
-    def change(self, change: Change) -> Json:
-        packed = {
-            "action": change.action.value,
-            "values": list(change.values),
-            "at": self._place(change.location),
-            "of": self._generation(change.generation),
-            "rows": change.rows,
-            "was_at": self._place(change.previous_location),
-            "was_of": self._generation(change.previous_generation),
-            "was": self._definition(change.previous),
-            "again": self._definition(change.restored),
-            "adopted": self._place(change.adopted),
-        }
-        return {name: value for name, value in packed.items() if value is not None}
-
-    def _place(self, place: str | None) -> str | None:
-        if place is None:
-            return None
-        if self.root and place.startswith(self.root):
-            return f"{_INSIDE}{place[len(self.root) :]}"
-        return f"{_LITERAL}{place}" if place.startswith((_INSIDE, _LITERAL)) else place
-
-    def _generation(self, name: str | None) -> int | None:
-        return None if name is None else self.generations.setdefault(name, len(self.generations))
-
-    def _definition(self, given: Mapping[str, Any] | None) -> list[Any] | None:
-        """Return values, location, parameters of its own, and the numbers of what is shared."""
-        if given is None:
-            return None
-        descriptor, parameters = given.get("StorageDescriptor"), given.get("Parameters")
-        own, shared = self._parameters(parameters)
-        location = None if descriptor is None else descriptor.get("Location")
-        return [given.get("Values"), self._place(location), own, self._descriptor(descriptor), shared]
-
-    def _descriptor(self, descriptor: Mapping[str, Any] | None) -> int | None:
-        if descriptor is None:
-            return None
-        rest = {name: value for name, value in descriptor.items() if name != "Location"}
-        for number, known in enumerate(reversed(self.descriptors), start=1):
-            if (
-                known == rest
-            ):  # cheap where parts are one and the same object, as they are when they were read
-                return len(self.descriptors) - number
-        self.descriptors.append(rest)
-        return len(self.descriptors) - 1
-
-    def _parameters(self, parameters: Mapping[str, Any] | None) -> tuple[Json, int | None]:
-        if parameters is None:
-            return {}, None
-        own = {name: self._place(parameters[name]) for name in _OF_EACH_PARTITION if name in parameters}
-        rest = {name: value for name, value in parameters.items() if name not in own}
-        key = frozenset(rest.items())
-        number = self._of_parameters.setdefault(key, len(self.parameters))
-        if number == len(self.parameters):
-            self.parameters.append(rest)
-        return own, number
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -204,26 +121,30 @@ def _parse(document: Json) -> Entry:
     if document["format"] != _FORMAT:
         raise ValueError(f"format {document['format']}")
     digest, number, nonce = document["attempt"]
-    unpacking = _Unpacking(document)
+    unpacking = Unpacking(document)
     return Entry(
-        attempt=Attempt(_text(digest), _number(number), _text(nonce)),
+        attempt=Attempt(read_text(digest), read_number(number), read_text(nonce)),
         kind=Kind(document["kind"]),
         state=State(document["state"]),
         **_fields(document),
         retain_seconds=float(document["retain_seconds"]),
-        rows=_maybe(_number, document["rows"]),
-        bytes_scanned=_number(document["bytes_scanned"]),
-        revision=_number(document["revision"]),
+        rows=maybe(read_number, document["rows"]),
+        bytes_scanned=read_number(document["bytes_scanned"]),
+        revision=read_number(document["revision"]),
         untidy=document["untidy"] is True,
-        queries=tuple(Query(_text(role), _text(id_)) for role, id_ in document["queries"]),
-        found=_maybe(_found, document["found"]),
-        marked={_text(place): _moment(until) for place, until in document["marked"].items()},
+        queries=tuple(
+            Query(Role.parse(read_text(role)), read_text(id_)) for role, id_ in document["queries"]
+        ),
+        found=maybe(_found, document["found"]),
+        marked={read_text(place): _moment(until) for place, until in document["marked"].items()},
         notes=_notes(document.get("notes", {})),
         partition_notes={
-            _text(values): _notes(notes) for values, notes in document.get("partition_notes", {}).items()
+            read_text(values): _notes(notes) for values, notes in document.get("partition_notes", {}).items()
         },
         adopted_files={
-            _text(folder): tuple(AdoptedFile(_text(n), _text(etag), _number(size)) for n, etag, size in files)
+            read_text(folder): tuple(
+                AdoptedFile(read_text(n), read_text(etag), read_number(size)) for n, etag, size in files
+            )
             for folder, files in document["adopted_files"].items()
         },
         changes=tuple(unpacking.change(packed) for packed in document["changes"]),
@@ -232,87 +153,19 @@ def _parse(document: Json) -> Entry:
 
 def _fields(document: Json) -> Any:
     return {
-        **{name: _text(document[name]) for name in _TEXTS},
-        **{name: _maybe(_text, document[name]) for name in _MAYBE_TEXTS},
-        **{name: _maybe(_moment, document[name]) for name in _TIMES},
-        **{name: _texts(document[name]) for name in _TEXT_LISTS},
+        **{name: read_text(document[name]) for name in _TEXTS},
+        **{name: maybe(read_text, document[name]) for name in _MAYBE_TEXTS},
+        **{name: maybe(_moment, document[name]) for name in _TIMES},
+        **{name: read_texts(document[name]) for name in _TEXT_LISTS},
     }
 
 
 def _notes(given: Mapping[str, Any]) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in given.items()}
+    return {read_text(name): read_text(value) for name, value in given.items()}
 
 
 def _found(given: Sequence[Any]) -> tuple[Found, ...]:
-    return tuple(Found(_texts(values), _number(rows)) for values, rows in given)
-
-
-class _Unpacking:
-    def __init__(self, document: Json) -> None:
-        self._root = _text(document["root"])
-        self._generations = _texts(document["generations"])
-        self._descriptors: list[Json] = [dict(one) for one in document["descriptors"]]
-        self._parameters: list[Json] = [dict(one) for one in document["parameters"]]
-
-    def change(self, packed: Json) -> Change:
-        return Change(
-            values=_texts(packed["values"]),
-            action=Action(packed["action"]),
-            location=self._uri(packed.get("at")),
-            generation=self._generation(packed.get("of")),
-            rows=_maybe(_number, packed.get("rows")),
-            previous_location=self._uri(packed.get("was_at")),
-            previous_generation=self._generation(packed.get("was_of")),
-            previous=self._definition(packed.get("was")),
-            restored=self._definition(packed.get("again")),
-            adopted=self._uri(packed.get("adopted")),
-        )
-
-    def _place(self, packed: str | None) -> str | None:
-        if packed is None:
-            return None
-        if _text(packed).startswith(_INSIDE):
-            return self._root + packed.removeprefix(_INSIDE)
-        return packed.removeprefix(_LITERAL)
-
-    def _uri(self, packed: str | None) -> str | None:
-        place = self._place(packed)
-        return place if place is None else str(S3Uri.parse(place))
-
-    def _generation(self, number: int | None) -> str | None:
-        return None if number is None else self._generations[number]
-
-    def _definition(self, packed: list[Any] | None) -> Json | None:
-        if packed is None:
-            return None
-        values, location, own, descriptor, parameters = packed
-        definition: Json = {} if values is None else {"Values": [_text(value) for value in values]}
-        if descriptor is not None:
-            place = self._place(location)
-            definition["StorageDescriptor"] = {
-                **self._descriptors[descriptor],
-                **({} if place is None else {"Location": place}),
-            }
-        if parameters is not None:
-            shared = self._parameters[parameters]
-            definition["Parameters"] = {**shared, **{name: self._place(text) for name, text in own.items()}}
-        return definition
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.50} is not text")
-    return value
-
-
-def _texts(values: Sequence[object]) -> tuple[str, ...]:
-    return tuple(map(_text, values))
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r:.50} is not a number")
-    return value
+    return tuple(Found(read_texts(values), read_number(rows)) for values, rows in given)
 
 
 def _moment(text: str) -> datetime:
@@ -320,10 +173,6 @@ def _moment(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text} is in no time zone")
     return moment
-
-
-def _maybe(parse: Callable[[Any], Any], value: Any) -> Any:
-    return None if value is None else parse(value)
 
 
 # --------------------------------------------------------------------------------- lists of adopted files
@@ -345,8 +194,8 @@ def parse_adopted(text: bytes, place: str) -> dict[str, tuple[AdoptedFile, ...]]
     try:
         for line in text.splitlines():
             folder, name, etag, size_bytes = json.loads(line)
-            files.setdefault(_text(folder), []).append(
-                AdoptedFile(_text(name), _text(etag), _number(size_bytes))
+            files.setdefault(read_text(folder), []).append(
+                AdoptedFile(read_text(name), read_text(etag), read_number(size_bytes))
             )
     except (RecursionError, TypeError, ValueError) as error:
         raise _unreadable(place, repr(error)[:200]) from error

@@ -23,6 +23,7 @@ from airflow_quilt_athena.core.glue.tables import (
 from airflow_quilt_athena.core.overwrite.history import ROLLED_BACK_AT_PARAMETER, WRITTEN_AT_PARAMETER
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, note_key
 from airflow_quilt_athena.core.overwrite.partition_changes import GENERATION_PARAMETER, PARAMETER_PREFIX
+from airflow_quilt_athena.core.overwrite.query_role import STAGE
 from airflow_quilt_athena.core.overwrite.request import OverwriteRequest
 from airflow_quilt_athena.exceptions import InvalidCallError
 
@@ -58,7 +59,7 @@ class WriteFacts:
         """Return the facts of an attempt that is being published."""
         written_at = entry.published_at or entry.updated_at
         return cls(
-            entry.query_id("stage") or "", entry.task_key, written_at, entry.notes, entry.partition_notes
+            entry.query_id(STAGE) or "", entry.task_key, written_at, entry.notes, entry.partition_notes
         )
 
 

@@ -146,7 +146,7 @@ def views_beside(view: str) -> tuple[str, ...]:
     """Return the names of all views of the bucket that has this one.
 
     >>> views_beside("acme_quilt_tags")[-2:]
-    ('acme_quilt_entries', 'acme_quilt_tags')
+    ('acme_quilt_current', 'acme_quilt_tags')
     """
     suffixes = [suffix for name, suffix in _SUFFIXES.items() if name not in _TABLES]
     identifier = next((view.removesuffix(suffix) for suffix in suffixes if view.endswith(suffix)), None)

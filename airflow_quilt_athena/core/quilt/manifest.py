@@ -13,14 +13,8 @@ from dataclasses import dataclass, field
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from airflow_quilt_athena.core.quilt.package_entries import (
-    MAX_RECORD_BYTES,
-    Entry,
-    Unusable,
-    parse_json,
-    render_entry,
-    to_json,
-)
+from airflow_quilt_athena.core.quilt.package_entries import MAX_RECORD_BYTES, Entry, Unusable, render_entry
+from airflow_quilt_athena.core.quilt.package_json import parse_json, to_json
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 
 MAX_SHOWN_DIFFERENCES = 10

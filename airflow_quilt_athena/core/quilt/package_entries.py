@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from json.encoder import encode_basestring
-from typing import Any, NamedTuple, NoReturn
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from typing import Any, NamedTuple
+from urllib.parse import unquote, unquote_plus
+
+from airflow_quilt_athena.core.quilt.package_json import parse_json, to_json
+from airflow_quilt_athena.core.quilt.physical_keys import join_physical_key, split_physical_key
 
 KEY_COLUMNS = ("physical_key", "physical_keys")
 COLUMNS = ("logical_key", *KEY_COLUMNS, "size", "hash", "hash_type", "hash_value", "meta", "version_id")
@@ -33,8 +35,6 @@ MAX_RECORD_BYTES = 1_000_000
 _MANIFEST_META = frozenset({"user_meta", "format", "target"})
 
 _S3_URL = re.compile(r"s3://(?P<bucket>[^/?#]+)/(?P<key>[^?#]+)(?:\?(?P<query>[^#]*))?")
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.~/-]*")  # which percent-encoding leaves as it is
-_PLAIN_VERSION = re.compile(r"[A-Za-z0-9_.~-]*")
 _STRUCT_FIELD = re.compile(r"(\w+)=(.*?)(?=, \w+=|$)", re.DOTALL)
 _EMPTY = frozenset({"", "null", "None"})
 
@@ -117,26 +117,6 @@ def render_entry(entry: Entry) -> bytes:
 
 
 # ------------------------------------------------------------------------------------------ keys
-
-
-def split_physical_key(url: str) -> tuple[str, str, str | None]:
-    """Return bucket, key and version of a physical key that is well formed."""
-    rest, _, version = url.removeprefix("s3://").partition("?versionId=")
-    bucket, _, key = rest.partition("/")
-    return bucket, unquote(key), unquote_plus(version) or None
-
-
-def join_physical_key(bucket: str, key: str, version_id: str | None) -> str:
-    """Return a physical key as quilt3 writes it.
-
-    >>> join_physical_key("acme", "a=1/b c.csv", "v1")
-    's3://acme/a%3D1/b%20c.csv?versionId=v1'
-    """
-    path = key if _PLAIN_KEY.fullmatch(key) else quote(key)
-    if version_id is None:
-        return f"s3://{bucket}/{path}"
-    version = version_id if _PLAIN_VERSION.fullmatch(version_id) else quote_plus(version_id)
-    return f"s3://{bucket}/{path}?versionId={version}"
 
 
 def _logical_key(value: Any) -> str:
@@ -319,78 +299,3 @@ def _refuse_long(entry: Entry) -> None:
         raise _UnusableError(
             f"its record in the manifest would have {length:,} bytes, and Quilt reads {MAX_RECORD_BYTES:,}"
         )
-
-
-# ------------------------------------------------------------------------------------------ JSON
-
-
-def parse_json(text: str, *, remedy: str = "") -> Any:
-    """Return the value of JSON. Raises ValueError for what other readers would refuse, or take otherwise.
-
-    :param remedy: what the error says at its end of text that is no JSON.
-    """
-    try:
-        return _DECODER.decode(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is no JSON ({error}){remedy}") from error
-    except RecursionError as error:
-        raise ValueError("is nested too deeply") from error
-
-
-def to_json(value: Any, *, parsed: bool = False) -> str:
-    """Return a value as JSON. Raises ValueError, saying what of it has no JSON.
-
-    :param parsed: whether it was JSON before: then only a number beyond all numbers is to be feared.
-    """
-    if not parsed:
-        _check_json(value, "")
-    try:
-        text = _ENCODER.encode(value)
-    except ValueError:
-        _check_json(value, "")  # which says where
-        raise
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("holds half a character and cannot be written as UTF-8") from error
-    return text
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"holds {name}, which JSON does not know")
-
-
-def _refuse_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        doubled = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"has the key {doubled!r} twice")
-    return found
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_refuse_doubled)
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-
-
-def _check_json(value: Any, where: str) -> None:
-    """Refuse what json.dumps would change or refuse without saying where."""
-    at = f" at {where}" if where else ""
-    match value:
-        case None | bool() | int() | str():
-            return
-        case float():
-            if value != value or value in {float("inf"), float("-inf")}:
-                raise ValueError(f"holds {value}{at}, which JSON does not know")
-        case Mapping():
-            for name, item in value.items():
-                if not isinstance(name, str):
-                    raise ValueError(f"has the key {name!r}{at}, which is no text")
-                _check_json(item, f"{where}.{name}" if where else name)
-        case list() | tuple():
-            for index, item in enumerate(value):
-                _check_json(item, f"{where}[{index}]")
-        case _:
-            raise ValueError(f"holds {value!r}{at}, which JSON does not know")

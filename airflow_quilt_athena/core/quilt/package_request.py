@@ -14,7 +14,8 @@ from airflow_quilt_athena.core.athena.sql import Dialect, quote_identifier, quot
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import Columns, TableName
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
-from airflow_quilt_athena.core.quilt.package_entries import COLUMNS, KEY_COLUMNS, parse_json, to_json
+from airflow_quilt_athena.core.quilt.package_entries import COLUMNS, KEY_COLUMNS
+from airflow_quilt_athena.core.quilt.package_json import parse_json, to_json
 from airflow_quilt_athena.core.quilt.revisions import LATEST
 from airflow_quilt_athena.exceptions import InvalidCallError
 

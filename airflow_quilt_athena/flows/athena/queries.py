@@ -10,9 +10,8 @@ import random as random_module
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Required, TypedDict, Unpack
 
-from airflow_quilt_athena.core.athena.poll_batches import MAX_IDS_PER_BATCH
 from airflow_quilt_athena.core.athena.query_status import (
     Decision,
     QueryState,
@@ -22,22 +21,32 @@ from airflow_quilt_athena.core.athena.query_status import (
     build_timeout,
     decide,
     describe_progress,
-    parse_status,
     poll_delay,
 )
 from airflow_quilt_athena.core.athena.remedies import remedy_for
 from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES
-from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
-from airflow_quilt_athena.flows.aws.batches import in_batches
+from airflow_quilt_athena.exceptions import InvalidCallError, RetryableError
+from airflow_quilt_athena.flows.athena.looks import look_at_one, observe_queries
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
 from airflow_quilt_athena.flows.aws.deadline import Deadline
-from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, NO_ANSWER, is_passing
+from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
 
 log = logging.getLogger(__name__)
 
-# What a look found of each id.
-Looked = dict[str, QueryStatus | Exception]
 OnProgress = Callable[[Sequence[QueryStatus], float], object]
+
+
+class Waiting(TypedDict, total=False):
+    """How a wait goes, for all that wait; ``watch_queries`` says what holds where nothing is said."""
+
+    timeout_seconds: Required[float]  # the deadline of the whole wait
+    poll_interval_seconds: float | None  # the longest time between two looks; the first come sooner
+    fail_fast: bool  # tell of the first failure without waiting for the other queries
+    on_progress: OnProgress | None
+    sleep: Callable[[float], None]
+    clock: Callable[[], float]
+    random: Callable[[], float]
+
 
 # Athena API Reference, read 2026-11.
 _TOKEN_LENGTHS = range(32, 129)
@@ -114,68 +123,6 @@ def _refuse_unsendable(sql: str, token: str | None) -> None:
         )
 
 
-def look_at_queries(athena: AthenaClient, query_execution_ids: Sequence[str], *, take_apart: bool) -> Looked:
-    """Look once; return for each id its status, or the error that Athena answers of it. Raises nothing.
-
-    Fifty ids are one call.
-
-    :param take_apart: whether a call that is refused whole is made again for each id by itself, so that one
-        that may not be seen does not hide the others. A call that met a passing trouble never is.
-    """
-    wanted = list(dict.fromkeys(query_execution_ids))
-    looked: Looked = {}
-    for batch in in_batches(wanted, MAX_IDS_PER_BATCH):
-        unanswered = next((found for found in looked.values() if isinstance(found, NO_ANSWER)), None)
-        if unanswered is not None:  # each further call would be waited for in vain
-            looked |= dict.fromkeys(batch, unanswered)
-            continue
-        if len(batch) > 1:  # Athena allows five times as many single looks as batches
-            looked |= _look_at_batch(athena, batch, take_apart)
-        # The batch says only "unprocessed"; the single look says why, or that it was a passing trouble.
-        looked |= {name: _look_at_one(athena, name) for name in batch if name not in looked}
-    return looked
-
-
-def _look_at_batch(athena: AthenaClient, batch: Sequence[str], take_apart: bool) -> Looked:
-    try:
-        response = athena.batch_get_query_execution(QueryExecutionIds=batch)
-    except AWS_ERRORS as error:
-        return {} if take_apart and not is_passing(error) else dict.fromkeys(batch, error)
-    return {found["QueryExecutionId"]: _parse(found) for found in response.get("QueryExecutions", ())}
-
-
-def _look_at_one(athena: AthenaClient, query_execution_id: str) -> QueryStatus | Exception:
-    try:
-        response = athena.get_query_execution(QueryExecutionId=query_execution_id)
-    except AWS_ERRORS as error:
-        return cast(Exception, error)  # botocore is untyped
-    return _parse(response["QueryExecution"])
-
-
-def _parse(execution: dict[str, Any]) -> QueryStatus | Exception:
-    try:
-        return parse_status(execution)
-    except ManualActionError as error:  # a state that is not known
-        return error
-
-
-def statuses_of(looked: Looked, query_execution_ids: Sequence[str]) -> tuple[QueryStatus, ...]:
-    """Return the statuses in the order of the ids; raise the first error among them."""
-    statuses = []
-    for name in query_execution_ids:
-        found = looked[name]
-        if isinstance(found, Exception):
-            raise found
-        statuses.append(found)
-    return tuple(statuses)
-
-
-def observe_queries(athena: AthenaClient, query_execution_ids: Sequence[str]) -> tuple[QueryStatus, ...]:
-    """Look once; return a status for each id, in their order. Raises boto3's errors as they come."""
-    looked = look_at_queries(athena, query_execution_ids, take_apart=False)
-    return statuses_of(looked, query_execution_ids)
-
-
 def watch_queries(
     athena: AthenaClient,
     query_execution_ids: Sequence[str],
@@ -214,38 +161,20 @@ def watch_queries(
 def wait_for_queries(
     athena: AthenaClient,
     query_execution_ids: Sequence[str],
-    *,
-    timeout_seconds: float,
-    poll_interval_seconds: float | None = None,
-    fail_fast: bool = False,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-    random: Callable[[], float] = random_module.random,
-    on_progress: OnProgress | None = None,
+    **waiting: Unpack[Waiting],
 ) -> tuple[QueryStatus, ...]:
     """Wait until all queries have succeeded and return their statuses, in the order of the ids.
 
-    :param timeout_seconds: the deadline of the whole wait; queries not done by then are stopped.
-    :param poll_interval_seconds: the longest time between two looks; the first come sooner.
-    :param fail_fast: tell of the first failure without waiting for the other queries.
+    Queries that are not done by the deadline are stopped.
+
     :raises QueryFailedError: naming every query that failed, or was not done in time.
     """
     try:
-        decision, statuses = watch_queries(
-            athena,
-            query_execution_ids,
-            timeout_seconds=timeout_seconds,
-            poll_interval_seconds=poll_interval_seconds,
-            fail_fast=fail_fast,
-            sleep=sleep,
-            clock=clock,
-            random=random,
-            on_progress=on_progress,
-        )
+        decision, statuses = watch_queries(athena, query_execution_ids, **waiting)
     except RetryableError:  # the deadline passed while Athena did not answer
         stop_queries(athena, query_execution_ids)
         raise
-    return conclude(athena, decision, statuses, timeout_seconds=timeout_seconds)
+    return conclude(athena, decision, statuses, timeout_seconds=waiting["timeout_seconds"])
 
 
 def conclude(
@@ -267,15 +196,11 @@ def run_query(
     *,
     database: str | None,
     workgroup: str,
-    timeout_seconds: float,
     token: str | None = None,
     parameters: Sequence[str] = (),
     catalog: str | None = None,
-    poll_interval_seconds: float | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
     on_start: Callable[[str], object] | None = None,
-    on_progress: OnProgress | None = None,
+    **waiting: Unpack[Waiting],
 ) -> QueryStatus:
     """Start ``sql``, wait for it and return its status. Raises QueryFailedError when it does not succeed.
 
@@ -289,20 +214,12 @@ def run_query(
         token=token,
         parameters=parameters,
         catalog=catalog,
-        sleep=sleep,
-        clock=clock,
+        sleep=waiting.get("sleep", time.sleep),
+        clock=waiting.get("clock", time.monotonic),
     )
     if on_start is not None:
         on_start(query_execution_id)
-    (status,) = wait_for_queries(
-        athena,
-        (query_execution_id,),
-        timeout_seconds=timeout_seconds,
-        poll_interval_seconds=poll_interval_seconds,
-        sleep=sleep,
-        clock=clock,
-        on_progress=on_progress,
-    )
+    (status,) = wait_for_queries(athena, (query_execution_id,), **waiting)
     return status
 
 
@@ -347,7 +264,7 @@ def stop_queries(
 
 def _what_it_is_now(athena: AthenaClient, query_execution_id: str, refusal: Exception) -> str:
     try:
-        found = _look_at_one(athena, query_execution_id)
+        found = look_at_one(athena, query_execution_id)
     except Exception as error:  # a kill goes on, whatever this look meets
         found = error
     if not isinstance(found, QueryStatus):

@@ -33,7 +33,8 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.athena.queries import OnProgress
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
-from airflow_quilt_athena.flows.overwrite.insert_overwrite import OverwriteResult, insert_overwrite
+from airflow_quilt_athena.flows.overwrite.insert_overwrite import insert_overwrite
+from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from airflow_quilt_athena.flows.quilt.kept import observe_kept
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,12 @@ from airflow_quilt_athena.core.athena.query_status import PENDING, UNSUCCESSFUL
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt, digest_of
 from airflow_quilt_athena.core.overwrite.history import was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Entry, Kind, State
-from airflow_quilt_athena.core.overwrite.plan import Plan, Statements
+from airflow_quilt_athena.core.overwrite.plan import Plan
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN
+from airflow_quilt_athena.core.overwrite.statements import Statements
 from airflow_quilt_athena.exceptions import RetryableError
-from airflow_quilt_athena.flows.athena.queries import observe_queries, stop_queries
+from airflow_quilt_athena.flows.athena.looks import observe_queries
+from airflow_quilt_athena.flows.athena.queries import stop_queries
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.overwrite.journal import Journal, new_nonce

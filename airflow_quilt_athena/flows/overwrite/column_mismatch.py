@@ -19,9 +19,10 @@ from airflow_quilt_athena.core.overwrite.misfits import (
     describe_unwritable,
     unlike_columns,
 )
-from airflow_quilt_athena.core.overwrite.plan import Plan, Statements
+from airflow_quilt_athena.core.overwrite.plan import Plan
 from airflow_quilt_athena.core.overwrite.positions import relocate
 from airflow_quilt_athena.core.overwrite.slices import key_differences
+from airflow_quilt_athena.core.overwrite.statements import Statements
 from airflow_quilt_athena.core.quilt.revisions import TOKENS
 from airflow_quilt_athena.exceptions import InvalidCallError, QueryFailedError, QuiltAthenaError
 from airflow_quilt_athena.flows.athena.queries import run_query

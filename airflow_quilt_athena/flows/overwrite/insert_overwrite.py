@@ -3,28 +3,30 @@
 The result is staged in a fresh folder, checked there, and Glue then points the partitions at it. No query and
 no delete touches live data: whatever fails, and wherever, the old rows stay as they were.
 
-An ``Overwrite`` works in steps that end where queries have to be waited for, so that the waiting may happen
-elsewhere. All that it needs to go on is in the journal: opened again with the same task key, by whichever
-process, it joins the queries that run and finishes what was begun.
+``Overwrite.advance`` works until queries have to be waited for, so that the waiting may happen elsewhere. All
+that it needs to go on is in the journal: opened again with the same task key, by whichever process, it joins
+the queries that run and finishes what was begun.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from airflow_quilt_athena.core.athena.hive_types import without_lengths
-from airflow_quilt_athena.core.athena.prices import estimate_dollars
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.glue.tables import Table, refuse_unwritable
-from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry, State
+from airflow_quilt_athena.core.overwrite.journal_entry import Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import Staged
-from airflow_quilt_athena.core.overwrite.plan import Plan, Seen, Statements, plan_overwrite
+from airflow_quilt_athena.core.overwrite.plan import Plan, Seen
+from airflow_quilt_athena.core.overwrite.planning import plan_overwrite
+from airflow_quilt_athena.core.overwrite.query_role import DEFINE, DESCRIBE, STAGE
 from airflow_quilt_athena.core.overwrite.request import MIN_RETAIN, OnFailedAudit, OverwriteRequest
-from airflow_quilt_athena.core.overwrite.summary import MOST_TOLD, summarize_changes, summarize_queries
+from airflow_quilt_athena.core.overwrite.statements import Statements
+from airflow_quilt_athena.core.overwrite.summary import MOST_TOLD
 from airflow_quilt_athena.core.overwrite.table_input import build_table_input
 from airflow_quilt_athena.exceptions import (
     AuditFailedError,
@@ -34,7 +36,7 @@ from airflow_quilt_athena.exceptions import (
     QuiltAthenaError,
     RetryableError,
 )
-from airflow_quilt_athena.flows.athena.queries import OnProgress, wait_for_queries
+from airflow_quilt_athena.flows.athena.queries import Waiting, wait_for_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite.attempts import (
@@ -50,6 +52,7 @@ from airflow_quilt_athena.flows.overwrite.journal import Journal
 from airflow_quilt_athena.flows.overwrite.left_behind import LeftBehind
 from airflow_quilt_athena.flows.overwrite.new_place import refuse_taken_place
 from airflow_quilt_athena.flows.overwrite.observe import look
+from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from airflow_quilt_athena.flows.overwrite.publish import Publisher
 from airflow_quilt_athena.flows.overwrite.stage import StagedResultGone, Stager
 
@@ -58,34 +61,6 @@ __all__ = ["Overwrite", "OverwriteResult", "insert_overwrite"]
 log = logging.getLogger(__name__)
 
 PUBLISHED, SKIPPED = "published", "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class OverwriteResult:
-    """What an overwrite did. ``outcome`` is ``published``, or ``skipped`` for an empty result told to be."""
-
-    query_execution_ids: tuple[str, ...]
-    outcome: str
-    rows: int
-    bytes_scanned: int
-    table: str
-    keys: tuple[str, ...]
-    changes: tuple[Change, ...]
-    journal_entry: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return JSON values, for an XCom or an asset event; of many partitions the first ones."""
-        return {
-            "query_execution_ids": summarize_queries(self.query_execution_ids),
-            "state": "SUCCEEDED",
-            "outcome": self.outcome,
-            "rows": self.rows,
-            "bytes_scanned": self.bytes_scanned,
-            "estimated_cost_usd": estimate_dollars(self.bytes_scanned),
-            "table": self.table,
-            **summarize_changes(self.keys, self.changes),
-            "journal_entry": self.journal_entry,
-        }
 
 
 class Overwrite:
@@ -118,26 +93,27 @@ class Overwrite:
             entry = begin_attempt(self._clients.athena, self._journal, self.plan, self._task_key)
         else:
             entry = resume_attempt(self._clients.athena, self._journal, self.plan, self._task_key, attempt)
-        self._stager = Stager(self._clients, self._journal, self.plan, entry)
+        self._stager = Stager(self._clients, self._journal, self.plan, entry.attempt)
+        self._progress = self._stager.begin(entry)
 
     @property
     def attempt(self) -> str:
         """The name of the journal entry."""
-        return self._stager.entry.name
+        return self._progress.entry.name
 
     @property
     def statements(self) -> Statements:
         """The statements of the attempt."""
-        return Statements(self.plan, self._stager.entry.attempt)
+        return Statements(self.plan, self._progress.entry.attempt)
 
     @property
     def sql(self) -> str:
         """The statement that stages the result, as it is sent."""
         return self.statements.stage(self.plan.expected_columns or ())
 
-    def steps(self) -> Generator[tuple[str, ...], None, OverwriteResult]:
-        """Work; yield the ids of queries to wait for, return what was done."""
-        entry = self._stager.entry
+    def advance(self) -> tuple[str, ...] | OverwriteResult:
+        """Work on; return the ids of queries to wait for before the next call, or what was done."""
+        entry = self._progress.entry
         if is_done(entry, self.plan):
             log.info("Attempt %s was published by an earlier try of this task.", entry.attempt.name)
             return self._result(entry, PUBLISHED)
@@ -147,11 +123,17 @@ class Overwrite:
             # What was left half done was asked for otherwise: it is finished, and then the work begins.
             LeftBehind(self._flips(self.plan.table)).finish(entry)
             self._begin()
-        publish = yield from self._stager.stage()
-        if not publish:
+        while not self._stager.is_over(self._progress):
+            self._progress, waiting = self._stager.step(self._progress)
+            if self._progress.trouble is not None:
+                raise self._progress.trouble
+            if waiting:
+                return waiting
+        if not self._progress.publishes:
             self._end("skipped: no rows", timedelta(0))
-            return self._result(self._stager.entry, SKIPPED)
-        return self._publish(self._stager.entry, self._stager.staged)
+            return self._result(self._progress.entry, SKIPPED)
+        entry = replace(self._progress.entry, bytes_scanned=self._progress.bytes_scanned)
+        return self._publish(entry, self._progress.staged)
 
     def abandon(self, error: QuiltAthenaError) -> QuiltAthenaError:
         """End the attempt when ``error`` says that it cannot succeed; return the error to raise.
@@ -187,17 +169,16 @@ class Overwrite:
         return AuditFailedError(f"{error}\nThe old data is as it was; {files}.")
 
     def _end(self, reason: str, keep: timedelta) -> None:
-        entry = self._stager.entry
+        entry = self._progress.entry
         if entry.state is State.PUBLISHING:
             return  # partitions may point at it
         drop_temporary_tables(self._clients.glue, entry)
-        self._stager.entry = abort_attempt(
-            self._clients.athena, self._journal, entry, reason[:2000], keep=keep
-        )
+        entry = abort_attempt(self._clients.athena, self._journal, entry, reason[:2000], keep=keep)
+        self._progress = replace(self._progress, entry=entry)
 
     # -------------------------------------------------------------------------------------------- publish
 
-    def _publish(self, entry: Entry, staged: dict[Values, Staged]) -> OverwriteResult:
+    def _publish(self, entry: Entry, staged: Mapping[Values, Staged]) -> OverwriteResult:
         flips = self._flips(self._ensure_table(entry))
         entry = LeftBehind(flips).settle(Publisher(flips).publish(entry, staged))
         for change in entry.changes[:MOST_TOLD]:
@@ -208,8 +189,8 @@ class Overwrite:
 
     def _flips(self, table: Table | None) -> Flips:
         definition = None
-        if table is None and self._stager.template is not None:
-            definition = self._definition(self._stager.template)
+        if table is None and self._progress.template is not None:
+            definition = self._definition(self._progress.template)
         return Flips(
             self._clients.glue,
             self._journal,
@@ -224,8 +205,8 @@ class Overwrite:
         plan, glue = self.plan, self._clients.glue
         if plan.table is not None:
             return plan.table
-        template = self._stager.template or self._find_template(entry)
-        self._stager.template = template
+        template = self._progress.template or self._find_template(entry)
+        self._progress = replace(self._progress, template=template)
         if plan.selection.is_unpartitioned:
             return None
         created = catalog.create_table(glue, plan.request.table, self._definition(template))
@@ -253,7 +234,7 @@ class Overwrite:
 
     def _find_template(self, entry: Entry) -> Table:
         """Return a temporary table such as the new one is to be, when another process had it made."""
-        for role in ("define", "describe", "stage"):
+        for role in (DEFINE, DESCRIBE, STAGE):
             if entry.query_id(role) is not None:
                 table = catalog.observe_table(self._clients.glue, self.statements.table(role))
                 if table is not None:
@@ -274,7 +255,7 @@ class Overwrite:
             tuple(query.query_execution_id for query in entry.queries),
             outcome,
             entry.rows or 0,
-            entry.bytes_scanned or self._stager.bytes_scanned,
+            entry.bytes_scanned or self._progress.bytes_scanned,
             entry.table,
             tuple(name for name, _ in self.plan.selection.keys),
             entry.changes,
@@ -299,30 +280,16 @@ def insert_overwrite(
     clients: LakeClients,
     request: OverwriteRequest,
     task_key: str,
-    *,
-    timeout_seconds: float,
-    poll_interval_seconds: float | None = None,
-    on_progress: OnProgress | None = None,
+    **waiting: Unpack[Waiting],
 ) -> OverwriteResult:
     """Overwrite, from looking to cleaning, in this process.
 
-    :param timeout_seconds: how long each wait for queries may take.
+    :param waiting: how each wait for queries goes.
     """
     overwrite = Overwrite(clients, request, task_key)
-    steps = overwrite.steps()
     try:
-        while True:
-            try:
-                query_execution_ids = next(steps)
-            except StopIteration as done:
-                result: OverwriteResult = done.value
-                return result
-            wait_for_queries(
-                clients.athena,
-                query_execution_ids,
-                timeout_seconds=timeout_seconds,
-                poll_interval_seconds=poll_interval_seconds,
-                on_progress=on_progress,
-            )
+        while not isinstance(reached := overwrite.advance(), OverwriteResult):
+            wait_for_queries(clients.athena, reached, **waiting)
+        return reached
     except QuiltAthenaError as error:
         raise overwrite.abandon(error) from error

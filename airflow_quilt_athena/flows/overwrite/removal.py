@@ -20,7 +20,7 @@ from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.overwrite.journal_entry import Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import location_of
 from airflow_quilt_athena.core.overwrite.sweep_plan import ABANDONED_AFTER, Removal
-from airflow_quilt_athena.flows.athena.queries import observe_queries
+from airflow_quilt_athena.flows.athena.looks import observe_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.aws.deadline import ask

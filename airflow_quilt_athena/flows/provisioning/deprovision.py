@@ -12,6 +12,7 @@ from itertools import chain
 
 from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.plans import Difference, Plan, Step
+from airflow_quilt_athena.core.provisioning.results_bucket import LIFECYCLE_RULE_ID, FoundBucket, WantedBucket
 from airflow_quilt_athena.exceptions import AccessError, ManualActionError
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless
@@ -20,15 +21,9 @@ from airflow_quilt_athena.flows.provisioning.database import is_ours, observe_da
 from airflow_quilt_athena.flows.provisioning.policies import plan_policy_removals
 from airflow_quilt_athena.flows.provisioning.provision import carry_out, observe_account
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients, Change
-from airflow_quilt_athena.flows.provisioning.results_bucket import (
-    LIFECYCLE_RULE_ID,
-    FoundBucket,
-    WantedBucket,
-    observe_results_bucket,
-    replace_our_rule,
-)
+from airflow_quilt_athena.flows.provisioning.results_bucket import observe_results_bucket, replace_our_rule
 from airflow_quilt_athena.flows.provisioning.workgroup import plan_workgroup_removal
-from airflow_quilt_athena.flows.quilt.bucket_views import observe_tables
+from airflow_quilt_athena.flows.quilt.refresh_plan import observe_tables
 
 _NOT_THERE = frozenset({"EntityNotFoundException"})
 _NO_BUCKET = frozenset({"NoSuchBucket"})

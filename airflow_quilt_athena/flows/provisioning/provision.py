@@ -17,6 +17,7 @@ from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.provisioning.arns import Account, parse_role
 from airflow_quilt_athena.core.provisioning.policy import RESULTS_PREFIX, Grant, build_policies
+from airflow_quilt_athena.core.provisioning.results_bucket import WantedBucket
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.aws.deadline import ask
@@ -24,13 +25,9 @@ from airflow_quilt_athena.flows.provisioning.database import is_begun, observe_d
 from airflow_quilt_athena.flows.provisioning.policies import find_narrowing, plan_policies
 from airflow_quilt_athena.flows.provisioning.quilt_buckets import refuse_buckets_without_packages
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients, Change
-from airflow_quilt_athena.flows.provisioning.results_bucket import (
-    WantedBucket,
-    observe_results_bucket,
-    plan_results_bucket,
-)
+from airflow_quilt_athena.flows.provisioning.results_bucket import observe_results_bucket, plan_results_bucket
 from airflow_quilt_athena.flows.provisioning.workgroup import WantedWorkgroup, plan_workgroup
-from airflow_quilt_athena.flows.quilt.bucket_views import observe_tables
+from airflow_quilt_athena.flows.quilt.refresh_plan import observe_tables
 
 log = logging.getLogger(__name__)
 

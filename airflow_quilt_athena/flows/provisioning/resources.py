@@ -1,16 +1,12 @@
-"""What the parts of provisioning share: the clients, a change that can be carried out, our mark."""
+"""What the parts of provisioning share: the clients, and a change that can be carried out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_quilt_athena.core.plans import Step
-from airflow_quilt_athena.core.quilt.ownership import CREATED_BY
-
-# On what provisioning created, and may therefore take away again.
-OUR_TAG = {"Key": "quilt-athena:created-by", "Value": CREATED_BY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +26,3 @@ class Change:
 
     step: Step
     apply: Callable[[], object]
-
-
-def is_ours(tags: Sequence[Mapping[str, str]] | None) -> bool:
-    """Whether the tags of a resource say that provisioning created it."""
-    return any(dict(tag) == OUR_TAG for tag in tags or ())

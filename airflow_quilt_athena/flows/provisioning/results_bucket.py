@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.plans import Difference, Step
-from airflow_quilt_athena.core.provisioning.arns import Account
-from airflow_quilt_athena.core.provisioning.grants import RESULTS_PREFIX
+from airflow_quilt_athena.core.provisioning.mark import OUR_TAG
+from airflow_quilt_athena.core.provisioning.results_bucket import (
+    BLOCK,
+    LIFECYCLE_RULE_ID,
+    FoundBucket,
+    WantedBucket,
+    bucket_differences,
+    default_key,
+    is_encrypted,
+    is_rule,
+    our_rule,
+)
 from airflow_quilt_athena.core.quilt.identifiers import check_new_bucket_name
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError
 from airflow_quilt_athena.flows.aws.deadline import ask, ask_settling, ask_unless, unless
 from airflow_quilt_athena.flows.aws.errors import error_code
-from airflow_quilt_athena.flows.provisioning.resources import OUR_TAG, AwsClients, Change, is_ours
+from airflow_quilt_athena.flows.provisioning.resources import AwsClients, Change
 
-LIFECYCLE_RULE_ID = "quilt-athena-results"
-_ABORT_UPLOADS_AFTER_DAYS = 7
 _DEFAULT_REGION = "us-east-1"
 _REGION_OF_OLD_NAME = {"EU": "eu-west-1"}
-
-_BLOCK = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-_KMS_ALGORITHMS = frozenset({"aws:kms", "aws:kms:dsse"})
 
 _NOT_THERE = frozenset({"404", "NoSuchBucket", "NotFound"})
 _NO_BLOCK = frozenset({"NoSuchPublicAccessBlockConfiguration"})
@@ -34,71 +38,6 @@ _NO_TAGS = frozenset({"NoSuchTagSet", "NoSuchTagSetError"})
 # What a bucket just made may still answer.
 _SETTLING = frozenset({"NoSuchBucket"})
 _S3_DEFAULT = {"SSEAlgorithm": "AES256"}
-# S3's own key, whose use everybody of the account is granted.
-_OWN_KEY = "alias/aws/s3"
-
-
-@dataclass(frozen=True, slots=True)
-class WantedBucket:
-    """What the results bucket is to be."""
-
-    name: str
-    region: str
-    account_id: str
-    kms_key_arn: str | None
-    expire_after_days: int | None  # None keeps results for ever
-
-    @property
-    def results(self) -> S3Uri:
-        """The folder results go to."""
-        return S3Uri(self.name, RESULTS_PREFIX)
-
-    @property
-    def owned(self) -> dict[str, str]:
-        """The bucket as calls name it: one that somebody else made under this name is not meant."""
-        return {"Bucket": self.name, "ExpectedBucketOwner": self.account_id}
-
-    @property
-    def lifecycle_rule(self) -> dict[str, Any]:
-        """Our rule among the bucket's lifecycle rules."""
-        rule: dict[str, Any] = {
-            "ID": LIFECYCLE_RULE_ID,
-            "Filter": {"Prefix": RESULTS_PREFIX},
-            "Status": "Enabled",
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": _ABORT_UPLOADS_AFTER_DAYS},
-        }
-        if self.expire_after_days is not None:
-            rule["Expiration"] = {"Days": self.expire_after_days}
-            # In a versioned bucket what expires only becomes noncurrent, and would stay for ever.
-            rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": 1}
-        return rule
-
-
-@dataclass(frozen=True, slots=True)
-class FoundBucket:
-    """What the results bucket is."""
-
-    public_access_block: Mapping[str, bool]
-    encryption: Mapping[str, Any]  # ServerSideEncryptionByDefault
-    lifecycle: Mapping[str, Any]  # as GetBucketLifecycleConfiguration answers
-    tags: Sequence[Mapping[str, str]] = ()
-
-    @property
-    def marked(self) -> bool:
-        """Whether it carries our mark."""
-        return is_ours(self.tags)
-
-    def key_arn(self, account: Account, name: str) -> str | None:
-        """Return the key somebody chose for the bucket, which whoever writes there has to be granted."""
-        key = str(self.encryption.get("KMSMasterKeyID") or "")
-        if not key or key.endswith(_OWN_KEY):
-            return None
-        if key.startswith("alias/") or ":alias/" in key:
-            raise InvalidCallError(
-                f"Results bucket {name} is encrypted with {key}, and a policy cannot grant the use of an "
-                "alias. Name the key itself as kms_key_arn, arn:aws:kms:<region>:<account>:key/<id>."
-            )
-        return key if key.startswith("arn:") else account.arn("kms", "key/", key)
 
 
 def plan_results_bucket(
@@ -110,10 +49,10 @@ def plan_results_bucket(
     """
     if found is None:
         check_new_bucket_name(wanted.name)
-        details = (Difference("region", None, wanted.region), *_differences(_NOTHING, wanted))
+        details = (Difference("region", None, wanted.region), *bucket_differences(_NOTHING, wanted))
         step = Step.create("results bucket", wanted.name, details)
         return Change(step, lambda: _create(clients, wanted))
-    differences = list(_differences(found, wanted))
+    differences = list(bucket_differences(found, wanted))
     left_unmarked = begun and not found.tags
     if left_unmarked:
         differences.append(Difference("mark", None, "made by us, in a run that was stopped"))
@@ -193,78 +132,6 @@ def _default_encryption(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return rules[0].get("ApplyServerSideEncryptionByDefault", {}) if rules else {}
 
 
-# --------------------------------------------------------------------------------------------- plan
-
-
-def _differences(found: FoundBucket, wanted: WantedBucket) -> tuple[Difference, ...]:
-    differences = []
-    open_settings = [name for name in _BLOCK if not found.public_access_block.get(name)]
-    if open_settings:
-        was = None if len(open_settings) == len(_BLOCK) else "off: " + ", ".join(open_settings)
-        differences.append(Difference("public access block", was, "on"))
-    if not _is_encrypted(found.encryption, wanted):
-        differences.append(
-            Difference(
-                "encryption", _describe_encryption(found.encryption), _describe_encryption(_key(wanted))
-            )
-        )
-    rule = _rule_of_ours(found)
-    if not _is_rule(rule, wanted.lifecycle_rule):
-        differences.append(
-            Difference(
-                f"lifecycle rule {LIFECYCLE_RULE_ID}",
-                _describe_rule(rule),
-                _describe_rule(wanted.lifecycle_rule),
-            )
-        )
-    return tuple(differences)
-
-
-def _key(wanted: WantedBucket) -> dict[str, str]:
-    if wanted.kms_key_arn is None:
-        return {"SSEAlgorithm": "AES256"}
-    return {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": wanted.kms_key_arn}
-
-
-def _is_encrypted(found: Mapping[str, Any], wanted: WantedBucket) -> bool:
-    if wanted.kms_key_arn is None:
-        # A key that somebody chose for the bucket is not taken away: it is more than what was asked for.
-        return bool(found.get("SSEAlgorithm"))
-    return found.get("SSEAlgorithm") in _KMS_ALGORITHMS and found.get("KMSMasterKeyID") == wanted.kms_key_arn
-
-
-def _describe_encryption(encryption: Mapping[str, Any]) -> str | None:
-    return " ".join(str(value) for value in encryption.values()) or None
-
-
-def _rule_of_ours(found: FoundBucket) -> dict[str, Any] | None:
-    rules = (rule for rule in found.lifecycle.get("Rules", []) if rule.get("ID") == LIFECYCLE_RULE_ID)
-    return next(rules, None)
-
-
-def _is_rule(found: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
-    return found is not None and _prefix_in_filter(found) == wanted
-
-
-def _prefix_in_filter(rule: Mapping[str, Any]) -> dict[str, Any]:
-    if "Prefix" not in rule:
-        return dict(rule)
-    return {name: rule[name] for name in rule if name != "Prefix"} | {"Filter": {"Prefix": rule["Prefix"]}}
-
-
-def _describe_rule(rule: Mapping[str, Any] | None) -> str | None:
-    if rule is None:
-        return None
-    expiration, uploads = rule.get("Expiration", {}), rule.get("AbortIncompleteMultipartUpload", {})
-    prefix = rule.get("Filter", {}).get("Prefix", rule.get("Prefix"))
-    noncurrent = rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", "no")
-    return (
-        f"{rule.get('Status', '').lower()} for {prefix}: results go after "
-        f"{expiration.get('Days', 'no')} days, unfinished uploads after "
-        f"{uploads.get('DaysAfterInitiation', 'no')}, replaced versions after {noncurrent}"
-    )
-
-
 # -------------------------------------------------------------------------------------------- apply
 
 
@@ -308,14 +175,14 @@ def _mark(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> None
 
 def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> None:
     name, ours = wanted.name, wanted.owned
-    if not all(found.public_access_block.get(setting) for setting in _BLOCK):
-        block = dict.fromkeys(_BLOCK, True)
+    if not all(found.public_access_block.get(setting) for setting in BLOCK):
+        block = dict.fromkeys(BLOCK, True)
         ask(
             lambda: clients.s3.put_public_access_block(**ours, PublicAccessBlockConfiguration=block),
             f"block public access to bucket {name}",
         )
-    if not _is_encrypted(found.encryption, wanted):
-        rule = {"ApplyServerSideEncryptionByDefault": _key(wanted), "BucketKeyEnabled": True}
+    if not is_encrypted(found.encryption, wanted):
+        rule = {"ApplyServerSideEncryptionByDefault": default_key(wanted), "BucketKeyEnabled": True}
         if wanted.kms_key_arn is None:
             del rule["BucketKeyEnabled"]  # means something with KMS only
         ask(
@@ -324,7 +191,7 @@ def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> 
             ),
             f"encrypt bucket {name}",
         )
-    if not _is_rule(_rule_of_ours(found), wanted.lifecycle_rule):
+    if not is_rule(our_rule(found), wanted.lifecycle_rule):
         replace_our_rule(clients, wanted, wanted.lifecycle_rule, f"set the lifecycle rule of bucket {name}")
 
 

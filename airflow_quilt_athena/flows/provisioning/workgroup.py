@@ -12,10 +12,11 @@ from botocore.exceptions import ClientError
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.plans import Difference, Step, compare
 from airflow_quilt_athena.core.provisioning.arns import Account
+from airflow_quilt_athena.core.provisioning.mark import OUR_TAG, is_ours
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.aws.errors import error_code, error_message
-from airflow_quilt_athena.flows.provisioning.resources import OUR_TAG, AwsClients, Change, is_ours
+from airflow_quilt_athena.flows.provisioning.resources import AwsClients, Change
 
 ENGINE_VERSION = "Athena engine version 3"
 _ENGINE = re.compile(r"Athena engine version (\d+)")

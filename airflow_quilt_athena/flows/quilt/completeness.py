@@ -25,12 +25,11 @@ from airflow_quilt_athena.core.quilt.completeness import (
     Finding,
     Listing,
     Reason,
-    build_check,
-    judge_answer,
     judge_names,
     parse_checked,
     plan_check,
 )
+from airflow_quilt_athena.core.quilt.completeness_query import build_check, judge_answer
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location

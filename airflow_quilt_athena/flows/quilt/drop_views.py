@@ -11,19 +11,13 @@ from airflow_quilt_athena.core.plans import Plan, Step
 from airflow_quilt_athena.core.quilt.drift import refuse_foreign_table, refuse_foreign_view
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.kept import BUCKET_PARAMETER
-from airflow_quilt_athena.core.quilt.ownership import (
-    Owner,
-    RawTable,
-    is_marked,
-    owner_of_view,
-    views_known,
-)
+from airflow_quilt_athena.core.quilt.ownership import Owner, RawTable, is_marked, owner_of_view, views_known
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables
 from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.glue import delete_table
-from airflow_quilt_athena.flows.quilt.bucket_views import GlueTables, observe_tables
+from airflow_quilt_athena.flows.quilt.refresh_plan import GlueTables, observe_tables
 
 log = logging.getLogger(__name__)
 

@@ -27,11 +27,11 @@ _HIDDEN_SECONDS = 300  # for others, while what a message hints at is looked at 
 class QueueClient(Protocol):
     """What listening asks of ``boto3.client("sqs")``."""
 
-    def receive_message(self, **request: Any) -> dict[str, Any]:
+    def receive_message(self, *_: Any, **request: Any) -> dict[str, Any]:
         """Wait for messages."""
         ...
 
-    def delete_message_batch(self, **request: Any) -> dict[str, Any]:
+    def delete_message_batch(self, *_: Any, **request: Any) -> dict[str, Any]:
         """Delete messages."""
         ...
 

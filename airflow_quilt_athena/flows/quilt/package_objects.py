@@ -31,15 +31,15 @@ _TELLING = frozenset({400, 403, 404, 405})
 class ObjectsClient(Protocol):
     """What asking for objects takes of ``boto3.client("s3")``."""
 
-    def head_object(self, **request: Any) -> dict[str, Any]:
+    def head_object(self, *_: Any, **request: Any) -> dict[str, Any]:
         """Tell of an object."""
         ...
 
-    def head_bucket(self, **request: Any) -> dict[str, Any]:
+    def head_bucket(self, *_: Any, **request: Any) -> dict[str, Any]:
         """Tell whether there is a bucket."""
         ...
 
-    def get_object(self, **request: Any) -> dict[str, Any]:
+    def get_object(self, *_: Any, **request: Any) -> dict[str, Any]:
         """Read an object."""
         ...
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.quilt.package_entries import parse_json
+from airflow_quilt_athena.core.quilt.package_json import parse_json
 from airflow_quilt_athena.core.quilt.revisions import LATEST, Pointer, parse_pointers
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
 from airflow_quilt_athena.core.quilt.watch import Arrival, Snapshot

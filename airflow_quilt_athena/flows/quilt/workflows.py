@@ -10,7 +10,8 @@ from types import EllipsisType
 from typing import Any, NamedTuple
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.quilt.package_entries import Entry, parse_json
+from airflow_quilt_athena.core.quilt.package_entries import Entry
+from airflow_quilt_athena.core.quilt.package_json import parse_json
 from airflow_quilt_athena.core.quilt.package_request import PackageRequest
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.clients import S3Client

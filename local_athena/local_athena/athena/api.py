@@ -8,7 +8,7 @@ from typing import Any
 
 from local_athena.athena import metadata
 from local_athena.athena.execution_store import Executions
-from local_athena.athena.executions import Execution, Identity
+from local_athena.athena.executions import Execution, Identity, runtime_statistics
 from local_athena.athena.named_queries import NamedQueries
 from local_athena.athena.prepared import PreparedStatements
 from local_athena.athena.query_faults import QueryKnobs
@@ -168,7 +168,7 @@ class AthenaApi:
                 self._on.query,
             ),
             "GetQueryRuntimeStatistics": _Operation(
-                lambda request, _: {"QueryRuntimeStatistics": _runtime_statistics(self._query(request))},
+                lambda request, _: {"QueryRuntimeStatistics": runtime_statistics(self._query(request))},
                 self._on.query,
             ),
         }
@@ -294,15 +294,3 @@ class AthenaApi:
 
     def _query(self, request: Request) -> Execution:
         return self._executions.get(request["QueryExecutionId"])
-
-
-def _runtime_statistics(execution: Execution) -> Answer:
-    outputs = execution.outputs
-    return {
-        "Timeline": execution.timeline(),
-        "Rows": {
-            "InputBytes": execution.scanned_bytes,
-            "OutputBytes": outputs.size_bytes,
-            "OutputRows": outputs.rows,
-        },
-    }

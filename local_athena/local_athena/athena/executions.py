@@ -241,3 +241,16 @@ class Execution:
 
 def _millis(seconds: float) -> int:
     return max(0, round(seconds * 1000))
+
+
+def runtime_statistics(execution: Execution) -> dict[str, Any]:
+    """Return the runtime statistics of a query, as Athena tells them."""
+    outputs = execution.outputs
+    return {
+        "Timeline": execution.timeline(),
+        "Rows": {
+            "InputBytes": execution.scanned_bytes,
+            "OutputBytes": outputs.size_bytes,
+            "OutputRows": outputs.rows,
+        },
+    }

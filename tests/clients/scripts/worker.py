@@ -58,7 +58,7 @@ def _answer(module: ModuleType, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    socket.socket.connect = _connect_to_loopback_only  # type: ignore[method-assign]
+    socket.socket.connect = _connect_to_loopback_only  # type: ignore[method-assign,assignment]
     answers = _keep_stdout_for_answers()
     module = _load(sys.argv[1])
     for line in sys.stdin:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Param
 
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 
-for dag_id, waiting in (
-    ("overwrite_on_worker", {}),
-    ("overwrite_deferred", {"deferrable": True, "defer_after": 0}),
-):
+WAYS: dict[str, dict[str, Any]] = {
+    "overwrite_on_worker": {},
+    "overwrite_deferred": {"deferrable": True, "defer_after": 0},
+}
+
+for dag_id, waiting in WAYS.items():
     with DAG(
         dag_id,
         schedule=None,

@@ -53,7 +53,7 @@ with queries_dag("submitted_and_sensed"):
     ]
     AthenaCompletionSensor(
         task_id="done",
-        query_execution_ids=[task.output["query_execution_ids"] for task in submitted],
+        query_execution_ids=[task.output["query_execution_ids"] for task in submitted],  # type: ignore[index]
         deferrable=True,
         poll_interval=2,
     )

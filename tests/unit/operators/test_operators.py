@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 import airflow_quilt_athena
+from airflow_quilt_athena.core.athena.parameters import to_literal
 from airflow_quilt_athena.exceptions import (
     AccessError,
     InvalidCallError,
@@ -31,7 +32,7 @@ from airflow_quilt_athena.operators import waiting
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from airflow_quilt_athena.operators.partition_of_run import resolve_partition
-from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator, to_literal
+from airflow_quilt_athena.operators.quilt_athena_query import QuiltAthenaQueryOperator
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
 from airflow_quilt_athena.operators.sweep_generations import SweepGenerationsOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor, parse_query_execution_ids
@@ -81,7 +82,7 @@ def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     read = {name.split(".", 2)[2] for name in told.stdout.splitlines()[-1].split()}
     aws = ("errors", "refusals", "batches", "clients", "deadline", "objects")
-    athena = ("queries", "results", "workgroups")
+    athena = ("looks", "queries", "results", "workgroups")
     quilt = ("package_events", "pointers", "revision_look")  # waits for a revision, by listing
     assert read == {
         *("aws", "athena", "quilt"),
@@ -270,7 +271,7 @@ class LookedAt(FakeAthena):
         super().__init__()
         self.calls: list[str] = []
 
-    def get_work_group(self, **_: Any) -> dict[str, Any]:
+    def get_work_group(self, *_: Any, **__: Any) -> dict[str, Any]:
         self.calls.append("get_work_group")
         return {"WorkGroup": {"Configuration": {"EnforceWorkGroupConfiguration": False}}}
 

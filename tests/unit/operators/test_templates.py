@@ -162,7 +162,7 @@ def test_a_mapped_task_renders_to_text_as_well(dag: DAG, tmp_path: Path) -> None
     mapped = CtasInsertOverwriteOperator.partial(
         task_id="m", dag=dag, table="t", partition={"dt": "{{ day }}"}
     ).expand(query=["one.sql"])
-    task = mapped.unmap({"query": "one.sql"})
+    task: Any = mapped.unmap({"query": "one.sql"})
     # As Airflow renders a mapped task: by the environment of the mapped one, which is not ours.
     task._do_render_template_fields(
         task, task.template_fields, {"day": "00"}, mapped.get_template_env(), set()

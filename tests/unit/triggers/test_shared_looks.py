@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from airflow_quilt_athena.core.athena.poll_batches import Want, choose_round
 from airflow_quilt_athena.core.athena.query_status import QueryState
+from airflow_quilt_athena.flows.aws.clients import AthenaClient
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from airflow_quilt_athena.triggers import shared_looks
 from airflow_quilt_athena.triggers.shared_looks import SharedLooks
@@ -46,6 +48,10 @@ def script(athena: FakeAthena, count: int, *states: str) -> list[str]:
     ids = [f"q{number}" for number in range(count)]
     athena.script(**{name: list(states) for name in ids})
     return ids
+
+
+def _same(athena: AthenaClient) -> AthenaClient:
+    return athena
 
 
 async def look_all(looks: SharedLooks, ids: list[str], within_seconds: float = 0.0) -> list[Any]:
@@ -229,7 +235,7 @@ def test_a_connection_whose_endpoint_is_silent_holds_up_no_other() -> None:
         stuck = asyncio.create_task(SharedLooks(lambda: silent).look(["q1"], 0))
         await asyncio.sleep(0.3)
         started = time.monotonic()
-        for looks in [SharedLooks(lambda athena=athena: athena) for athena in quick]:
+        for looks in [SharedLooks(partial(_same, athena)) for athena in quick]:
             for _ in range(3):
                 await looks.look(["q1"], 0)
         took = time.monotonic() - started

@@ -27,7 +27,7 @@ from local_athena.duck.values.scope import NOT_LITERAL, Expr, made_from
 from local_athena.duck.values.snippets import Lambda, fill
 
 
-def function_call(it: Expressions, node: Any) -> Expr:
+def function_call(analyzer: Expressions, node: Any) -> Expr:
     """Analyse a call as the user wrote it."""
     parts = literals.qualified(node.qualifiedName())
     name = parts[-1]
@@ -37,22 +37,22 @@ def function_call(it: Expressions, node: Any) -> Expr:
         raise unsupported(node, "Row pattern recognition")
     nodes = list(node.expression())
     if name in SPECIALS:
-        found = _special(it, name, nodes, node)
+        found = _special(analyzer, name, nodes, node)
         if found is not None:
             return found
     signatures = _known(name, node)
     if any(one.aggregate or one.window for one in signatures):
-        return aggregate_or_window(it, name, signatures, nodes, node)
+        return aggregate_or_window(analyzer, name, signatures, nodes, node)
     _refuse_extras(node, name)
-    return _scalar(it, name, signatures, nodes, node)
+    return _scalar(analyzer, name, signatures, nodes, node)
 
 
-def call_named(it: Expressions, name: str, arguments: Sequence[Expr], node: Any) -> Expr:
+def call_named(analyzer: Expressions, name: str, arguments: Sequence[Expr], node: Any) -> Expr:
     """Call a scalar function of ours with analysed arguments."""
-    return _resolve(it, name, registry()[name], arguments, [None] * len(arguments), node)
+    return _resolve(analyzer, name, registry()[name], arguments, [None] * len(arguments), node)
 
 
-def _special(it: Expressions, name: str, nodes: list[Any], node: Any) -> Expr | None:
+def _special(analyzer: Expressions, name: str, nodes: list[Any], node: Any) -> Expr | None:
     fewest, most, form = SPECIALS[name]
     if not fewest <= len(nodes) <= most:
         raise failed(
@@ -64,7 +64,7 @@ def _special(it: Expressions, name: str, nodes: list[Any], node: Any) -> Expr | 
         raise failed(
             "FUNCTION_NOT_AGGREGATE", node, f"FILTER and OVER are only valid for aggregations: {name}"
         )
-    return form(it, nodes, node)
+    return form(analyzer, nodes, node)
 
 
 def _known(name: str, node: Any) -> list[Signature]:
@@ -101,17 +101,19 @@ def _is_lambda(node: Any) -> Any:
     return node if type(node).__name__ == "LambdaContext" else None
 
 
-def _scalar(it: Expressions, name: str, signatures: list[Signature], nodes: list[Any], node: Any) -> Expr:
+def _scalar(
+    analyzer: Expressions, name: str, signatures: list[Signature], nodes: list[Any], node: Any
+) -> Expr:
     lambdas = [_is_lambda(one) for one in nodes]
     arguments = [
-        Expr("", UNKNOWN) if function is not None else it.analyze(one)
+        Expr("", UNKNOWN) if function is not None else analyzer.analyze(one)
         for one, function in zip(nodes, lambdas, strict=True)
     ]
-    return _resolve(it, name, signatures, arguments, lambdas, node)
+    return _resolve(analyzer, name, signatures, arguments, lambdas, node)
 
 
 def _resolve(
-    it: Expressions,
+    analyzer: Expressions,
     name: str,
     signatures: list[Signature],
     arguments: Sequence[Expr],
@@ -131,7 +133,7 @@ def _resolve(
             converted.append(convert(argument, substitute(pattern, found, argument.type), node))
     for position, function in enumerate(lambdas):
         if function is not None:
-            converted[position] = _lambda(it, function, patterns[position], found)
+            converted[position] = _lambda(analyzer, function, patterns[position], found)
     result = substitute(signature.result, found)
     call = FunctionCall(
         tuple(one.sql for one in converted),
@@ -139,7 +141,7 @@ def _resolve(
         tuple(before.literal if before.is_literal else NOT_LITERAL for before in arguments),
         result,
         node,
-        it,
+        analyzer,
     )
     sql = signature.body(call) if callable(signature.body) else _filled(signature.body, call)
     changes: dict[str, Any] = {"volatile": True, "opaque": (sql,)} if signature.volatile else {}
@@ -150,7 +152,7 @@ def _filled(template: str, call: FunctionCall) -> str:
     return fill(template, list(call.arguments))
 
 
-def _lambda(it: Expressions, node: Any, pattern: Pattern, found: Bindings) -> Expr:
+def _lambda(analyzer: Expressions, node: Any, pattern: Pattern, found: Bindings) -> Expr:
     """Analyse a lambda whose parameters' types are known; what it returns binds the rest."""
     names: list[str] = [literals.identifier(one) for one in node.identifier()]
     *wanted, returned = pattern.children
@@ -160,13 +162,13 @@ def _lambda(it: Expressions, node: Any, pattern: Pattern, found: Bindings) -> Ex
             node,
             f"Expected a lambda that takes {len(wanted)} argument(s) but got {len(names)}",
         )
-    symbols = it.lambda_symbols(names)
+    symbols = analyzer.lambda_symbols(names)
     known = {
         name: Expr(f'"{symbol}"', substitute(kind, found))
         for name, symbol, kind in zip(names, symbols, wanted, strict=True)
     }
-    with it.lambda_names(known):
-        body = it.analyze(node.expression())
+    with analyzer.lambda_names(known):
+        body = analyzer.analyze(node.expression())
     if body.subquery:
         raise failed("NOT_SUPPORTED", node, "Lambda expression cannot contain subqueries")
     if not returned.is_variable or returned.name in found.types:

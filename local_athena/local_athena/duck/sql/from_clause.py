@@ -148,16 +148,16 @@ def _join(analysis: Analysis, node: Any, outer: Scope | None, before: Relation |
     if criteria.USING():
         return _using(analysis, left, right, criteria, kind)
     both = [*left.fields, *right.fields]
-    it = analysis.expressions(Scope(both, outer), clause="JOIN clause")
+    analyzer = analysis.expressions(Scope(both, outer), clause="JOIN clause")
     parts = [
-        it.boolean(one, "JOIN ON clause must evaluate to a boolean: actual type {}")
+        analyzer.boolean(one, "JOIN ON clause must evaluate to a boolean: actual type {}")
         for one in conjuncts(criteria.booleanExpression())
     ]
     for part in parts:
         part.use()
     condition = " AND ".join(part.sql for part in parts)
     source = f"({left.source} {kind} JOIN {right.source} ON {condition})"
-    return _joined(both, source, left, right, kind, parts, it)
+    return _joined(both, source, left, right, kind, parts, analyzer)
 
 
 def _joined(
@@ -167,7 +167,7 @@ def _joined(
     right: Relation,
     kind: str,
     parts: list[Expr],
-    it: Expressions,
+    analyzer: Expressions,
 ) -> Join:
     return Join(
         fields,
@@ -177,7 +177,7 @@ def _joined(
         keeps_left=kind in ("LEFT", "FULL"),
         keeps_right=kind in ("RIGHT", "FULL"),
         on=as_conditions(parts),
-        subqueries=it.subqueries,
+        subqueries=analyzer.subqueries,
     )
 
 

@@ -25,9 +25,9 @@ class Grouping:
     sources: dict[str, Expr] = field(default_factory=dict)  # key's SQL -> the expression
 
 
-def read_grouping(analysis: Analysis, it: Expressions, node: Any, items: list[Any]) -> Grouping:
+def read_grouping(analysis: Analysis, analyzer: Expressions, node: Any, items: list[Any]) -> Grouping:
     """Analyse GROUP BY; a bare number stands for that one of the SELECT's ``items``."""
-    made = _GroupingKeys(analysis, it, items)
+    made = _GroupingKeys(analysis, analyzer, items)
     elements = [_grouping_sets(made, one) for one in node.groupingElement()]
     sets = [list(dict.fromkeys(key for part in parts for key in part)) for parts in product(*elements)]
     if node.setQuantifier() is not None and node.setQuantifier().DISTINCT():
@@ -53,10 +53,10 @@ def _grouping_sets(made: _GroupingKeys, node: Any) -> list[list[str]]:
 class _GroupingKeys:
     """Analyses the keys; one that is no plain column is computed below the grouping."""
 
-    def __init__(self, analysis: Analysis, it: Expressions, items: list[Any]) -> None:
+    def __init__(self, analysis: Analysis, analyzer: Expressions, items: list[Any]) -> None:
         self.grouping = Grouping(sets=[])
         self._analysis = analysis
-        self._it = it
+        self._it = analyzer
         self._items = items
 
     def key(self, node: Any) -> str:

@@ -15,12 +15,12 @@ from local_athena.duck.values.snippets import text
 _BITS_OF_INTEGER = 32
 
 
-def at_time_zone(it: Expressions, node: Any) -> Expr:
+def at_time_zone(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``x AT TIME ZONE zone``."""
     zone = node.timeZoneSpecifier()
     if not hasattr(zone, "string"):
         raise unsupported(node, "AT TIME ZONE with an interval")
-    value = it.analyze(node.valueExpression())
+    value = analyzer.analyze(node.valueExpression())
     if value.type.name not in ("timestamp", TIMESTAMP_TZ):
         raise mismatch(
             node,
@@ -28,67 +28,69 @@ def at_time_zone(it: Expressions, node: Any) -> Expr:
             f"(actual {value.type.trino})",
         )
     wanted = literals.string_literal(literals.string(zone.string()))
-    return calls.call_named(it, "at_timezone", [value, wanted], node)
+    return calls.call_named(analyzer, "at_timezone", [value, wanted], node)
 
 
-def extract(it: Expressions, node: Any) -> Expr:
+def extract(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``EXTRACT(field FROM x)``."""
     field = literals.identifier(node.identifier())
     if field not in special_forms.EXTRACTED:
         raise failed("INVALID_FUNCTION_ARGUMENT", node, f"Invalid EXTRACT field: {field.upper()}")
-    name, operand = special_forms.EXTRACTED[field], it.analyze(node.valueExpression())
-    return calls.call_named(it, name, [operand], node)
+    name, operand = special_forms.EXTRACTED[field], analyzer.analyze(node.valueExpression())
+    return calls.call_named(analyzer, name, [operand], node)
 
 
-def substring(it: Expressions, node: Any) -> Expr:
+def substring(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``SUBSTRING(x FROM start FOR length)``."""
-    return calls.call_named(it, "substr", [it.analyze(part) for part in node.valueExpression()], node)
+    return calls.call_named(
+        analyzer, "substr", [analyzer.analyze(part) for part in node.valueExpression()], node
+    )
 
 
-def position(it: Expressions, node: Any) -> Expr:
+def position(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``POSITION(part IN whole)``."""
-    part, whole = (it.analyze(side) for side in node.valueExpression())
-    return calls.call_named(it, "strpos", [whole, part], node)
+    part, whole = (analyzer.analyze(side) for side in node.valueExpression())
+    return calls.call_named(analyzer, "strpos", [whole, part], node)
 
 
-def trim(it: Expressions, node: Any) -> Expr:
+def trim(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``TRIM(LEADING c FROM x)`` and its kin."""
     function = "trim"
     if node.trimsSpecification() is not None:
         word = node.trimsSpecification().getText().upper()
         function = {"LEADING": "ltrim", "TRAILING": "rtrim", "BOTH": "trim"}[word]
-    arguments = [it.analyze(node.trimSource)]
+    arguments = [analyzer.analyze(node.trimSource)]
     if node.trimChar is not None:
-        arguments.append(it.analyze(node.trimChar))
-    return calls.call_named(it, function, arguments, node)
+        arguments.append(analyzer.analyze(node.trimChar))
+    return calls.call_named(analyzer, function, arguments, node)
 
 
-def normalize(it: Expressions, node: Any) -> Expr:
+def normalize(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``NORMALIZE(x, NFC)``."""
     if node.normalForm() is not None and node.normalForm().getText().upper() != "NFC":
         raise unsupported(node, "Another normal form than NFC")
-    return calls.call_named(it, "normalize", [it.analyze(node.valueExpression())], node)
+    return calls.call_named(analyzer, "normalize", [analyzer.analyze(node.valueExpression())], node)
 
 
-def moment_now(it: Expressions, node: Any) -> Expr:
+def moment_now(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``current_date`` and its kin."""
-    return typed_literals.now(it.analysis.now, node.name.text.lower(), node)
+    return typed_literals.now(analyzer.analysis.now, node.name.text.lower(), node)
 
 
-def session_name(it: Expressions, node: Any) -> Expr:
+def session_name(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``current_catalog`` and ``current_schema``."""
     value = {
         "CurrentCatalogContext": "awsdatacatalog",
-        "CurrentSchemaContext": it.analysis.database,
+        "CurrentSchemaContext": analyzer.analysis.database,
     }.get(type(node).__name__)
     if value is None:
         raise unsupported(node, literals.source_text(node))
     return Expr(text(value), VARCHAR, literal=value)
 
 
-def grouping(it: Expressions, node: Any) -> Expr:
+def grouping(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``GROUPING(a, b)``: a bit for each key that the row does not group by."""
-    if it.keys is None:
+    if analyzer.keys is None:
         raise failed(
             "MISSING_GROUP_BY",
             node,
@@ -98,21 +100,21 @@ def grouping(it: Expressions, node: Any) -> Expr:
     keys = []
     for part in node.qualifiedName():
         parts = literals.qualified(part)
-        found = it.column(parts, part)
+        found = analyzer.column(parts, part)
         if found is None:
             raise column_not_found(part, ".".join(parts))
-        if found.sql not in it.keys:
+        if found.sql not in analyzer.keys:
             raise failed(
                 "INVALID_ARGUMENTS",
                 node,
                 "The arguments to GROUPING() must be expressions referenced by the GROUP BY at line 1:1",
             )
-        keys.append(it.keys[found.sql])
+        keys.append(analyzer.keys[found.sql])
     kind = INTEGER if len(keys) < _BITS_OF_INTEGER else BIGINT
     sql = f"CAST(GROUPING({', '.join(key.sql for key in keys)}) AS {kind.duckdb})"
     return made_from(sql, kind, aggregate=True, opaque=(sql,))
 
 
-def listagg(it: Expressions, node: Any) -> Expr:
+def listagg(analyzer: Expressions, node: Any) -> Expr:
     """Analyse ``LISTAGG(x, separator) WITHIN GROUP (…)``."""
-    return aggregate_calls.listagg(it, node)
+    return aggregate_calls.listagg(analyzer, node)

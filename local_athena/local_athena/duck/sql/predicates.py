@@ -15,29 +15,29 @@ from local_athena.duck.values.scope import Expr, Field, made_from
 from local_athena.duck.values.type_coercion import is_text
 
 
-def predicate(it: Expressions, value: Expr, node: Any) -> Expr:
+def predicate(analyzer: Expressions, value: Expr, node: Any) -> Expr:
     """Analyse a condition on a value."""
-    return _PREDICATES[type(node).__name__](it, value, node)
+    return _PREDICATES[type(node).__name__](analyzer, value, node)
 
 
-def _comparison(it: Expressions, left: Expr, node: Any) -> Expr:
+def _comparison(analyzer: Expressions, left: Expr, node: Any) -> Expr:
     operator = node.comparisonOperator()
     sign = operator.getText()
-    return compare(left, "<>" if sign == "!=" else sign, it.analyze(node.right), operator)
+    return compare(left, "<>" if sign == "!=" else sign, analyzer.analyze(node.right), operator)
 
 
-def _quantified(it: Expressions, left: Expr, node: Any) -> Expr:
+def _quantified(analyzer: Expressions, left: Expr, node: Any) -> Expr:
     operator = node.comparisonOperator().getText()
     operator = "<>" if operator == "!=" else operator
     quantifier = node.comparisonQuantifier().getText().upper().replace("SOME", "ANY")
-    relation, inner = it.subquery(node.query())
+    relation, inner = analyzer.subquery(node.query())
     value, selected = _against_subquery(left, relation, node)
     sql = f"({value} {operator} {quantifier} ({selected}))"
     return made_from(sql, BOOLEAN, left, inner, subquery=True, opaque=(sql,))
 
 
-def _in_subquery(it: Expressions, left: Expr, node: Any) -> Expr:
-    relation, inner = it.subquery(node.query())
+def _in_subquery(analyzer: Expressions, left: Expr, node: Any) -> Expr:
+    relation, inner = analyzer.subquery(node.query())
     value, selected = _against_subquery(left, relation, node)
     word = "NOT IN" if node.NOT() else "IN"
     sql = f"({value} {word} ({selected}))"
@@ -52,9 +52,9 @@ def _against_subquery(left: Expr, relation: Relation, node: Any) -> tuple[str, s
     return comparison_key(one), f"SELECT {comparison_key(other)} FROM ({relation.sql})"
 
 
-def _between(it: Expressions, value: Expr, node: Any) -> Expr:
+def _between(analyzer: Expressions, value: Expr, node: Any) -> Expr:
     message = "Cannot check if {} is BETWEEN"
-    parts = unify([value, it.analyze(node.lower), it.analyze(node.upper)], node, message)
+    parts = unify([value, analyzer.analyze(node.lower), analyzer.analyze(node.upper)], node, message)
     if parts[0].type.name in ("double", "real", "array", "row"):  # whose comparisons are no plain ones
         bounds = compare(parts[0], ">=", parts[1], node).sql, compare(parts[0], "<=", parts[2], node).sql
         sql = f"({'NOT ' if node.NOT() else ''}({' AND '.join(bounds)}))"
@@ -64,8 +64,8 @@ def _between(it: Expressions, value: Expr, node: Any) -> Expr:
     return made_from(f"({one} {word} {low} AND {high})", BOOLEAN, *parts)
 
 
-def _in_list(it: Expressions, value: Expr, node: Any) -> Expr:
-    items = [it.analyze(item) for item in node.expression()]
+def _in_list(analyzer: Expressions, value: Expr, node: Any) -> Expr:
+    items = [analyzer.analyze(item) for item in node.expression()]
     parts = unify([value, *items], node, "IN value and list items must be the same type: {}")
     if parts[0].type.children or parts[0].type.name in ("double", "real"):
         found = " OR ".join(compare(parts[0], "=", item, node).sql for item in parts[1:])
@@ -75,9 +75,9 @@ def _in_list(it: Expressions, value: Expr, node: Any) -> Expr:
     return made_from(f"({one} {word} ({', '.join(others)}))", BOOLEAN, *parts)
 
 
-def _like(it: Expressions, value: Expr, node: Any) -> Expr:
-    pattern = it.analyze(node.pattern)
-    escape = it.analyze(node.escape) if node.escape is not None else None
+def _like(analyzer: Expressions, value: Expr, node: Any) -> Expr:
+    pattern = analyzer.analyze(node.pattern)
+    escape = analyzer.analyze(node.escape) if node.escape is not None else None
     for what, part in (("Left side of LIKE expression", value), ("Pattern for LIKE expression", pattern)):
         if not is_text(part.type) and part.type != UNKNOWN:
             raise mismatch(node, f"{what} must evaluate to a varchar (actual: {part.type.trino})")
@@ -89,13 +89,13 @@ def _like(it: Expressions, value: Expr, node: Any) -> Expr:
     return made_from(f"({parts[0].sql} {word} {parts[1].sql}{tail})", BOOLEAN, value, pattern)
 
 
-def _null_predicate(it: Expressions, value: Expr, node: Any) -> Expr:
+def _null_predicate(analyzer: Expressions, value: Expr, node: Any) -> Expr:
     return made_from(f"({value.sql} IS {'NOT ' if node.NOT() else ''}NULL)", BOOLEAN, value)
 
 
-def _distinct_from(it: Expressions, value: Expr, node: Any) -> Expr:
+def _distinct_from(analyzer: Expressions, value: Expr, node: Any) -> Expr:
     word = "IS NOT DISTINCT FROM" if node.NOT() else "IS DISTINCT FROM"
-    return compare(value, word, it.analyze(node.right), node)
+    return compare(value, word, analyzer.analyze(node.right), node)
 
 
 def only_column(relation: Relation, node: Any) -> Field:

@@ -1,4 +1,4 @@
-"""SELECT: its columns, groups, order and limits; and what UNION, INTERSECT and EXCEPT make of several."""
+"""SELECT: its columns, groups, order and limits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from local_athena.duck.sql.from_clause import as_conditions, conjuncts, from_ite
 from local_athena.duck.sql.grouping import Grouping, grouped, has_aggregate, read_grouping
 from local_athena.duck.sql.order_and_limit import Tail, bare_integer, finished
 from local_athena.duck.sql.relations import Projection, Relation
+from local_athena.duck.sql.sinking import sinking
 from local_athena.duck.values import literals
 from local_athena.duck.values.scope import Expr, Field, Scope
 from local_athena.duck.values.type_coercion import comparable
@@ -35,12 +36,12 @@ class Select:
         self._scope = Scope(source.fields, self._outer)
         where = self._where()
         grouping = self._grouping()
-        it = self._expressions(keys=grouping.keys if grouping is not None else None)
-        outputs = self._outputs(it, source)
-        having = self._having(it, grouping)
+        analyzer = self._expressions(keys=grouping.keys if grouping is not None else None)
+        outputs = self._outputs(analyzer, source)
+        having = self._having(analyzer, grouping)
         order = self._order(outputs, grouping)
         self._check_groups(outputs, having, order, grouping)
-        self._subqueries += it.subqueries
+        self._subqueries += analyzer.subqueries
         return self._build(source, where, grouping, outputs, having, order)
 
     def _from(self) -> Relation:
@@ -55,12 +56,12 @@ class Select:
     def _where(self) -> list[Expr]:
         if self._node.where is None:
             return []
-        it = self._expressions(clause="WHERE clause")
+        analyzer = self._expressions(clause="WHERE clause")
         message = "WHERE clause must evaluate to a boolean: actual type {}"
-        parts = [it.boolean(one, message) for one in conjuncts(self._node.where)]
+        parts = [analyzer.boolean(one, message) for one in conjuncts(self._node.where)]
         for part in parts:
             part.use()
-        self._subqueries += it.subqueries
+        self._subqueries += analyzer.subqueries
         return parts
 
     # groups
@@ -71,9 +72,9 @@ class Select:
             having = [self._node.having] if self._node.having is not None else []
             places = [*self._items, *self._tail.items, *having]
             return Grouping() if having or any(map(has_aggregate, places)) else None
-        it = self._expressions(clause="GROUP BY clause")
-        grouping = read_grouping(self._analysis, it, node, self._items)
-        self._subqueries += it.subqueries
+        analyzer = self._expressions(clause="GROUP BY clause")
+        grouping = read_grouping(self._analysis, analyzer, node, self._items)
+        self._subqueries += analyzer.subqueries
         return grouping
 
     def _check_groups(
@@ -100,13 +101,13 @@ class Select:
 
     # columns
 
-    def _outputs(self, it: Expressions, source: Relation) -> list[tuple[Field, Expr, Any]]:
+    def _outputs(self, analyzer: Expressions, source: Relation) -> list[tuple[Field, Expr, Any]]:
         found: list[tuple[Field, Expr, Any]] = []
         for item in self._items:
             if type(item).__name__ == "SelectAllContext":
-                values = self._all(it, item, source)
+                values = self._all(analyzer, item, source)
             else:
-                value = it.analyze(item.expression())
+                value = analyzer.analyze(item.expression())
                 label = literals.identifier(item.identifier()) if item.identifier() else value.name
                 values = [(label, value)]
             for label, value in values:
@@ -114,7 +115,7 @@ class Select:
                 found.append((self._analysis.field(label, value.type, value), value, node))
         return found
 
-    def _all(self, it: Expressions, item: Any, source: Relation) -> list[tuple[str | None, Expr]]:
+    def _all(self, analyzer: Expressions, item: Any, source: Relation) -> list[tuple[str | None, Expr]]:
         base = item.primaryExpression()
         aliases = (
             [literals.identifier(one) for one in item.columnAliases().identifier()]
@@ -124,14 +125,16 @@ class Select:
         if base is None:
             if not self._node.relation():
                 raise failed("COLUMN_NOT_FOUND", item, "SELECT * not allowed in queries without FROM clause")
-            found = [(one.name, it.of_field(one, item)) for one in self._scope.visible()]
+            found = [(one.name, analyzer.of_field(one, item)) for one in self._scope.visible()]
             if not found:
                 raise failed(
                     "COLUMN_NOT_FOUND", item, "SELECT * not allowed from relation that has no columns"
                 )
         else:
-            found = self._all_of(it, base, item)
-        found = [(label, it.keys.get(value.sql, value) if it.keys else value) for label, value in found]
+            found = self._all_of(analyzer, base, item)
+        found = [
+            (label, analyzer.keys.get(value.sql, value) if analyzer.keys else value) for label, value in found
+        ]
         if aliases and len(aliases) != len(found):
             message = f"Column alias list has {len(aliases)} entries but relation has {len(found)} columns"
             raise failed("MISMATCHED_COLUMN_ALIASES", item, message)
@@ -139,7 +142,7 @@ class Select:
             [(alias, value) for alias, (_, value) in zip(aliases, found, strict=True)] if aliases else found
         )
 
-    def _all_of(self, it: Expressions, base: Any, item: Any) -> list[tuple[str | None, Expr]]:
+    def _all_of(self, analyzer: Expressions, base: Any, item: Any) -> list[tuple[str | None, Expr]]:
         from local_athena.duck.sql.tree_shapes import dotted
         from local_athena.duck.values.scope import made_from
         from local_athena.duck.values.snippets import name
@@ -149,11 +152,15 @@ class Select:
         while parts is not None and scope is not None:
             fields = scope.of_relation(parts)
             if fields:
-                return [(one.name, it.of_field(one, item)) for one in fields]
+                return [(one.name, analyzer.of_field(one, item)) for one in fields]
             scope = scope.parent
-        if parts is not None and it.column(parts[:1], base) is None and it.column(parts, base) is None:
+        if (
+            parts is not None
+            and analyzer.column(parts[:1], base) is None
+            and analyzer.column(parts, base) is None
+        ):
             raise failed("TABLE_NOT_FOUND", item, f"Unable to resolve reference {'.'.join(parts)}")
-        row = it.analyze(base)
+        row = analyzer.analyze(base)
         if row.type.name != "row":
             raise mismatch(base, f"expected expression of type row but found {row.type.trino}")
         return [
@@ -161,10 +168,12 @@ class Select:
             for given, (label, kind) in zip(row.type.field_names, row.type.fields, strict=True)
         ]
 
-    def _having(self, it: Expressions, grouping: Grouping | None) -> Expr | None:
+    def _having(self, analyzer: Expressions, grouping: Grouping | None) -> Expr | None:
         if self._node.having is None or grouping is None:
             return None
-        found = it.boolean(self._node.having, "HAVING clause must evaluate to a boolean: actual type {}")
+        found = analyzer.boolean(
+            self._node.having, "HAVING clause must evaluate to a boolean: actual type {}"
+        )
         if found.window:
             raise failed(
                 "NESTED_WINDOW",
@@ -179,7 +188,7 @@ class Select:
     ) -> list[tuple[Expr, Any]]:
         labels = [one.name for one, _, _ in outputs if one.name is not None]
         aliases = {one.name: value for one, value, _ in outputs if one.name is not None}
-        it = self._expressions(keys=grouping.keys if grouping is not None else None, aliases=aliases)
+        analyzer = self._expressions(keys=grouping.keys if grouping is not None else None, aliases=aliases)
         found = []
         for node in self._tail.items:
             position = bare_integer(node.expression())
@@ -193,12 +202,12 @@ class Select:
                 value = outputs[position - 1][1]
             else:
                 _refuse_ambiguous(node, labels, outputs)
-                value = it.analyze(node.expression())
+                value = analyzer.analyze(node.expression())
             found.append((value, node))
-        if self._tail.sorts or it.subqueries:
+        if self._tail.sorts or analyzer.subqueries:
             for value, _ in found:
                 value.use()
-        self._subqueries += it.subqueries
+        self._subqueries += analyzer.subqueries
         return found
 
     # SQL
@@ -236,7 +245,7 @@ class Select:
             text=text,
         )
         if not self._tail.cuts:
-            found.sinking = _sinking(outputs, grouping)
+            found.sinking = sinking(outputs, grouping)
         return found
 
     def _refuse_incomparable(self, outputs: list[tuple[Field, Expr, Any]]) -> None:
@@ -253,7 +262,7 @@ class Select:
         """ORDER BY's keys over the SELECT's columns, and the hidden columns they need."""
         if not self._tail.sorts and not distinct:
             return [], []
-        it = self._expressions()
+        analyzer = self._expressions()
         by_text = {value.sql: one for one, value, _ in outputs}
         keys, hidden = [], []
         for value, node in order:
@@ -267,25 +276,8 @@ class Select:
             sql = one.sql if one is not None else f'"{self._analysis.symbol("sort")}"'
             if one is None:
                 hidden.append(f"{value.sql} AS {sql}")
-            keys.append(it.sort_key(node, Expr(sql, value.type)))
+            keys.append(analyzer.sort_key(node, Expr(sql, value.type)))
         return (keys, hidden) if self._tail.sorts else ([], [])
-
-
-def _sinking(outputs: list[tuple[Field, Expr, Any]], grouping: Grouping | None) -> dict[Field, Expr]:
-    """Return the columns through which a condition may sink, and what they are made of below."""
-    partitions = [value.partitioned_by for _, value, _ in outputs if value.partitioned_by is not None]
-    within = frozenset.intersection(*partitions) if partitions else None
-    found: dict[Field, Expr] = {}
-    for one, value, _ in outputs:
-        if value.aggregate or value.window or value.subquery or value.volatile:
-            continue
-        if within is not None and value.sql not in within:
-            continue
-        if grouping is None:
-            found[one] = value
-        elif grouping.sets is not None and len(grouping.sets) == 1 and value.sql in grouping.sets[0]:
-            found[one] = grouping.sources[value.sql]
-    return found
 
 
 def _refuse_ambiguous(node: Any, labels: list[str], outputs: list[tuple[Field, Expr, Any]]) -> None:

@@ -103,7 +103,7 @@ def union_of_steps(analysis: Analysis, steps: Sequence[Relation], kinds: Sequenc
 def ordered(analysis: Analysis, inner: Relation, tail: Tail, outer: Scope | None) -> Relation:
     """ORDER BY and LIMIT over something else than a plain SELECT: only its columns have names."""
     fields = [one for one in inner.fields if not one.hidden]
-    it = analysis.expressions(Scope(fields, outer), clause="ORDER BY clause")
+    analyzer = analysis.expressions(Scope(fields, outer), clause="ORDER BY clause")
     keys = []
     for node in tail.items:
         position = bare_integer(node.expression())
@@ -114,11 +114,11 @@ def ordered(analysis: Analysis, inner: Relation, tail: Tail, outer: Scope | None
         value = (
             Expr(fields[position - 1].sql, fields[position - 1].type, frozenset({fields[position - 1]}))
             if position
-            else it.analyze(node.expression())
+            else analyzer.analyze(node.expression())
         )
         if tail.sorts:
             value.use()
-        keys.append(it.sort_key(node, value))
+        keys.append(analyzer.sort_key(node, value))
     values = [Expr(one.sql, one.type, frozenset({one}), name=one.name) for one in fields]
     shown = ", ".join(one.sql for one in fields)
     text = finished(inner.sql, shown, keys if tail.sorts else [], tail)
@@ -127,6 +127,6 @@ def ordered(analysis: Analysis, inner: Relation, tail: Tail, outer: Scope | None
     found.source = f"({text})"
     found.fields = fields
     found.inner = inner
-    found.subqueries = it.subqueries
+    found.subqueries = analyzer.subqueries
     found.sinking = {} if tail.cuts else dict(zip(fields, values, strict=True))
     return found

@@ -6,15 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from local_athena.data.types import (
-    BIGINT,
-    DATE,
-    DOUBLE,
-    UNKNOWN,
-    VARCHAR,
-    DataType,
-    decimal,
-)
+from local_athena.data.types import BIGINT, DATE, DOUBLE, UNKNOWN, VARCHAR, DataType, decimal
 from local_athena.duck.errors import failed, mismatch, unsupported
 from local_athena.duck.sql.context import Expressions
 from local_athena.duck.sql.typed_literals import now
@@ -43,9 +35,11 @@ def fits(kind: DataType, wanted: DataType) -> bool:
 # --- conditional functions ---
 
 
-def _if(it: Expressions, nodes: list[Any], node: Any) -> Expr:
-    condition = it.boolean(nodes[0], "IF condition must be a boolean (actual: {})")
-    results = unify([it.analyze(one) for one in nodes[1:]], node, "Result types for IF must be the same: {}")
+def _if(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
+    condition = analyzer.boolean(nodes[0], "IF condition must be a boolean (actual: {})")
+    results = unify(
+        [analyzer.analyze(one) for one in nodes[1:]], node, "Result types for IF must be the same: {}"
+    )
     otherwise = f" ELSE {results[1].sql}" if len(results) == 2 else ""
     return made_from(
         f"CASE WHEN {condition.sql} THEN {results[0].sql}{otherwise} END",
@@ -55,33 +49,33 @@ def _if(it: Expressions, nodes: list[Any], node: Any) -> Expr:
     )
 
 
-def _coalesce(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+def _coalesce(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
     values = unify(
-        [it.analyze(one) for one in nodes], node, "All COALESCE operands must be the same type: {}"
+        [analyzer.analyze(one) for one in nodes], node, "All COALESCE operands must be the same type: {}"
     )
     return made_from(f"coalesce({', '.join(value.sql for value in values)})", values[0].type, *values)
 
 
-def _nullif(it: Expressions, nodes: list[Any], node: Any) -> Expr:
-    first, second = (it.analyze(one) for one in nodes)
+def _nullif(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
+    first, second = (analyzer.analyze(one) for one in nodes)
     equal = compare(first, "=", second, node)
     return made_from(f"CASE WHEN {equal.sql} THEN NULL ELSE {first.sql} END", first.type, first, second)
 
 
-def _try(it: Expressions, nodes: list[Any], node: Any) -> Expr:
-    return attempt(it.analyze(nodes[0]))
+def _try(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
+    return attempt(analyzer.analyze(nodes[0]))
 
 
-def _typeof(it: Expressions, nodes: list[Any], node: Any) -> Expr:
-    value = it.analyze(nodes[0])
+def _typeof(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
+    value = analyzer.analyze(nodes[0])
     return Expr(text(value.type.trino), VARCHAR, value.fields, value.ungrouped, literal=value.type.trino)
 
 
 def _extreme(function: str) -> Callable[[Expressions, list[Any], Any], Expr]:
-    def found(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+    def found(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
         """Greatest and least are NULL when any value is; DuckDB's pass over NULLs."""
         types = "All arguments must be of the same type: {}"
-        values = unify([it.analyze(one) for one in nodes], node, types)
+        values = unify([analyzer.analyze(one) for one in nodes], node, types)
         if not orderable(values[0].type):
             raise mismatch(node, f"{function} is not applicable to {values[0].type.trino}")
         present = " AND ".join(f"{value.sql} IS NOT NULL" for value in values)
@@ -95,10 +89,10 @@ def _extreme(function: str) -> Callable[[Expressions, list[Any], Any], Expr]:
     return found
 
 
-def _concat(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+def _concat(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) < 2:
         raise failed("INVALID_FUNCTION_ARGUMENT", node, "There must be two or more concatenation arguments")
-    result, *others = (it.analyze(one) for one in nodes)
+    result, *others = (analyzer.analyze(one) for one in nodes)
     if others[1:]:  # of two it is the operator's own choice what NULL is
         result, *others = (convert(one, VARCHAR) if one.type == UNKNOWN else one for one in (result, *others))
     for other in others:
@@ -106,8 +100,8 @@ def _concat(it: Expressions, nodes: list[Any], node: Any) -> Expr:
     return result
 
 
-def _concat_ws(it: Expressions, nodes: list[Any], node: Any) -> Expr | None:
-    values = [it.analyze(one) for one in nodes]
+def _concat_ws(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr | None:
+    values = [analyzer.analyze(one) for one in nodes]
     if len(values) == 2 and values[1].type.name == "array":
         return None
     parts = [convert(value, VARCHAR, node) for value in values if fits(value.type, VARCHAR)]
@@ -117,40 +111,42 @@ def _concat_ws(it: Expressions, nodes: list[Any], node: Any) -> Expr | None:
     return made_from(joined if len(parts) > 1 else fill("substr({0}, 1, 0)", [parts[0].sql]), VARCHAR, *parts)
 
 
-def _mod(it: Expressions, nodes: list[Any], node: Any) -> Expr:
-    return arithmetic(it.analyze(nodes[0]), "%", it.analyze(nodes[1]), node)
+def _mod(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
+    return arithmetic(analyzer.analyze(nodes[0]), "%", analyzer.analyze(nodes[1]), node)
 
 
-def _sign(it: Expressions, nodes: list[Any], node: Any) -> Expr | None:
-    value = it.analyze(nodes[0])
+def _sign(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr | None:
+    value = analyzer.analyze(nodes[0])
     if value.type.name != "decimal":
         return None
     kind = decimal(1, 0)
     return made_from(f"CAST(sign({value.sql}) AS {kind.duckdb})", kind, value)
 
 
-def _date(it: Expressions, nodes: list[Any], node: Any) -> Expr:
-    return convert(it.analyze(nodes[0]), DATE, node)
+def _date(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
+    return convert(analyzer.analyze(nodes[0]), DATE, node)
 
 
-def _now(it: Expressions, nodes: list[Any], node: Any) -> Expr:
-    return now(it.analysis.now, "current_timestamp", node)
+def _now(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
+    return now(analyzer.analysis.now, "current_timestamp", node)
 
 
 def _rounding(function: str) -> Callable[[Expressions, list[Any], Any], Expr | None]:
     """Return Rounding of decimals, whose result has a type of its own; other numbers are in the tables."""
 
-    def found(it: Expressions, nodes: list[Any], node: Any) -> Expr | None:
-        value = it.analyze(nodes[0])
+    def found(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr | None:
+        value = analyzer.analyze(nodes[0])
         if value.type.name != "decimal":
             return None
         precision, scale = value.type.parameters
         if len(nodes) == 2:
-            digits = convert(it.analyze(nodes[1]), BIGINT, node)
+            digits = convert(analyzer.analyze(nodes[1]), BIGINT, node)
             kind = value.type if function == "trunc" else decimal(min(MAX_PRECISION, precision + 1), scale)
-            if not isinstance(digits.literal, int) and not isinstance(it.analyze(nodes[1]).literal, int):
+            if not isinstance(digits.literal, int) and not isinstance(
+                analyzer.analyze(nodes[1]).literal, int
+            ):
                 raise unsupported(node, "Rounding a decimal to a number of digits that is not a literal")
-            places = int(it.analyze(nodes[1]).literal)
+            places = int(analyzer.analyze(nodes[1]).literal)
             wide = f"CAST({value.sql} AS {kind.duckdb})"
             sql = wide if places >= scale else f"{function}({wide}, {places})"
             return made_from(f"CAST({sql} AS {kind.duckdb})", kind, value)
@@ -166,12 +162,12 @@ def _rounding(function: str) -> Callable[[Expressions, list[Any], Any], Expr | N
 _FORMAT_PIECE = re.compile(r"%(?:(\d+)\$)?([-#+ 0,(]*)(\d+)?(\.\d+)?([a-zA-Z%])|[^%]+|%")
 
 
-def _format(it: Expressions, nodes: list[Any], node: Any) -> Expr:
+def _format(analyzer: Expressions, nodes: list[Any], node: Any) -> Expr:
     """Java's format, for a literal pattern of %s, %d, %f, %e, %x, %b."""
-    pattern = it.analyze(nodes[0])
+    pattern = analyzer.analyze(nodes[0])
     if not isinstance(pattern.literal, str):
         raise unsupported(node, "A format that is not a literal")
-    values = [it.analyze(one) for one in nodes[1:]]
+    values = [analyzer.analyze(one) for one in nodes[1:]]
     pieces, following = [], 0
     for found in _FORMAT_PIECE.finditer(pattern.literal):
         index, _, _, _, letter = found.groups()

@@ -29,8 +29,8 @@ def unnest(
 ) -> Relation:
     """Put arrays and maps side by side, the shorter filled with NULL; ``keep`` rows that have none."""
     scope = Scope(list(left.fields) if left is not None else [], outer)
-    it = analysis.expressions(scope, clause="UNNEST")
-    values = [it.analyze(one) for one in node.expression()]
+    analyzer = analysis.expressions(scope, clause="UNNEST")
+    values = [analyzer.analyze(one) for one in node.expression()]
     for value in values:
         value.use()
     own = set(scope.fields)
@@ -42,10 +42,10 @@ def unnest(
     source = f"(SELECT *, {renamed} FROM (SELECT *, {', '.join(made.columns)} FROM {lists}))"
     fields = [one for one, _ in made.outputs]
     if left is None:
-        return Through(fields, source, Relation([], source), it.subqueries)
+        return Through(fields, source, Relation([], source), analyzer.subqueries)
     if not correlated:
         source = f"({left.source} CROSS JOIN {source})"
-    return Through([*left.fields, *fields], source, left, it.subqueries)
+    return Through([*left.fields, *fields], source, left, analyzer.subqueries)
 
 
 def _unnesting(analysis: Analysis, values: list[Expr], node: Any, keep: bool) -> _Unnesting:
@@ -101,8 +101,8 @@ def _outputs(analysis: Analysis, value: Expr, item: str) -> list[tuple[Field, st
 
 def values_table(analysis: Analysis, node: Any, outer: Scope | None) -> Relation:
     """``VALUES (1, 'a'), …``."""
-    it = analysis.expressions(Scope([], outer), clause="VALUES")
-    rows = [_cells(it, one) for one in node.expression()]
+    analyzer = analysis.expressions(Scope([], outer), clause="VALUES")
+    rows = [_cells(analyzer, one) for one in node.expression()]
     sizes = list(dict.fromkeys(len(row) for row in rows))
     if len(sizes) > 1:
         raise mismatch(node, f"Values rows have mismatched types: {sizes[0]} vs {sizes[1]} columns")
@@ -123,11 +123,11 @@ def values_table(analysis: Analysis, node: Any, outer: Scope | None) -> Relation
         fields,
         f"(VALUES {lines}) AS {name(analysis.symbol('values'))}({columns})",
         Relation([], ""),
-        it.subqueries,
+        analyzer.subqueries,
     )
 
 
-def _cells(it: Expressions, node: Any) -> list[Expr]:
+def _cells(analyzer: Expressions, node: Any) -> list[Expr]:
     """Return the cells of one row: a row constructor's, or one value."""
     inner = node
     while type(inner).__name__ in ("ExpressionContext", "PredicatedContext", "ValueExpressionDefaultContext"):
@@ -135,5 +135,5 @@ def _cells(it: Expressions, node: Any) -> list[Expr]:
             break
         inner = inner.getChild(0)
     if type(inner).__name__ == "RowConstructorContext":
-        return [it.analyze(one) for one in inner.expression()]
-    return [it.analyze(node)]
+        return [analyzer.analyze(one) for one in inner.expression()]
+    return [analyzer.analyze(node)]

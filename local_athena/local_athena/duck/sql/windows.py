@@ -13,56 +13,57 @@ from local_athena.duck.values.scope import Expr
 from local_athena.duck.values.type_coercion import INTEGRAL
 
 
-def window(it: Expressions, node: Any) -> tuple[str, list[Expr], list[str]]:
+def window(analyzer: Expressions, node: Any) -> tuple[str, list[Expr], list[str]]:
     """Return what stands inside ``OVER (…)``, its expressions, and the SQL of its partition keys."""
     if node.windowName is not None:
-        return _specification(it, _named(it, node.windowName))
-    return _specification(it, node.windowSpecification())
+        return _specification(analyzer, _named(analyzer, node.windowName))
+    return _specification(analyzer, node.windowSpecification())
 
 
-def _named(it: Expressions, node: Any) -> Any:
+def _named(analyzer: Expressions, node: Any) -> Any:
     label = literals.identifier(node)
-    found = it.windows.get(label)
+    found = analyzer.windows.get(label)
     if found is None:
         raise failed("INVALID_WINDOW_REFERENCE", node, f"Cannot resolve WINDOW name {label}")
     return found
 
 
-def _specification(it: Expressions, node: Any) -> tuple[str, list[Expr], list[str]]:
+def _specification(analyzer: Expressions, node: Any) -> tuple[str, list[Expr], list[str]]:
     pieces: list[str] = []
     parts: list[Expr] = []
     partition: list[str] = []
-    base = _named(it, node.existingWindowName) if node.existingWindowName is not None else None
+    base = _named(analyzer, node.existingWindowName) if node.existingWindowName is not None else None
     chain = [base, node] if base is not None else [node]
     by = [expression for one in chain for expression in one.partition]
     if by:
-        keys = [it.analyze(one) for one in by]
+        keys = [analyzer.analyze(one) for one in by]
         parts += keys
         partition = [key.sql for key in keys]
         pieces.append("PARTITION BY " + ", ".join(comparison_key(key) for key in keys))
     items = [item for one in chain for item in one.sortItem()]
-    order = [it.analyze(item.expression()) for item in items]
+    order = [analyzer.analyze(item.expression()) for item in items]
     if items:
         parts += order
         pieces.append(
-            "ORDER BY " + ", ".join(it.sort_key(item, key) for item, key in zip(items, order, strict=True))
+            "ORDER BY "
+            + ", ".join(analyzer.sort_key(item, key) for item, key in zip(items, order, strict=True))
         )
     frames = [one.windowFrame() for one in chain if one.windowFrame() is not None]
     if frames:
-        pieces.append(_frame(it, frames[-1], order, parts))
+        pieces.append(_frame(analyzer, frames[-1], order, parts))
     return " ".join(pieces), parts, partition
 
 
-def _frame(it: Expressions, node: Any, order: list[Expr], parts: list[Expr]) -> str:
+def _frame(analyzer: Expressions, node: Any, order: list[Expr], parts: list[Expr]) -> str:
     if node.PATTERN() or node.DEFINE() or node.MEASURES():
         raise unsupported(node, "Row pattern recognition in a window")
     extent = node.frameExtent()
     _refuse_backward(node, extent)
     kind = extent.frameType.text.upper()
-    start = _bound(it, extent.start, kind, order, parts)
+    start = _bound(analyzer, extent.start, kind, order, parts)
     if extent.end is None:
         return f"{kind} {start}"
-    return f"{kind} BETWEEN {start} AND {_bound(it, extent.end, kind, order, parts)}"
+    return f"{kind} BETWEEN {start} AND {_bound(analyzer, extent.end, kind, order, parts)}"
 
 
 _PRECEDING, _CURRENT, _FOLLOWING = "PRECEDING", "CURRENT ROW", "FOLLOWING"
@@ -88,14 +89,14 @@ def _refuse_backward(node: Any, extent: Any) -> None:
         raise failed("INVALID_WINDOW_FRAME", node, message)
 
 
-def _bound(it: Expressions, node: Any, kind: str, order: list[Expr], parts: list[Expr]) -> str:
+def _bound(analyzer: Expressions, node: Any, kind: str, order: list[Expr], parts: list[Expr]) -> str:
     name = type(node).__name__
     if name == "CurrentRowBoundContext":
         return "CURRENT ROW"
     direction = node.boundType.text.upper()
     if name == "UnboundedFrameContext":
         return f"UNBOUNDED {direction}"
-    value = it.analyze(node.expression())
+    value = analyzer.analyze(node.expression())
     parts.append(value)
     if kind != "RANGE" and value.type.name not in INTEGRAL:
         raise mismatch(

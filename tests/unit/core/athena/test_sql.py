@@ -20,7 +20,7 @@ from airflow_quilt_athena.core.athena.sql import (
 )
 from airflow_quilt_athena.exceptions import InvalidCallError
 
-texts = st.text(st.characters(blacklist_characters="\x00", blacklist_categories=("Cs",)), min_size=1)
+texts = st.text(st.characters(blacklist_characters="\x00", blacklist_categories=["Cs"]), min_size=1)
 
 
 @given(texts, st.sampled_from(Dialect))

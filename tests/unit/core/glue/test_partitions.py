@@ -17,7 +17,7 @@ from airflow_quilt_athena.core.glue.partitions import (
 )
 from airflow_quilt_athena.exceptions import InvalidCallError
 
-values = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1).filter(
+values = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1).filter(
     lambda v: v != HIVE_DEFAULT_PARTITION
 )
 

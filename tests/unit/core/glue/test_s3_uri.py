@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 
-keys = st.text(st.characters(blacklist_categories=("Cs",)))
+keys = st.text(st.characters(blacklist_categories=["Cs"]))
 
 
 @given(keys)

@@ -30,16 +30,31 @@ from airflow_quilt_athena.core.overwrite.journal_format import (
     render_adopted,
     render_entry,
 )
+from airflow_quilt_athena.core.overwrite.query_role import (
+    COUNT,
+    DEFINE,
+    DESCRIBE,
+    READS,
+    ROWS,
+    STAGE,
+    Role,
+    RoleKind,
+)
 from airflow_quilt_athena.exceptions import ManualActionError
 from tests.unit.lake_examples import ATTEMPT, BASE, NOON, change, entry
 
 FOLDER = f"s3://lake/sales/orders/.generations/dt=1/{ATTEMPT.name}/"
 
 _texts = st.text(max_size=8)
-_places = st.none() | st.text(st.characters(exclude_categories=("Cs",)), max_size=8).map(
+_places = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=8).map(
     lambda key: f"s3://lake/sales/orders/.generations/{key}"
 )
 _maybe = st.none() | _texts
+_roles = st.one_of(
+    st.sampled_from([DESCRIBE, STAGE, ROWS, COUNT, DEFINE]),
+    st.builds(Role, st.sampled_from([*READS, RoleKind.SLICE]), st.integers(1, 2000)),
+    st.builds(Role, st.just(RoleKind.CHECK), check=_texts),
+)
 _counts = st.integers(0, 10**12)
 _times = st.datetimes(timezones=st.just(UTC))
 _values = st.lists(_texts, max_size=3).map(tuple)
@@ -95,7 +110,7 @@ _entries = st.builds(
     folder=st.none(),
     adopted_files=_adopted_files,
     adopted_list=_maybe,
-    queries=st.lists(st.builds(Query, _texts, _texts), max_size=2).map(tuple),
+    queries=st.lists(st.builds(Query, _roles, _texts), max_size=2).map(tuple),
     found=st.none() | st.lists(st.builds(Found, _values, _counts), max_size=2).map(tuple),
     rows=st.none() | _counts,
     bytes_scanned=_counts,
@@ -241,5 +256,5 @@ def test_an_entry_adopts_exactly_the_folders_it_names() -> None:
 
 
 def test_a_query_is_found_by_what_it_is_for() -> None:
-    made = entry(queries=(Query("stage", "q1"), Query("count", "q2")))
-    assert (made.query_id("count"), made.query_id("define")) == ("q2", None)
+    made = entry(queries=(Query(STAGE, "q1"), Query(COUNT, "q2")))
+    assert (made.query_id(COUNT), made.query_id(DEFINE)) == ("q2", None)

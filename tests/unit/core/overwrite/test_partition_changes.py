@@ -111,7 +111,7 @@ def test_where_a_generation_of_ours_was_nothing_is_adopted_for_it_was_written_si
 
 
 def test_a_table_without_keys_is_replaced_whole_and_its_folder_adopted() -> None:
-    current = {(): table(PartitionKeys=[]).raw}
+    current: dict[Values, Any] = {(): table(PartitionKeys=[]).raw}
     (replaced,) = _planned(UNPARTITIONED, {(): Staged(f"{HIDDEN}x/", 7)}, current)
     assert replaced.values == ()
     assert replaced.action is Action.REPLACED
@@ -159,7 +159,7 @@ def test_an_attempt_is_superseded_only_by_what_replaces_or_removes_all_of_it() -
 
 World = dict[Values, dict[str, Any]]
 
-_values = st.tuples(st.sampled_from("12"), st.sampled_from("abc"))
+_values: st.SearchStrategy[Values] = st.tuples(st.sampled_from("12"), st.sampled_from("abc"))
 _places = st.sampled_from(
     [
         "s3://lake/sales/orders/old",
@@ -276,7 +276,7 @@ def test_a_partition_that_somebody_else_removed_meanwhile_is_not_made_again() ->
 
 
 def test_what_somebody_else_published_between_two_looks_is_what_was_before() -> None:
-    staged = {("1", "x"): Staged(f"{HIDDEN}x/", 7)}
+    staged: dict[Values, Staged] = {("1", "x"): Staged(f"{HIDDEN}x/", 7)}
     first = _planned(JANUARY, staged, {})
     since = partition("1", "x", location="s3://elsewhere/since/")
     (again,) = plan_changes(JANUARY, staged, {("1", "x"): since}, attempt=ATTEMPT, base=BASE, known=first)

@@ -18,6 +18,8 @@ from airflow_quilt_athena.core.overwrite.request import (
     parse_retain,
     plan_format,
     refuse_other_location,
+    refuse_unknown_columns,
+    table_properties,
 )
 from airflow_quilt_athena.core.quilt.revisions import Interval
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -87,7 +89,7 @@ CHANGED: dict[str, Any] = {
     "quilt_revisions": Interval("b", NOON, NOON + timedelta(days=1)),
     "partition_notes": {'["2026-01-31"]': {"note": "x"}},
 }
-TOGETHER = {
+TOGETHER: dict[str, dict[str, Any]] = {
     "bucketed_by": {"bucket_count": 2},
     "bucket_count": {"bucketed_by": ("note",)},
     "compression_level": {"compression": "ZSTD"},
@@ -161,3 +163,34 @@ def test_a_format_or_place_other_than_the_tables_is_refused() -> None:
     refuse_other_location(table(), S3Uri("lake", "sales/orders"))
     with pytest.raises(InvalidCallError, match="s3://lake/sales/orders2/"):
         refuse_other_location(table(), S3Uri("lake", "sales/orders2"))
+
+
+# ------------------------------------------------------------------------------------- a table to be made
+
+
+def test_properties_of_a_users_own_are_taken_as_they_are() -> None:
+    assert table_properties("table_properties", {"team": "blue", "n": "1"}) == {"team": "blue", "n": "1"}
+
+
+@pytest.mark.parametrize("name", ["quilt_athena.base", "EXTERNAL", "projection.enabled"])
+def test_properties_that_decide_how_a_table_is_read_are_refused(name: str) -> None:
+    with pytest.raises(InvalidCallError, match=rf"table_properties sets {name}, which decides how"):
+        table_properties("table_properties", {"team": "blue", name: "x"})
+
+
+@pytest.mark.parametrize("given", ["29m", timedelta(minutes=29)])
+def test_old_files_are_not_taken_away_from_their_readers(given: object) -> None:
+    with pytest.raises(InvalidCallError, match=r"shorter than 30m, the default time limit"):
+        parse_retain(given)
+
+
+def test_a_compression_that_files_of_a_format_cannot_have_is_refused() -> None:
+    asked = request(file_format=FileFormat.ORC, compression="GZIP2")
+    with pytest.raises(InvalidCallError, match=r"which ORC files cannot have\. Expected one of"):
+        plan_format(None, asked)
+
+
+def test_comments_on_columns_that_a_table_does_not_have_are_refused() -> None:
+    with pytest.raises(InvalidCallError, match=r"column_comments names nope; table sales\.orders has"):
+        refuse_unknown_columns(table(), request(column_comments={"Note": "x", "Nope": "y"}))
+    refuse_unknown_columns(table(), request(column_comments={"Note": "x", "dt": "y"}))

@@ -31,7 +31,7 @@ class History:
     def overwrite(self, *names: str, removes: bool = False) -> Entry:
         made = self._begin()
         selection = Selection(KEYS, {}, removes=removes)
-        staged = {(name,): Staged(f"{made.folder}s1/k={name}/", 7) for name in names}
+        staged: dict[Values, Staged] = {(name,): Staged(f"{made.folder}s1/k={name}/", 7) for name in names}
         return self._publish(
             made, plan_changes(selection, staged, self.glue, attempt=made.attempt, base=BASE)
         )

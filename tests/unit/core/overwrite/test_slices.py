@@ -35,7 +35,7 @@ STRING = (("k", "string"),)
 
 def test_the_answer_is_read_by_value_and_null_is_hives_own() -> None:
     keys = (("d", "date"), ("n", "int"), ("x", "decimal(6,2)"))
-    rows = [["2026-01-02", "7", "1.50"], ["2026-01-01", None, "2.00"]]
+    rows: list[list[str | None]] = [["2026-01-02", "7", "1.50"], ["2026-01-01", None, "2.00"]]
     assert parse_found(keys, [[*row, "3"] for row in rows]) == (
         Found(("2026-01-01", HIVE_DEFAULT_PARTITION, "2"), 3),
         Found(("2026-01-02", "7", "1.5"), 3),

@@ -385,7 +385,7 @@ def test_what_is_being_published_after_the_last_is_not_pointed_back() -> None:
 
 def test_a_generation_of_an_unknown_attempt_does_not_free_what_was_published_last() -> None:
     new = published(1, flip(1), at=NOON)
-    pointers = {("1",): Pointer(folder(9), attempt(9).name)}
+    pointers: dict[Values, Pointer] = {("1",): Pointer(folder(9), attempt(9).name)}
     plan = plan_sweep({new.name: new}, pointers, NOON + 999 * HOUR)
     assert (plan.point_back, plan.mark, plan.remove) == ({}, (), ())
     assert [one for one, _ in plan.left] == [new]

@@ -7,6 +7,7 @@ import pytest
 
 from airflow_quilt_athena.core.glue.tables import FileFormat, parse_table
 from airflow_quilt_athena.core.overwrite.journal_entry import Action, Query
+from airflow_quilt_athena.core.overwrite.query_role import DESCRIBE, STAGE
 from airflow_quilt_athena.core.overwrite.request import parse_partitioned_by
 from airflow_quilt_athena.core.overwrite.table_input import (
     WriteFacts,
@@ -85,7 +86,7 @@ def test_building_changes_neither_the_table_nor_the_partition() -> None:
 
 
 def test_the_facts_of_a_write_are_those_of_its_journal_entry() -> None:
-    queries = (Query("describe", "q0"), Query("stage", "q1"))
+    queries = (Query(DESCRIBE, "q0"), Query(STAGE, "q1"))
     published = entry(queries=queries, published_at=NOON.replace(hour=13))
     assert WriteFacts.of(published) == WriteFacts("q1", "dag/task/-1/run/0", NOON.replace(hour=13))
     assert WriteFacts.of(entry()) == WriteFacts("", "dag/task/-1/run/0", NOON)

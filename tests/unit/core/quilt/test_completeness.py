@@ -14,13 +14,12 @@ from airflow_quilt_athena.core.quilt.completeness import (
     Finding,
     Listing,
     Reason,
-    build_check,
-    judge_answer,
     judge_names,
     parse_checked,
     plan_check,
     report_findings,
 )
+from airflow_quilt_athena.core.quilt.completeness_query import build_check, judge_answer
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 

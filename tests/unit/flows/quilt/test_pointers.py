@@ -26,5 +26,5 @@ def test_a_store_without_long_delimiters_is_listed_whole() -> None:
     s3.objects[f"{ROOT}team/new/1600000000"] = (b"x", s3.now)
     look = look_for_changes(s3, "acme", s3.now - timedelta(minutes=1))
     assert [arrival.pointer.package for arrival in look.arrivals] == ["team/new"]
-    assert look.packages == {"team/old", "team/new"}
+    assert look.packages == frozenset({"team/old", "team/new"})
     assert list_package_names(s3, "acme") == {"team/old", "team/new"}
