@@ -63,7 +63,7 @@ def test_what_answers_a_question_is_defined_where_the_page_says(places: str, nam
 
 
 def test_the_questions_are_read() -> None:
-    assert len(TOLD) == 18
+    assert len(TOLD) == 19
 
 
 def test_an_overwrite_makes_the_calls_that_the_page_lists() -> None:
