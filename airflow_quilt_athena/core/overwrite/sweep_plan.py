@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values
@@ -24,6 +24,7 @@ from airflow_quilt_athena.core.overwrite.history import (
     was_published,
 )
 from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Change, Entry, State
+from airflow_quilt_athena.core.overwrite.retention import promise_of, promises_of
 
 # No query of Athena's runs longer than 4 hours (Service quotas, read 2026-11): what has not moved for a day
 # is dead.
@@ -32,7 +33,6 @@ ABANDONED_AFTER = timedelta(hours=24)
 HALF_PUBLISHED_AFTER = timedelta(hours=1)
 
 _SETTLED = frozenset({State.PUBLISHED, State.SUPERSEDED})
-_NOT_YET = datetime.max.replace(tzinfo=UTC)
 
 Wanted = Callable[[Values], bool]
 
@@ -102,7 +102,7 @@ class _Sweep:
         self._current = frozenset(pointer.location for pointer in pointers.values() if pointer.location)
         self._now = now
         self._wanted = wanted
-        self._keep_until = _promises(entries.values())
+        self._keep_until = promises_of(entries.values())
         self._newest = find_newest(entries.values())
         self._published: dict[Values, list[tuple[str, str | None]]] = {}
         for entry in filter(was_published, entries.values()):
@@ -252,7 +252,7 @@ class _Sweep:
                 if folder is None or folder in entry.deleted or not self._wanted(change.values):
                     continue
                 if folder not in self._current:
-                    keep_until = max(_promise(entry), self._keep_until.get(folder, _promise(entry)))
+                    keep_until = max(promise_of(entry), self._keep_until.get(folder, promise_of(entry)))
                     if self._now >= keep_until:
                         adopted[folder] = entry  # the last one says what is in it
                     else:
@@ -301,7 +301,7 @@ class _Sweep:
             return True
         adopted = {change.adopted for change in entry.changes if change.adopted is not None}
         return (
-            self._now >= _promise(entry)
+            self._now >= promise_of(entry)
             and all(_is_deleted(entry, own, removal.folders) for own in _own(entry))
             and adopted <= set(entry.deleted)
             and all(self._wanted(change.values) for change in entry.changes)
@@ -322,41 +322,6 @@ class _Sweep:
         return change.previous_location in gone or owner.folder in gone
 
 
-def _promises(entries: Iterable[Entry]) -> dict[str, datetime]:
-    """Return until when each replaced folder is kept, by what those who replaced it promised.
-
-    Who is still publishing may not have replaced it yet: its time begins when that is settled. Where a folder
-    was gone back to, what had been promised before is void. What was published before is replaced as well
-    where a late call of another run had taken its place: it is what an undo goes back to.
-    """
-    promises: dict[str, datetime] = {}
-    before: dict[Values, str | None] = {}
-    for entry in sorted(entries, key=moment_of):
-        if entry.published_at is None:
-            continue
-        promise = _promise_once_settled(entry)
-        for change in entry.changes:
-            if change.location is not None and entry.state is State.ABORTED:
-                # A call of it may land late all the same, and point at what it was to go back to.
-                promises[change.location] = max(promise, promises.get(change.location, promise))
-            elif change.location is not None:
-                promises.pop(change.location, None)
-            replaced = {change.previous_location, before.get(change.values)} - {None, change.location}
-            for location in filter(None, replaced):
-                promises[location] = max(promise, promises.get(location, promise))
-        if was_published(entry):
-            before |= {change.values: change.location for change in entry.changes}
-    return promises
-
-
-def _promise_once_settled(entry: Entry) -> datetime:
-    if entry.state is State.PUBLISHING:
-        return _NOT_YET
-    if entry.state is State.ABORTED and entry.keep_until is not None:  # superseded when half published
-        return max(entry.keep_until, _promise(entry))
-    return _promise(entry)
-
-
 def _own(entry: Entry) -> list[str]:
     """Return the folders of its partitions that an attempt staged itself."""
     return [c.location for c in entry.changes if c.location is not None and entry.owns(c.location)]
@@ -367,9 +332,3 @@ def _is_deleted(entry: Entry, location: str, folders: Iterable[str]) -> bool:
     own = (folder for folder in (*folders, *entry.deleted) if entry.owns(folder))
     place = S3Uri.parse(location)
     return any(S3Uri.parse(folder).contains(place) for folder in own)
-
-
-def _promise(entry: Entry) -> datetime:
-    """Return until when what an attempt replaced is kept."""
-    settled_at = entry.settled_at or entry.published_at or entry.updated_at
-    return settled_at + timedelta(seconds=entry.retain_seconds)
