@@ -1,4 +1,4 @@
-"""Parquet tables that keep a bucket's revisions and entries, and views that stand on them. Returns text.
+"""Parquet tables that keep a bucket's revisions and entries: what of a registry they hold. Pure.
 
 Both tables have a partition for each package and day on which revisions of it were made. So a question about
 one package, or about some days, reads those partitions alone; and what is new is written by replacing one of
@@ -13,22 +13,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 
-from airflow_quilt_athena.core.athena.sql import Dialect, quote_literal, quote_name
-from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.queries import (
-    ENTRIES,
     FILE_COLUMNS,
-    REVISIONS,
     ManifestSource,
     indented,
-    name_current,
     name_queries,
-    name_revisions,
 )
 from airflow_quilt_athena.core.quilt.revisions import (
     LATEST,
@@ -36,10 +30,8 @@ from airflow_quilt_athena.core.quilt.revisions import (
     Revision,
     build_revisions,
     manifest_files,
-    manifest_headers,
     revision_values,
 )
-from airflow_quilt_athena.core.quilt.views import ViewDefinition, define_views, render_view
 
 KEEPS_PARAMETER = "quilt_athena.keeps"  # of a partition: what it was written from
 BUCKET_PARAMETER = "quilt_keeps_rows_of"  # of a table: the bucket; a property like any user's
@@ -51,7 +43,6 @@ MAX_NEWER = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_DAY = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).days
 _HIDDEN_STARTS = ("_", ".")
-_TOP_HASH = re.compile(r"[0-9a-f]{64}")
 _PRINTABLE = re.compile(r"[\x20-\x7E]+")
 
 
@@ -220,7 +211,7 @@ FROM revisions r
 JOIN files f ON f.top_hash = r.top_hash
 """.strip()
 
-_ENTRY_COLUMNS = (
+ENTRY_COLUMNS = (
     "pointer", "top_hash", "revision_at", "logical_key", "physical_key", "bucket", "key", "version_id",
     "size", "hash_type", "hash_value", "meta",
 )  # fmt: skip
@@ -233,7 +224,7 @@ def build_kept_entries(
     """Return the query whose rows the table of entries keeps of these revisions."""
     files = manifest_files(source, bucket, revisions)
     query = name_queries(("revisions", revision_values(revisions)), ("files", files)) + _KEPT_ENTRIES
-    return _chosen(query, _ENTRY_COLUMNS, with_keys=with_keys)
+    return _chosen(query, ENTRY_COLUMNS, with_keys=with_keys)
 
 
 def build_kept_revisions(
@@ -247,114 +238,3 @@ def _chosen(query: str, columns: Sequence[str], *, with_keys: bool) -> str:
     names = [*columns, *(name for name, _ in KEYS if with_keys)]
     selected = ", ".join(f'"{name}"' for name in names)
     return f"SELECT {selected}\nFROM (\n{indented(query)}\n)"
-
-
-# ------------------------------------------------------------------------------------------------ views
-
-# The kept rows say their package and day themselves, so that a condition on either reaches the partitions.
-_FROM_KEPT = """
-FROM revisions r
-JOIN {table} k ON k."pkg_name" = r.pkg_name AND k."revision_date" = r.revision_date
-  AND k."pointer" = r.pointer AND k."top_hash" = r.top_hash
-""".strip()
-_KEPT_ENTRY = ", ".join(f'k."{name}"' for name in _ENTRY_COLUMNS[3:])
-
-
-def define_kept_views(
-    names: BucketNames, database: str, source: ManifestSource, newer: Newer
-) -> tuple[ViewDefinition, ...]:
-    """Return the bucket's views, the clean ones over what is kept and, beside it, over what is newer."""
-    bodies = {
-        names.revisions: _revisions(names, database, source, newer),
-        names.entries: _entries(names, database, source, newer),
-        names.current: _current(names, database, source, newer),
-    }
-    return tuple(
-        render_view(database, view.name, bodies[view.name]) if view.name in bodies else view
-        for view in define_views(names, database, source)
-    )
-
-
-def _kept(names: BucketNames, database: str, name: str) -> str:
-    return _FROM_KEPT.format(table=quote_name(database, name, Dialect.TRINO))
-
-
-def _name_live(source: ManifestSource, newer: Newer) -> tuple[tuple[str, str], ...]:
-    """Name the revisions that there are now, those that are kept apart from those that are not yet."""
-    *parts, (_, revisions) = name_revisions(source)
-    if not newer.revisions:
-        return (*parts, ("revisions", revisions))
-    is_newer = f"""
-SELECT
-  r.*,
-  n.pointer IS NOT NULL AS is_newer
-FROM (
-{indented(revisions)}
-) r
-LEFT JOIN (VALUES
-{_rows(newer.revisions)}
-) AS n (pkg_name, pointer, top_hash)
-  ON n.pkg_name = r.pkg_name AND n.pointer = r.pointer AND n.top_hash = r.top_hash
-""".strip()
-    return (*parts, ("revisions", is_newer))
-
-
-def _rows(revisions: Iterable[Revision]) -> str:
-    rows = (
-        ", ".join(quote_literal(text, Dialect.TRINO) for text in (one.package, one.pointer, one.top_hash))
-        for one in revisions
-    )
-    return ",\n".join(f"  ({row})" for row in rows)
-
-
-def _revisions(names: BucketNames, database: str, source: ManifestSource, newer: Newer) -> str:
-    kept = f"""
-SELECT
-  k."pkg_name", k."top_hash", k."pointer", k."revision_at", k."revision_date", r.is_latest,
-  k."message", k."user_meta", k."workflow"
-{_kept(names, database, names.revisions_table)}
-""".strip()
-    live = _name_live(source, newer)
-    if not newer.revisions:
-        return name_queries(*live) + kept
-    headers = ("headers", manifest_headers(source, names.bucket, newer.revisions))
-    return (
-        name_queries(*live, headers)
-        + f"{kept}\nWHERE NOT r.is_newer\nUNION ALL\n{REVISIONS}\nWHERE r.is_newer"
-    )
-
-
-def _kept_entries(names: BucketNames, database: str) -> str:
-    return f"""
-SELECT
-  k."pkg_name", k."top_hash", k."revision_at", k."revision_date", r.is_latest,
-  {_KEPT_ENTRY}
-{_kept(names, database, names.entries_table)}
-""".strip()
-
-
-def _entries(names: BucketNames, database: str, source: ManifestSource, newer: Newer) -> str:
-    kept, live = _kept_entries(names, database), _name_live(source, newer)
-    if not newer.revisions:
-        return name_queries(*live) + kept
-    files = ("files", manifest_files(source, names.bucket, newer.revisions))
-    return (
-        name_queries(*live, files) + f"{kept}\nWHERE NOT r.is_newer\nUNION ALL\n{ENTRIES}\nWHERE r.is_newer"
-    )
-
-
-def _current(names: BucketNames, database: str, source: ManifestSource, newer: Newer) -> str:
-    """Return the latest revisions, and what ``latest`` holds where it is none of its package's revisions."""
-    live, branches = [*_name_live(source, newer)], [f"{_kept_entries(names, database)}\nWHERE r.is_latest"]
-    if newer.revisions:
-        branches[0] += " AND NOT r.is_newer"
-        live.append(("files", manifest_files(source, names.bucket, newer.revisions)))
-        branches.append(f"{ENTRIES}\nWHERE r.is_latest AND r.is_newer")
-    if newer.current:
-        elsewhere = [Revision("", "", top_hash, True) for top_hash in newer.current]
-        *_, dated, (_, current) = name_current(source)
-        live += [dated, ("elsewhere", current)]
-        live.append(("current_files", manifest_files(source, names.bucket, elsewhere)))
-        text = ENTRIES.replace("FROM revisions r\nJOIN files f", "FROM elsewhere r\nJOIN current_files f")
-        branches.append(f"{text}\nWHERE r.revision_at IS NULL")
-    return name_queries(*live) + "\nUNION ALL\n".join(branches)

@@ -26,7 +26,8 @@ from airflow_quilt_athena.core.quilt.drift import (
     refuse_foreign_view,
 )
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
-from airflow_quilt_athena.core.quilt.kept import MAX_NEWER, define_kept_views
+from airflow_quilt_athena.core.quilt.kept import MAX_NEWER
+from airflow_quilt_athena.core.quilt.kept_views import define_kept_views
 from airflow_quilt_athena.core.quilt.ownership import (
     CREATED_BY,
     CREATED_BY_PARAMETER,

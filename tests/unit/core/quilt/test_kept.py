@@ -17,7 +17,6 @@ from airflow_quilt_athena.core.quilt.kept import (
     Unit,
     build_kept_entries,
     build_kept_revisions,
-    define_kept_views,
     find_current_elsewhere,
     find_newer,
     find_units,
@@ -27,6 +26,7 @@ from airflow_quilt_athena.core.quilt.kept import (
     revisions_of,
     unit_of,
 )
+from airflow_quilt_athena.core.quilt.kept_views import define_kept_views
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import Pointer, Revision
 
