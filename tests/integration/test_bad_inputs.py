@@ -155,6 +155,7 @@ TAKEN: dict[str, set[str]] = {
     "check_completeness": {"None", *SWITCH},
     "fail_on_incomplete": SWITCH,
     "materialized": SWITCH,
+    "always_fresh": SWITCH,
     "delete_results": SWITCH,
     "dry_run": SWITCH,
     "stop_on_kill": SWITCH,

@@ -37,7 +37,6 @@ _TOP_HASH = re.compile(r"[0-9a-f]{64}")
 class KeptSeen:
     """What there is, and what of it is not kept."""
 
-    are_there: bool  # both tables
     newer_units: dict[Unit, dict[str, Held]]
     current_elsewhere: tuple[str, ...]
     unit_count: int
@@ -54,15 +53,21 @@ def observe_kept(glue: GlueClient, s3: S3Client, names: BucketNames, database: s
 
     Pointers are read as far as their ETags do not tell what they hold.
     """
-    tables = [find_kept_table(glue, names, TableName(database, name)) for name in names.kept_tables]
-    revisions = tables[1]
-    marks = _read_marks(glue, revisions) if all(tables) and revisions is not None else {}
+    tables = find_kept_tables(glue, names, database)
+    revisions = tables.get(names.revisions_table)
+    marks = _read_marks(glue, revisions) if len(tables) == len(names.kept_tables) and revisions else {}
     registry = _list_registry(s3, names.bucket)
     hashes, unread = guess_hashes(registry, marks)
     hashes |= read_pointers(s3, names.bucket, unread)
     units = find_units(registry, hashes)
     newer = {unit: dict(held) for unit, held in find_newer(units, marks).items()}
-    return KeptSeen(all(tables), newer, find_current_elsewhere(registry, hashes), len(units))
+    return KeptSeen(newer, find_current_elsewhere(registry, hashes), len(units))
+
+
+def find_kept_tables(glue: GlueClient, names: BucketNames, database: str) -> dict[str, Table]:
+    """Return those of the tables that are there, by name. Raises as ``find_kept_table``."""
+    found = {name: find_kept_table(glue, names, TableName(database, name)) for name in names.kept_tables}
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def find_kept_table(glue: GlueClient, names: BucketNames, name: TableName) -> Table | None:
