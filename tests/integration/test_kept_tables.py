@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from airflow_quilt_athena.local import LocalAthena
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.drop_bucket_views import DropBucketViewsOperator
 from airflow_quilt_athena.operators.materialize_quilt_tables import MaterializeQuiltTablesOperator
+from tests.integration import lab as lab_of_tasks
 from tests.integration.lab import connection
 from tests.integration.quilt_registry import BASE, DAY, Registry
 
@@ -232,6 +234,30 @@ def test_one_push_costs_two_queries_and_the_push(kept: Kept) -> None:
     kept.registry.aws.clear_calls()
     assert not kept.views().changed  # the views stand on the tables, whatever these keep
     assert kept.registry.lab.started() == []
+    kept.assert_equal()
+
+
+def test_it_waits_in_the_triggerer_and_goes_on_with_what_it_began(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few(kept)
+    waited: list[int] = []
+    fire = lab_of_tasks.fire
+
+    def fire_and_push(trigger: Any) -> dict[str, Any]:
+        push(kept, f"team/meanwhile{len(waited)}", BASE + DAY + len(waited), "later.txt")
+        waited.append(len(trigger.query_execution_ids))
+        return fire(trigger)
+
+    monkeypatch.setattr(lab_of_tasks, "fire", fire_and_push)
+    time.sleep(1.1)  # S3 tells whole seconds, and what comes within the last one may belong to the run
+    kept.registry.aws.clear_calls()
+    done = kept.keep(deferrable=True, defer_after=0)
+    assert waited
+    started = len(kept.registry.lab.started())  # each once, whatever came meanwhile
+    assert (done["partitions"], done["revisions"]) == (2, 3)
+    assert len(done["query_execution_ids"]) == started
+    kept.views()
     kept.assert_equal()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
@@ -40,6 +41,7 @@ class KeptSeen:
     newer_units: dict[Unit, dict[str, Held]]
     current_elsewhere: tuple[str, ...]
     unit_count: int
+    last_arrival: datetime | None  # of the pointers
 
     @property
     def newer(self) -> Newer:
@@ -48,20 +50,25 @@ class KeptSeen:
         return Newer(tuple(revisions), self.current_elsewhere)
 
 
-def observe_kept(glue: GlueClient, s3: S3Client, names: BucketNames, database: str) -> KeptSeen:
+def observe_kept(
+    glue: GlueClient, s3: S3Client, names: BucketNames, database: str, *, until: datetime | None = None
+) -> KeptSeen:
     """Compare a listing of the registry, 1,000 objects to a call, with what the partitions say they hold.
 
     Pointers are read as far as their ETags do not tell what they hold.
+
+    :param until: what arrived later is not looked at.
     """
     tables = find_kept_tables(glue, names, database)
     revisions = tables.get(names.revisions_table)
     marks = _read_marks(glue, revisions) if len(tables) == len(names.kept_tables) and revisions else {}
-    registry = _list_registry(s3, names.bucket)
+    registry = _list_registry(s3, names.bucket, until)
     hashes, unread = guess_hashes(registry, marks)
     hashes |= read_pointers(s3, names.bucket, unread)
     units = find_units(registry, hashes)
     newer = {unit: dict(held) for unit, held in find_newer(units, marks).items()}
-    return KeptSeen(newer, find_current_elsewhere(registry, hashes), len(units))
+    arrivals = [pointer.arrived_at for pointer in registry.pointers if pointer.arrived_at]
+    return KeptSeen(newer, find_current_elsewhere(registry, hashes), len(units), max(arrivals, default=None))
 
 
 def find_kept_tables(glue: GlueClient, names: BucketNames, database: str) -> dict[str, Table]:
@@ -94,12 +101,12 @@ def _read_marks(glue: GlueClient, table: Table) -> dict[Unit, dict[str, Held]]:
     return marks
 
 
-def _list_registry(s3: S3Client, bucket: str) -> Registry:
+def _list_registry(s3: S3Client, bucket: str, until: datetime | None) -> Registry:
     pointers = {}
     # Pointers first: quilt3 writes a manifest before the pointers to it.
     for listed in list_objects(s3, packages_location(bucket)):
         pointer = parse_pointer(bucket, listed.key, listed.modified_at)
-        if pointer is not None:
+        if pointer is not None and (until is None or listed.modified_at <= until):
             pointers[pointer] = listed.etag
     root = manifests_location(bucket).key
     manifests = {
