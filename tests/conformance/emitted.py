@@ -128,7 +128,7 @@ def _kept() -> Iterator[str]:
         yield render_create_table(table, database)
     source = ManifestSource.of_bucket(names, database)
     kept = (Revision("user/one", "1700000000", _TOP_HASHES[0], False),)
-    newer = (Revision("user/two", "253402300800", _TOP_HASHES[1], True),)
+    newer = (Revision("user/two", "1700000001", _TOP_HASHES[1], False),)
     for name, build in (
         (names.entries_table, build_kept_entries),
         (names.revisions_table, build_kept_revisions),
@@ -138,7 +138,7 @@ def _kept() -> Iterator[str]:
         parquet, keys = Encoding(FileFormat.PARQUET), [key for key, _ in KEYS]
         yield build_ctas(TableName(database, name), query, parquet, location=place, partitioned_by=keys)
         yield f"SELECT * FROM (\n{build(source, _BUCKET, kept, with_keys=False)}\n) ORDER BY 1, 2, 3, 4"
-    for number, more in enumerate((None, Newer(), Newer(newer), Newer(newer, _TOP_HASHES[:1]))):
+    for number, more in enumerate((None, Newer(), Newer(newer), Newer(newer, _TOP_HASHES[1:]))):
         for view in define_kept_views(names, database, source, more):
             if view.name in (names.revisions, names.entries, names.current):
                 yield view.sql
