@@ -70,6 +70,24 @@ def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--quilt-kms-key-arn", action="append", default=[], help="a key of Quilt buckets; may be repeated"
     )
+    parser.add_argument(
+        "--package-registry",
+        action="append",
+        default=[],
+        help="a bucket to make packages in; may be repeated",
+    )
+    parser.add_argument(
+        "--package-source",
+        action="append",
+        default=[],
+        help="a bucket whose objects those packages name; may be repeated",
+    )
+    parser.add_argument(
+        "--event-queue-arn",
+        action="append",
+        default=[],
+        help="a queue of SQS with events of packages; may be repeated",
+    )
     parser.add_argument("--policy-name", default="AthenaQuiltAccess", help="default: %(default)s")
     parser.set_defaults(run=_run_policy)
 
@@ -95,6 +113,9 @@ def _run_policy(options: argparse.Namespace) -> int:
             lake_formation=options.lake_formation,
             catalog_kms_key_arn=options.catalog_kms_key_arn,
             quilt_kms_key_arns=tuple(options.quilt_kms_key_arn),
+            package_registries=tuple(options.package_registry),
+            package_sources=tuple(options.package_source),
+            event_queue_arns=tuple(options.event_queue_arn),
         )
         policies = build_policies(options.policy_name, grant)
     except InvalidCallError as error:

@@ -25,7 +25,10 @@ GROUPS: dict[str, Callable[[], Sequence[Report]]] = {
     "waiting": waiting.measure,
 }
 # Run only when they are named: they take many minutes.
-LONG: dict[str, Callable[[], Sequence[Report]]] = {"kept-20000": kept.measure_packages(20_000)}
+LONG: dict[str, Callable[[], Sequence[Report]]] = {
+    "kept-20000": kept.measure_packages(20_000),
+    "kept-trino": kept.measure_packages(24, "trino"),
+}
 WIDTH = 132
 
 

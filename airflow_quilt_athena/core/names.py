@@ -56,6 +56,12 @@ own_key_arn = matching(
 )
 
 
+queue_arn = matching(
+    r"arn:[\w-]+:sqs:[\w-]+:[0-9]{12}:[A-Za-z0-9_-]{1,80}([.]fifo)?",
+    "the ARN of a queue of SQS: arn:aws:sqs:eu-west-1:111122223333:quilt-events",
+)
+
+
 def database(name: str, value: object) -> str:
     """Judge the name of a Glue database."""
     expected = f"a database's name: up to {MAX_NAME_LENGTH} {_LISTED}"

@@ -51,9 +51,12 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         that are none. Costs a listing of the registry, and one query: over everything the first time, later
         over what is new, and none where nothing changed. None is what ``find_hidden`` says.
     :param materialized: have the clean views stand on the tables that ``MaterializeQuiltTablesOperator``
-        keeps, so that a question about one package, or some days, costs those. What the tables do not keep
-        when the views are refreshed is read from its manifests; what is rolled back or deleted later is seen
-        at once, what is pushed later by the next refresh of views or tables.
+        keeps. What is rolled back or deleted is seen at once.
+    :param always_fresh: of ``materialized``: the views find out themselves what the tables do not keep, and
+        read it from its manifests, so that a push is seen at once as well. Whether Athena then leaves the
+        other manifests closed is not documented. With False, what the tables do not keep when the views are
+        refreshed is named in them: a question about one package, or some days, costs those for certain, and
+        a later push is seen after the next refresh of tables or views.
     :param fail_on_incomplete: fail when there is such a thing, once the views are as wanted.
 
     Its XCom: ``changed``, and ``resources``, for each its ``resource``, ``name``, ``action`` (created,
@@ -85,6 +88,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         "check_completeness": optional(flag),
         "fail_on_incomplete": flag,
         "materialized": flag,
+        "always_fresh": flag,
     }
     ui_color = "#e8eef3"
 
@@ -100,6 +104,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         check_completeness: bool | None = None,
         fail_on_incomplete: bool = False,
         materialized: bool = False,
+        always_fresh: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -112,6 +117,7 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
         self.check_completeness = check_completeness
         self.fail_on_incomplete = fail_on_incomplete
         self.materialized = materialized
+        self.always_fresh = always_fresh
         self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
@@ -163,12 +169,14 @@ class CreateBucketViewsOperator(QuiltAthenaWaitingOperator):
             source=parse_source(asked["source"], asked["source_database"]),
             source_database=asked["source_database"],
             materialized=self.materialized,
+            always_fresh=self.always_fresh,
         )
 
     def _plan(self) -> Refresh:
         from airflow_quilt_athena.flows.quilt.refresh_plan import plan_refresh
 
-        s3 = self.hook.client("s3") if self.materialized else None
+        names_newer = self.materialized and not self.always_fresh
+        s3 = self.hook.client("s3") if names_newer else None
         return plan_refresh(self.hook.client("glue"), self._request, s3)
 
     def _apply(self, refresh: Refresh, report: dict[str, Any], deadline: float) -> dict[str, Any]:

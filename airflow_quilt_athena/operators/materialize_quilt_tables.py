@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS
 from airflow_quilt_athena.core import names
-from airflow_quilt_athena.core.arguments import Judge, count, optional, seconds, several
-from airflow_quilt_athena.core.athena.query_status import PENDING, QueryStatus
-from airflow_quilt_athena.flows.athena.queries import stop_queries
+from airflow_quilt_athena.core.arguments import Judge, count, optional, several
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
-from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator, errors_as_airflow_sees_them
+from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import lake_clients, task_key_of
-from airflow_quilt_athena.operators.waiting import DEFAULT_TIMEOUT, to_seconds
+from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.flows.kept.keep_quilt_tables import KeepRequest
 
 
-class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
+class MaterializeQuiltTablesOperator(QuiltAthenaWaitingOperator):
     """Keep ``{id}_quilt_entries_table`` and ``{id}_quilt_revisions_table`` of Quilt buckets up to date.
 
     They are Parquet, with a partition for each package and day. A run lists the registry, compares it with
@@ -26,8 +26,6 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
 
     Views made with ``CreateBucketViewsOperator(materialized=True)`` stand on them.
 
-    It waits on the worker; being killed stops its queries.
-
     :param bucket: one bucket, or many; the name only, without ``s3://``. (templated)
     :param database: the Glue database of the tables, with the bucket's manifests table in it. (templated)
     :param workgroup: the Athena workgroup. (templated)
@@ -35,7 +33,6 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
         (templated)
     :param max_parallel_queries: how many queries of this task may run side by side.
     :param kms_key_arn: the key that encrypts what is written. (templated)
-    :param timeout: the deadline of each wait for queries.
 
     Its XCom, by bucket: ``tables``, ``changed``, ``partitions`` and ``revisions`` (how many were written),
     ``query_execution_ids`` and ``bytes_scanned``.
@@ -56,14 +53,13 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
         *AWS_TEMPLATE_FIELDS,
     )
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
-        **AWS_ARGUMENTS,
+        **WAITING_ARGUMENTS,
         "bucket": several(names.bucket),
         "database": names.database,
         "workgroup": names.workgroup,
         "location": optional(names.folder),
         "max_parallel_queries": count(1),
         "kms_key_arn": optional(names.key_arn),
-        "timeout": seconds(),
     }
     ui_color = "#e8eef3"
 
@@ -76,7 +72,6 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
         location: str | None = None,
         max_parallel_queries: int = 5,
         kms_key_arn: str | None = None,
-        timeout: timedelta | float = DEFAULT_TIMEOUT,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -86,41 +81,49 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
         self.location = location
         self.max_parallel_queries = max_parallel_queries
         self.kms_key_arn = kms_key_arn
-        self.timeout = timeout
-        self._running: list[str] = []
         self.judge_constants()
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Bring the tables of each bucket up to date."""
-        from airflow_quilt_athena.flows.kept.keep_quilt_tables import KeepRequest, keep_quilt_tables
+        return self._keep(context, self.find_deadline(context), {})
+
+    def execute_complete(self, context: Any, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on when the queries that were deferred for are done: the work looks at them itself."""
+        if event["status"] == "error":
+            self.log.warning("The triggerer could not watch the queries: %s", event["message"])
+        return self._keep(context, float(event["deadline"]), dict(event["carry"]))
+
+    def _keep(self, context: Any, deadline: float, begun: dict[str, Any]) -> dict[str, Any]:
+        """Do what is left; may defer, and then never returns.
+
+        :param begun: by bucket, what an earlier part of this task carries over.
+        """
+        from airflow_quilt_athena.flows.kept.keep_quilt_tables import Keeping
 
         found: dict[str, Any] = {}
         with errors_as_airflow_sees_them():
             asked = self.judge_arguments()
             for bucket in dict.fromkeys(asked["bucket"]):
-                request = KeepRequest(
-                    bucket=bucket,
-                    database=asked["database"].lower(),
-                    workgroup=asked["workgroup"],
-                    location=asked["location"],
-                    max_parallel_queries=asked["max_parallel_queries"],
-                    kms_key_arn=asked["kms_key_arn"],
-                )
-                result = keep_quilt_tables(
+                keeping = Keeping(
                     lake_clients(self.hook),
-                    request,
+                    self._request(asked, bucket),
                     f"{task_key_of(context['ti'])}/{bucket}",
-                    timeout_seconds=to_seconds(self.timeout),
-                    on_progress=self._note,
+                    begun.get(bucket),
                 )
-                found[bucket] = result.as_dict()
+                begun[bucket] = keeping.carry
+                wait = partial(self.wait, deadline=deadline, carry=begun)
+                found[bucket] = keeping.run(wait).as_dict()
                 self.log.info("Bucket %s: %s", bucket, found[bucket])
         return found
 
-    def _note(self, statuses: Sequence[QueryStatus], *_: Any) -> None:
-        self._running = [status.query_execution_id for status in statuses if status.state in PENDING]
+    def _request(self, asked: Mapping[str, Any], bucket: str) -> KeepRequest:
+        from airflow_quilt_athena.flows.kept.keep_quilt_tables import KeepRequest
 
-    def on_kill(self) -> None:
-        """Stop what this task runs at Athena."""
-        if self._running:
-            stop_queries(self.hook.client("athena"), self._running)
+        return KeepRequest(
+            bucket=bucket,
+            database=asked["database"].lower(),
+            workgroup=asked["workgroup"],
+            location=asked["location"],
+            max_parallel_queries=asked["max_parallel_queries"],
+            kms_key_arn=asked["kms_key_arn"],
+        )

@@ -48,6 +48,12 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
     :param lake_formation: allow what Lake Formation grants to be read, too.
     :param catalog_kms_key_arn: the key of an encrypted Data Catalog, to be used as well. (templated)
     :param quilt_kms_key_arns: keys of Quilt buckets, to be used for reading them. (templated)
+    :param package_registries: one bucket, or many, in which ``CreateQuiltPackageOperator`` may make packages.
+        (templated)
+    :param package_sources: the buckets whose objects those packages may name; a registry is one only when it
+        is named here as well. (templated)
+    :param event_queue_arns: the queues of SQS that ``QuiltPackageTrigger`` hears of new revisions by.
+        (templated)
     :param allow_narrowing: let the policy lose rights that nothing else grants, such as those on a bucket
         that is not named any more. Without it such a plan is shown and refused.
     :param scan_cutoff_bytes: cancel a query that scans more; None leaves the workgroup's own.
@@ -79,6 +85,9 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         "kms_key_arn",
         "catalog_kms_key_arn",
         "quilt_kms_key_arns",
+        "package_registries",
+        "package_sources",
+        "event_queue_arns",
         *AWS_TEMPLATE_FIELDS,
     )
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
@@ -96,6 +105,9 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         "lake_formation": flag,
         "catalog_kms_key_arn": optional(names.own_key_arn),
         "quilt_kms_key_arns": several(names.own_key_arn),
+        "package_registries": several(names.bucket),
+        "package_sources": several(names.bucket),
+        "event_queue_arns": several(names.queue_arn),
         "allow_narrowing": flag,
         "scan_cutoff_bytes": optional(count(LEAST_SCAN_CUTOFF_BYTES)),
         "results_expire_after_days": optional(whole(timedelta(days=1), "days", 1)),
@@ -118,6 +130,9 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         lake_formation: bool = False,
         catalog_kms_key_arn: str | None = None,
         quilt_kms_key_arns: str | Sequence[str] = (),
+        package_registries: str | Sequence[str] = (),
+        package_sources: str | Sequence[str] = (),
+        event_queue_arns: str | Sequence[str] = (),
         allow_narrowing: bool = False,
         scan_cutoff_bytes: int | None = None,
         results_expire_after_days: int | timedelta | None = 30,
@@ -137,6 +152,9 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         self.lake_formation = lake_formation
         self.catalog_kms_key_arn = catalog_kms_key_arn
         self.quilt_kms_key_arns = quilt_kms_key_arns
+        self.package_registries = package_registries
+        self.package_sources = package_sources
+        self.event_queue_arns = event_queue_arns
         self.allow_narrowing = allow_narrowing
         self.scan_cutoff_bytes = scan_cutoff_bytes
         self.results_expire_after_days = results_expire_after_days
@@ -161,6 +179,9 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
                 lake_formation=asked["lake_formation"],
                 catalog_kms_key_arn=asked["catalog_kms_key_arn"],
                 quilt_kms_key_arns=asked["quilt_kms_key_arns"],
+                package_registries=asked["package_registries"],
+                package_sources=asked["package_sources"],
+                event_queue_arns=asked["event_queue_arns"],
                 allow_narrowing=asked["allow_narrowing"],
                 scan_cutoff_bytes=asked["scan_cutoff_bytes"],
                 results_expire_after_days=asked["results_expire_after_days"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, FileFormat, TableName
@@ -19,7 +20,11 @@ from airflow_quilt_athena.core.overwrite.ctas import (
 )
 from airflow_quilt_athena.core.overwrite.journal_entry import Found
 from airflow_quilt_athena.core.overwrite.slices import build_count, build_slice
+from airflow_quilt_athena.core.quilt.completeness import Check, File, Listing
+from airflow_quilt_athena.core.quilt.completeness_query import build_check
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
+from airflow_quilt_athena.core.quilt.kept import KEYS, Newer, build_kept_entries, build_kept_revisions
+from airflow_quilt_athena.core.quilt.kept_views import define_kept_views
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.core.quilt.revisions import Revision, build_entries, build_revisions
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables, render_create_table
@@ -82,7 +87,7 @@ _TOP_HASHES = ("a" * 64, "b" * 64)
 
 def emitted_statements() -> tuple[str, ...]:
     """Return the statements in the order in which they run, each once."""
-    made = [*_quilt(), *_formats(), *_partitions(), *_guards(), *_unloads()]
+    made = [*_quilt(), *_kept(), *_checks(), *_formats(), *_partitions(), *_guards(), *_unloads()]
     named = [sql.replace(_BUCKET, "{bucket}").replace(_DATABASE, "{database}") for sql in made]
     return tuple(dict.fromkeys(named))
 
@@ -113,6 +118,46 @@ def _quilt() -> Iterator[str]:
             yield f"SELECT * FROM (\n{build_revisions(source, _BUCKET, chosen)}\n) ORDER BY 1, 2, 3"
             yield f"SELECT * FROM (\n{build_entries(source, _BUCKET, chosen)}\n) ORDER BY 1, 2, 6"
         yield f"SELECT count(*) AS n FROM (\n{build_revisions(source, _BUCKET, revisions)}\n)"
+
+
+def _kept() -> Iterator[str]:
+    """Yield what writes the tables that keep rows, and the views that stand on them, of both ways."""
+    names = BucketNames.of(_BUCKET)
+    database = f"{_DATABASE}_kept"
+    yield f"CREATE DATABASE IF NOT EXISTS {database}"
+    for table in define_tables(names):
+        yield render_create_table(table, database)
+    source = ManifestSource.of_bucket(names, database)
+    kept = (Revision("user/one", "1700000000", _TOP_HASHES[0], False),)
+    newer = (Revision("user/two", "1700000001", _TOP_HASHES[1], False),)
+    for name, build in (
+        (names.entries_table, build_kept_entries),
+        (names.revisions_table, build_kept_revisions),
+    ):
+        place = S3Uri(_BUCKET, f"emitted/{name}/")
+        query = build(source, _BUCKET, kept, with_keys=True)
+        parquet, keys = Encoding(FileFormat.PARQUET), [key for key, _ in KEYS]
+        yield build_ctas(TableName(database, name), query, parquet, location=place, partitioned_by=keys)
+        yield f"SELECT * FROM (\n{build(source, _BUCKET, kept, with_keys=False)}\n) ORDER BY 1, 2, 3, 4"
+    for number, more in enumerate((None, Newer(), Newer(newer), Newer(newer, _TOP_HASHES[1:]))):
+        for view in define_kept_views(names, database, source, more):
+            if view.name in (names.revisions, names.entries, names.current):
+                yield view.sql
+                keys_of = "1, 2, 3" if view.name == names.revisions else "1, 2, 6"
+                # Another text for each view of the name: the table has each statement once.
+                yield f'SELECT * FROM "{database}"."{view.name}" ORDER BY {keys_of} LIMIT {100 + number}'
+
+
+def _checks() -> Iterator[str]:
+    """Yield the comparison of what views give with a listing: over everything, and over what is new."""
+    source = ManifestSource.of_bucket(BucketNames.of(_BUCKET), f"{_DATABASE}_emitted")
+    folder = ".quilt/named_packages/user/one/"
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    pointers = (File(f"{folder}1700000000", day, 64), File(f"{folder}latest", day, 64))
+    manifests = tuple(File(f".quilt/packages/{top_hash}", day, 100) for top_hash in _TOP_HASHES)
+    listing = Listing(_BUCKET, pointers, manifests, False, day)
+    for check in (Check(listing, None, None), Check(listing, pointers[:1], manifests[:1])):
+        yield f"SELECT * FROM (\n{build_check(source, check)}\n) ORDER BY 1, 2, 3, 4"
 
 
 def _formats() -> Iterator[str]:

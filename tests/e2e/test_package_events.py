@@ -1,4 +1,4 @@
-"""Revisions that quilt3 pushes become runs, each once, over killed triggerers; and packages again."""
+"""Revisions that quilt3 pushes become runs, each once, over killed processes; and packages again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
 from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
-from demo.stack import RUN_ENDED
+from demo.stack import RUN_ENDED, StackError
 from local_athena import LocalAthena
 from tests.e2e.conftest import WATCHED_BUCKET
 from tests.e2e.driver import Airflow
@@ -22,7 +22,9 @@ from tests.integration.quilt_registry import push, reached_by_quilt3
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 PUSHES = 200
-KILLED_AT, STARTED_AT = {40, 90, 150}, {55, 100, 199}
+# By the number of the push before which it happens; of one both are gone for a while.
+KILLED_AT = {40: "triggerer", 65: "scheduler", 90: "triggerer", 95: "scheduler", 150: "triggerer"}
+STARTED_AT = {55: "triggerer", 80: "scheduler", 100: "triggerer", 110: "scheduler", 199: "triggerer"}
 URI = f"s3://{WATCHED_BUCKET}"
 
 
@@ -82,10 +84,16 @@ def events_of(airflow: Airflow, asset: str) -> list[dict[str, Any]]:
 
 
 def identities(airflow: Airflow) -> set[str]:
-    return {one["id"] for one in events_of(airflow, "watched_revisions")}
+    try:
+        return {one["id"] for one in events_of(airflow, "watched_revisions")}
+    except StackError as error:
+        # Airflow 3.3 answers so while a run that an event made is queued, and has no start date yet.
+        if "HTTP 500" not in str(error):
+            raise
+        return set()
 
 
-def test_two_hundred_pushes_are_told_once_each_over_killed_triggerers(
+def test_two_hundred_pushes_are_told_once_each_over_killed_triggerers_and_schedulers(
     aws: LocalAthena, airflow: Airflow
 ) -> None:
     watching(aws, airflow, "revisions_told", "watched_revisions")
@@ -94,14 +102,14 @@ def test_two_hundred_pushes_are_told_once_each_over_killed_triggerers(
     with reached_by_quilt3(aws) as quilt3:
         for number in range(PUSHES):
             if number in KILLED_AT:
-                airflow.end_component("triggerer", signal.SIGKILL)
+                airflow.end_component(KILLED_AT[number], signal.SIGKILL)
             name = f"watched/pkg-{number % 7}"
             # Some were made days ago, and of some the event is lost.
             at = base - timedelta(days=number % 3, seconds=number)
             top_hash = push_one(aws, quilt3, name, at, event=number % 5 != 0)
             wanted.add((name, str(int(at.timestamp())), top_hash))
             if number in STARTED_AT:
-                airflow.start_component("triggerer")
+                airflow.start_component(STARTED_AT[number])
         airflow.wait("all events", lambda: len(wanted) <= len(identities(airflow)), timeout_seconds=400)
         time.sleep(15)  # for what would be told a second time
         airflow.wait("the runs to end", lambda: all_ended(airflow, "revisions_told"), timeout_seconds=120)

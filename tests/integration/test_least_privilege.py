@@ -20,13 +20,14 @@ from botocore.exceptions import ClientError
 import airflow_quilt_athena
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import TableName
-from airflow_quilt_athena.core.provisioning.package_policy import build_package_statements
 from airflow_quilt_athena.core.provisioning.policy import Account, Grant, Statement, build_policies
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables
+from airflow_quilt_athena.exceptions import AccessError
 from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
+from airflow_quilt_athena.flows.quilt.package_events import delete_messages, receive_hints
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from airflow_quilt_athena.operators.create_quilt_package import CreateQuiltPackageOperator
@@ -549,10 +550,10 @@ def wait_for_a_revision(worker: Worker) -> Deed:
 def make_a_package(worker: Worker) -> Deed:
     """With the statements for packages, which nobody needs who makes none."""
     registry = _registry(worker)
-    more = build_package_statements(worker.grant.account, [registry], [registry])
+    more = dataclasses.replace(worker.grant, package_registries=(registry,), package_sources=(registry,))
 
     def deed() -> None:
-        with worker.holding([*_statements(worker.grant), *more]):
+        with worker.holding(_statements(more)):
             _package(worker, registry)
 
     return deed
@@ -770,9 +771,16 @@ def test_without_this_grant_something_fails(worker: Worker, grant: str) -> None:
         deed()
 
 
+def _more_statements(grant: Grant, **more: Any) -> list[Statement]:
+    """What a policy has beyond that of others when these are named."""
+    return [one for one in _statements(dataclasses.replace(grant, **more)) if one["Sid"] not in _sids(grant)]
+
+
 PACKAGE_GRANTS = [
     f"{statement['Sid']}/{action}"
-    for statement in build_package_statements(WITH_ALL.account, ["acme-data"], ["acme-data"])
+    for statement in _more_statements(
+        WITH_ALL, package_registries=("acme-data",), package_sources=("acme-data",)
+    )
     for action in statement["Action"]
 ]
 
@@ -782,7 +790,7 @@ PACKAGE_GRANTS = [
 @pytest.mark.parametrize("grant", PACKAGE_GRANTS)
 def test_without_this_grant_no_package_is_made(worker: Worker, grant: str) -> None:
     registry, (sid, _, action) = _registry(worker), grant.partition("/")
-    statements = build_package_statements(worker.grant.account, [registry], [registry])
+    statements = _more_statements(worker.grant, package_registries=(registry,), package_sources=(registry,))
     rest = [
         {**one, "Action": [name for name in one["Action"] if one["Sid"] != sid or name != action]}
         for one in statements
@@ -795,6 +803,32 @@ def test_without_this_grant_no_package_is_made(worker: Worker, grant: str) -> No
         _package(worker, registry)
     with worker.holding([*_statements(worker.grant), *rest]), pytest.raises(AirflowException):
         _package(worker, registry, message="another")
+
+
+@pytest.mark.parametrize("missing", [None, "sqs:ReceiveMessage", "sqs:DeleteMessage"])
+def test_a_queue_of_events_is_heard_with_its_grants_and_not_without(
+    worker: Worker, missing: str | None
+) -> None:
+    admin, sqs = worker.admin("sqs"), worker.client("sqs")
+    url = admin.create_queue(QueueName=f"events-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    arn = admin.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    detail = {"type": "created", "bucket": worker.bucket, "handle": "team/pkg", "topHash": TOP_HASH}
+    event = {"source": "com.quiltdata", "detail-type": "package-revision", "detail": detail}
+    admin.send_message(QueueUrl=url, MessageBody=json.dumps(event))
+    (statement,) = _more_statements(worker.grant, event_queue_arns=(arn,))
+    held = {**statement, "Action": [name for name in statement["Action"] if name != missing]}
+
+    def hear() -> None:
+        hints = receive_hints(sqs, url, worker.bucket, 1)
+        assert hints.packages == {"team/pkg"}
+        delete_messages(sqs, url, hints.receipts)
+
+    with worker.holding([*_statements(worker.grant), held]):
+        if missing is None:
+            hear()
+        else:
+            with pytest.raises(AccessError, match=missing):
+                hear()
 
 
 def _without_folder(statement: Statement, folder: str) -> Statement:

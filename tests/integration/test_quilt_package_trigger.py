@@ -34,6 +34,9 @@ except ImportError:  # Airflow before 3.3
 needs_streams = pytest.mark.skipif(SharedStreamManager is None, reason="Airflow 3.3 shares streams")
 
 
+QUIET_SECONDS = 0.7  # in which what is told twice would be: some looks of 0.2 seconds each
+
+
 class Store:
     """Airflow's asset state store, which outlives a triggerer."""
 
@@ -158,7 +161,7 @@ def test_each_revision_is_one_event_with_what_there_is_to_say(registry: Registry
             registry.put_revision("team/late", 1_500_000_000, "b", message="second")
             registry.put_pointer("team/late", "latest", "ab" * 32)
             await until(lambda: len(running.stored) == 2)
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(QUIET_SECONDS)
             return [payload for _, payload in running.stored]
 
     first, second = asyncio.run(watch())
@@ -228,7 +231,7 @@ def test_what_was_stored_is_told_by_no_later_triggerer(registry: Registry) -> No
         registry.put_revision("team/a", 1_700_000_001, "y")  # while no triggerer runs, and without latest
         async with triggerer(trigger(registry, store)) as running:
             await until(lambda: bool(running.told()))
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(QUIET_SECONDS)
             return first, running.told()
 
     assert asyncio.run(watch()) == (["1700000000"], ["1700000001"])
@@ -245,11 +248,11 @@ def test_what_was_handed_over_and_not_stored_is_told_by_the_next(registry: Regis
             registry.put_revision("team/a", 1_700_000_000, "x")
             registry.put_pointer("team/a", "latest", "ab" * 32)
             await until(lambda: bool(running.waiting))
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(QUIET_SECONDS)
             assert len(running.waiting) == 1  # told once, and waited for
         async with triggerer(trigger(registry, store)) as running:
             await until(lambda: bool(running.stored) and not memory(store)["telling"])
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(QUIET_SECONDS)
             return [payload for _, payload in running.stored]
 
     (payload,) = asyncio.run(watch())
@@ -435,7 +438,7 @@ def test_an_event_makes_it_quick_and_is_deleted_when_it_is_told(registry: Regist
             registry.put_revision("team/a", 1_700_000_000, "x")  # without latest: no quick look sees it
             send(registry, "team/a", times=3)  # doubled on its way
             await until(lambda: bool(running.waiting))
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(QUIET_SECONDS)
             assert left_in(registry, queue) == 3
             running.storing = True
             running.sync()
@@ -443,7 +446,9 @@ def test_an_event_makes_it_quick_and_is_deleted_when_it_is_told(registry: Regist
             send(registry, "team/a")  # late: the revision was told long ago
             send(registry, "team/none")  # of a package that is gone
             await until(lambda: left_in(registry, queue) == 0)
-            return running.told()
+            told = running.told()
+        send(registry, "team/a")  # ends the wait of the thread that still listens, which lasts 20 seconds
+        return told
 
     assert asyncio.run(watch()) == ["1700000000"]
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
+from airflow_quilt_athena.core.athena import query_status as query_states
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from local_athena import Fault, LocalAthena
 from tests.integration.lab import Lab, Ran, connection
@@ -58,6 +59,8 @@ def fresh(aws: LocalAthena) -> Registry:
 
 @pytest.fixture(autouse=True)
 def _reached(aws: LocalAthena, monkeypatch: pytest.MonkeyPatch) -> Any:
+    # A query here takes a few hundredths of a second: waiting for the next look would be most of a test.
+    monkeypatch.setattr(query_states, "SHORTEST_POLL_SECONDS", 0.02)
     monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", connection(aws))
     yield
     aws.set_faults()

@@ -13,6 +13,7 @@ _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+", re.ASCII)
 _PARTITION = re.compile(r"aws(-[a-z]+)*", re.ASCII)
 _ARN = re.compile(r"arn:([^:\s]*):([^:\s]*):([^:\s]*):([^:\s]*):(\S+)", re.ASCII)
 _KEY_ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}([.]fifo)?", re.ASCII)
 _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 # What IAM reads in a Resource as more than itself: its wildcards, and the start of a policy variable.
@@ -92,6 +93,20 @@ def check_key_arn(text: str, what: str) -> str:
     if not (arn and parts and all(parts) and arn[2] == "kms" and kind == "key" and _KEY_ID.fullmatch(key_id)):
         raise InvalidCallError(
             f"{what} is {text!r}, which is no key of KMS. Expected arn:aws:kms:<region>:<account>:key/<id>."
+        )
+    return text
+
+
+def check_queue_arn(text: str, what: str) -> str:
+    """Return the ARN of a queue of SQS; raise InvalidCallError for anything else.
+
+    :param what: the argument, for the error.
+    """
+    arn = _ARN.fullmatch(text)
+    parts = arn and (_PARTITION.fullmatch(arn[1]), _REGION.fullmatch(arn[3]), _ACCOUNT_ID.fullmatch(arn[4]))
+    if not (arn and parts and all(parts) and arn[2] == "sqs" and _QUEUE_NAME.fullmatch(arn[5])):
+        raise InvalidCallError(
+            f"{what} is {text!r}, which is no queue of SQS. Expected arn:aws:sqs:<region>:<account>:<name>."
         )
     return text
 

@@ -17,6 +17,7 @@ from airflow_quilt_athena.core.provisioning.arns import (
     Account,
     Pattern,
     check_key_arn,
+    check_queue_arn,
     literal,
     resource_of,
 )
@@ -49,9 +50,17 @@ class Grant:
     lake_formation: bool = False  # data registered with Lake Formation is read
     catalog_kms_key_arn: str | None = None  # of an encrypted Data Catalog
     quilt_kms_key_arns: tuple[str, ...] = ()  # of Quilt buckets
+    package_registries: tuple[str, ...] = ()  # the buckets that packages are made in
+    package_sources: tuple[str, ...] = ()  # the buckets whose objects those packages name
+    event_queue_arns: tuple[str, ...] = ()  # of SQS, with events of packages
 
     def __post_init__(self) -> None:
-        for bucket in (self.results.bucket, *self.quilt_buckets):
+        for bucket in (
+            self.results.bucket,
+            *self.quilt_buckets,
+            *self.package_registries,
+            *self.package_sources,
+        ):
             check_bucket_name(bucket)
         # In an ARN a * would grant more than is named, and a capital letter nothing.
         for database in (self.database, *([self.source_database] if self.source_database else [])):
@@ -73,6 +82,13 @@ class Grant:
         ):
             if key is not None:
                 check_key_arn(key, what)
+        for arn in self.event_queue_arns:
+            check_queue_arn(arn, "event_queue_arns")
+        if self.package_sources and not self.package_registries:
+            raise InvalidCallError(
+                "package_sources is given, and package_registries is not. Expected the buckets in which "
+                "packages of those objects are made."
+            )
 
 
 def check_warehouse(warehouse: S3Uri, quilt_buckets: Sequence[str]) -> S3Uri:

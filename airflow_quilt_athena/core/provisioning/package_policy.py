@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_quilt_athena.core.provisioning.arns import ANYTHING, Account, resource_of
-from airflow_quilt_athena.core.provisioning.grants import Statement
+from airflow_quilt_athena.core.provisioning.grants import Grant, Statement
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
 
 _WORKFLOWS = ".quilt/workflows/"
+_READ = ("s3:GetObject", "s3:GetObjectVersion")
+
+
+def package_statements(grant: Grant) -> tuple[Statement, ...]:
+    """Return what of all this is granted."""
+    queues = [resource_of(arn) for arn in sorted(set(grant.event_queue_arns))]
+    registries, sources = sorted(set(grant.package_registries)), sorted(set(grant.package_sources))
+    return (
+        *(build_package_statements(grant.account, registries, sources) if registries else ()),
+        *([_allow("HearOfRevisions", ["sqs:ReceiveMessage", "sqs:DeleteMessage"], queues)] if queues else ()),
+    )
 
 
 def build_package_statements(
@@ -29,12 +40,13 @@ def build_package_statements(
         "StringLike": {"s3:prefix": [resource_of(folder, ANYTHING) for folder in (*folders, _WORKFLOWS)]}
     }
 
-    def allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
-        return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
-
     return (
-        {**allow("FindRevisionsManifestsAndWorkflows", ["s3:ListBucket"], roots), "Condition": prefixes},
-        allow("WriteManifestsAndPointers", ["s3:GetObject", "s3:PutObject"], written),
-        allow("ReadWorkflows", ["s3:GetObject"], workflows),
-        allow("LookAtTheObjectsOfPackages", ["s3:GetObject", "s3:GetObjectVersion"], objects),
+        {**_allow("FindRevisionsManifestsAndWorkflows", ["s3:ListBucket"], roots), "Condition": prefixes},
+        _allow("WriteManifestsAndPointers", ["s3:GetObject", "s3:PutObject"], written),
+        _allow("ReadWorkflows", ["s3:GetObject"], workflows),
+        *([_allow("LookAtTheObjectsOfPackages", _READ, objects)] if objects else ()),
     )
+
+
+def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
+    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}

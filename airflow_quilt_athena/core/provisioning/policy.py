@@ -22,6 +22,7 @@ from airflow_quilt_athena.core.provisioning.grants import (
     bucket_statements,
     common_statements,
 )
+from airflow_quilt_athena.core.provisioning.package_policy import package_statements
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 __all__ = [
@@ -72,7 +73,7 @@ def build_policies(
     :param taken: numbers whose names are somebody else's.
     """
     check_policy_name(name)
-    common = common_statements(grant)
+    common = (*common_statements(grant), *package_statements(grant))
     if count_characters(common) > MAX_DOCUMENT_CHARACTERS:
         raise _too_long(name)
     wanted = set(grant.quilt_buckets)
@@ -118,7 +119,8 @@ def _fits(grant: Grant, common: tuple[Statement, ...], number: int, buckets: Seq
 def _too_long(name: str) -> InvalidCallError:
     return InvalidCallError(
         f"The policy {name} does not fit {MAX_DOCUMENT_CHARACTERS} characters even without buckets. "
-        "Shorten the names of the database, the workgroup and the warehouse."
+        "Shorten the names of the database, the workgroup and the warehouse, or name fewer registries and "
+        "sources of packages: those of others fit a second provisioning, with a policy_name of its own."
     )
 
 

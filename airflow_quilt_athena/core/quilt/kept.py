@@ -1,4 +1,4 @@
-"""Parquet tables that keep a bucket's revisions and entries: their parts, and the queries that fill them.
+"""Parquet tables that keep a bucket's revisions and entries: what of a registry they hold. Pure.
 
 Both tables have a partition for each package and day on which revisions of it were made. So a question about
 one package, or about some days, reads those partitions alone; and what is new is written by replacing one of
@@ -18,7 +18,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 
-from airflow_quilt_athena.core.quilt.queries import FILE_COLUMNS, ManifestSource, indented, name_queries
+from airflow_quilt_athena.core.quilt.queries import (
+    FILE_COLUMNS,
+    ManifestSource,
+    indented,
+    name_queries,
+)
 from airflow_quilt_athena.core.quilt.revisions import (
     LATEST,
     Pointer,
@@ -38,7 +43,6 @@ MAX_NEWER = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_DAY = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH).days
 _HIDDEN_STARTS = ("_", ".")
-_TOP_HASH = re.compile(r"[0-9a-f]{64}")
 _PRINTABLE = re.compile(r"[\x20-\x7E]+")
 
 

@@ -139,9 +139,10 @@ WHERE pointer = 'latest'
     return ("pointers", pointers_query(source)), ("dated", dated), ("revisions", revisions)
 
 
-def headers_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
+def headers_query(source: ManifestSource, paths: Sequence[str] = (), *, bounds: str = "") -> str:
     """Return what the header of each manifest says, or of those at ``paths`` alone: one row for each.
 
+    With ``bounds``, the name of a query of one row, only those from its ``least`` path to its ``greatest``.
     quilt3 takes the first line for the header, with a version or without. A file of which no line can be read
     is no manifest.
     """
@@ -151,8 +152,8 @@ def headers_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
     says.append(_in_header("workflow") if source.has_workflow else 'CAST(NULL AS varchar) AS "workflow"')
     return f"""
 SELECT {TOP_HASH_OF_FILE} AS top_hash, {", ".join(says)}
-FROM {table_of(source, source.manifests)}
-WHERE {TOP_HASH_OF_FILE} IS NOT NULL{at_paths(paths)}
+FROM {table_of(source, source.manifests)}{_joined(bounds)}
+WHERE {TOP_HASH_OF_FILE} IS NOT NULL{at_paths(paths)}{_within(bounds)}
 GROUP BY {TOP_HASH_OF_FILE}
 HAVING {readable} > 0
 """.strip()
@@ -166,6 +167,15 @@ def at_paths(paths: Sequence[str], word: str = "AND") -> str:
     """Return the condition with which an engine opens these files and no others; none for all files."""
     literals = ", ".join(quote_literal(path, Dialect.TRINO) for path in paths)
     return f'\n  {word} "$path" IN ({literals})' if paths else ""
+
+
+def _joined(bounds: str) -> str:
+    return f" CROSS JOIN {bounds}" if bounds else ""
+
+
+def _within(bounds: str) -> str:
+    """Of one row, an engine may know them before it reads: Trino 476 then opens no file beyond them."""
+    return f'\n  AND "$path" BETWEEN {bounds}.least AND {bounds}.greatest' if bounds else ""
 
 
 # The columns of the revisions, from the queries ``revisions`` and ``headers``.
@@ -196,8 +206,8 @@ SIZE = """CASE
   END"""
 
 
-def files_query(source: ManifestSource, paths: Sequence[str] = ()) -> str:
-    """Return the lines of all manifests that are files, or of those at ``paths`` alone."""
+def files_query(source: ManifestSource, paths: Sequence[str] = (), *, bounds: str = "") -> str:
+    """Return the lines of all manifests that are files, or of those that ``headers_query`` would look at."""
     return f"""
 SELECT
   {TOP_HASH_OF_FILE} AS top_hash,
@@ -207,10 +217,10 @@ SELECT
   "hash"."type" AS hash_type,
   "hash"."value" AS hash_value,
   "meta"
-FROM {table_of(source, source.manifests)}
+FROM {table_of(source, source.manifests)}{_joined(bounds)}
 WHERE "logical_key" IS NOT NULL
   AND cardinality("physical_keys") > 0
-  AND {TOP_HASH_OF_FILE} IS NOT NULL{at_paths(paths)}
+  AND {TOP_HASH_OF_FILE} IS NOT NULL{at_paths(paths)}{_within(bounds)}
 """.strip()
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
@@ -29,11 +30,11 @@ from airflow_quilt_athena.core.quilt.kept import (
     revisions_of,
 )
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
-from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.athena.queries import OnProgress
+from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
+from airflow_quilt_athena.flows.athena.queries import wait_for_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
-from airflow_quilt_athena.flows.overwrite.insert_overwrite import insert_overwrite
+from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
 from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from airflow_quilt_athena.flows.quilt.kept import observe_kept
 
@@ -59,6 +60,9 @@ class KeepRequest:
     kms_key_arn: str | None = None
 
 
+Wait = Callable[[tuple[str, ...]], object]
+
+
 @dataclass(frozen=True, slots=True)
 class KeepResult:
     """What was written."""
@@ -66,133 +70,151 @@ class KeepResult:
     tables: tuple[str, ...]
     units: int
     revisions: int
-    results: tuple[OverwriteResult, ...] = field(default_factory=tuple)
+    query_execution_ids: tuple[str, ...]
+    bytes_scanned: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values, for an XCom."""
         return {
             "tables": list(self.tables),
-            "changed": bool(self.results),
+            "changed": bool(self.query_execution_ids),
             "partitions": self.units,
             "revisions": self.revisions,
-            "query_execution_ids": [q for result in self.results for q in result.query_execution_ids],
-            "bytes_scanned": sum(result.bytes_scanned for result in self.results),
+            "query_execution_ids": list(self.query_execution_ids),
+            "bytes_scanned": self.bytes_scanned,
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Keeper:
-    """Writes units of one bucket."""
+class Keeping:
+    """The work on one bucket's tables. After a wait in between, begun again with ``carry``, it goes on.
 
-    clients: LakeClients
-    request: KeepRequest
-    task_key: str
-    timeout_seconds: float
-    on_progress: OnProgress | None = None
+    It looks anew then, at what there was when it began: so the overwrites that are left are the same ones,
+    and the one that was waited for is joined by its task key.
 
-    @property
-    def names(self) -> BucketNames:
-        """The names of the bucket's tables."""
-        return BucketNames.of(self.request.bucket)
+    :param task_key: names the work; the same over retries.
+    :param carry: what an earlier part of the work said.
+    :raises InvalidCallError: when there is no table over the bucket's manifests to read them by.
+    """
 
-    @property
-    def source(self) -> ManifestSource:
-        """Our own tables over its files."""
-        return ManifestSource.of_bucket(self.names, self.request.database)
+    def __init__(
+        self,
+        clients: LakeClients,
+        request: KeepRequest,
+        task_key: str,
+        carry: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._clients = clients
+        self._request = request
+        self._task_key = task_key
+        self._names = names = BucketNames.of(request.bucket)
+        self._source = ManifestSource.of_bucket(names, request.database)
+        manifests = TableName(request.database, names.manifests)
+        if catalog.observe_table(clients.glue, manifests) is None:
+            raise InvalidCallError(
+                f"Rows of bucket {request.bucket} are read by table {manifests}, and there is none. Expected "
+                "what CreateBucketViewsOperator makes for it in that database."
+            )
+        until = datetime.fromisoformat(carry["until"]) if carry and carry["until"] else None
+        seen = observe_kept(clients.glue, clients.s3, names, request.database, until=until)
+        self._units = {unit: held for unit, held in seen.newer_units.items() if revisions_of(unit, held)}
+        if carry is None:
+            revisions = sum(len(revisions_of(unit, held)) for unit, held in self._units.items())
+            until_text = seen.last_arrival.isoformat() if seen.last_arrival else None
+            carry = {"until": until_text, "units": len(self._units), "revisions": revisions, "written": {}}
+            log.info(
+                "Bucket %s: %d of %d partitions to write.", names.bucket, carry["units"], seen.unit_count
+            )
+        # By the journal's entries: one that is joined tells its queries again.
+        self.carry: dict[str, Any] = {**carry, "written": dict(carry["written"])}
 
-    def write(self, name: str, build: Build, units: Mapping[Unit, HeldByPointer]) -> OverwriteResult:
+    def run(self, wait: Wait) -> KeepResult:
+        """Write what the tables do not keep yet, and nothing else.
+
+        :param wait: waits for queries, by their ids; what it raises that is not ours ends this part of the
+            work, and another one goes on.
+        """
+        entries, revisions = self._names.entries_table, self._names.revisions_table
+        for chunk in cut_units(self._units):
+            self._write(entries, build_kept_entries, chunk, wait)
+            self._write(revisions, build_kept_revisions, chunk, wait)
+            # Of a set, what gives no row has no partition. By itself it gets an empty one.
+            for unit in self._missing(chunk):
+                self._write(revisions, build_kept_revisions, {unit: chunk[unit]}, wait)
+        written = self.carry["written"].values()
+        return KeepResult(
+            tuple(f"{self._request.database}.{name}" for name in self._names.kept_tables),
+            self.carry["units"],
+            self.carry["revisions"],
+            tuple(query for queries, _ in written for query in queries),
+            sum(size for _, size in written),
+        )
+
+    def _write(self, name: str, build: Build, units: Mapping[Unit, HeldByPointer], wait: Wait) -> None:
         """Replace the partitions of these units in a table: one by its values, several as a set."""
+        overwrite = Overwrite(self._clients, *self._overwrite_of(name, build, units))
+        try:
+            while not isinstance(reached := overwrite.advance(), OverwriteResult):
+                wait(reached)
+        except QuiltAthenaError as error:
+            raise overwrite.abandon(error) from error
+        queries = list(reached.query_execution_ids)
+        self.carry["written"][reached.journal_entry] = [queries, reached.bytes_scanned]
+
+    def _overwrite_of(
+        self, name: str, build: Build, units: Mapping[Unit, HeldByPointer]
+    ) -> tuple[OverwriteRequest, str]:
         revisions = [one for unit, held in units.items() for one in revisions_of(unit, held)]
         single = next(iter(units)) if len(units) == 1 else None
-        query = build(self.source, self.request.bucket, revisions, with_keys=single is None)
-        table = TableName(self.request.database, name)
+        asked = self._request
+        table = TableName(asked.database, name)
         request = OverwriteRequest(
-            query=query,
+            query=build(self._source, asked.bucket, revisions, with_keys=single is None),
             table=table,
             partition={} if single is None else single.partition,
-            database=self.request.database,
-            workgroup=self.request.workgroup,
+            database=asked.database,
+            workgroup=asked.workgroup,
             partitioned_by=KEYS,
             location=self._location(table),
-            table_properties={BUCKET_PARAMETER: self.request.bucket},
+            table_properties={BUCKET_PARAMETER: asked.bucket},
             retain=DEFAULT_RETAIN,
-            max_parallel_queries=self.request.max_parallel_queries,
-            kms_key_arn=self.request.kms_key_arn,
+            max_parallel_queries=asked.max_parallel_queries,
+            kms_key_arn=asked.kms_key_arn,
             partition_notes={
                 note_key((unit.date, unit.package)): {KEEPS_PARAMETER: render_mark(held)}
                 for unit, held in units.items()
             },
         )
         key = hashlib.sha256(repr(sorted(units)).encode()).hexdigest()[:16]
-        return insert_overwrite(
-            self.clients,
-            request,
-            f"{self.task_key}/{name}/{key}",
-            timeout_seconds=self.timeout_seconds,
-            on_progress=self.on_progress,
-        )
+        return request, f"{self._task_key}/{name}/{key}"
 
     def _location(self, table: TableName) -> S3Uri | None:
-        if catalog.observe_table(self.clients.glue, table) is not None or self.request.location is None:
+        if catalog.observe_table(self._clients.glue, table) is not None or self._request.location is None:
             return None  # where it is, or where the database puts it
-        return self.request.location.folder / f"{table.table}/"
+        return self._request.location.folder / f"{table.table}/"
 
-    def missing(self, units: Mapping[Unit, HeldByPointer]) -> tuple[Unit, ...]:
+    def _missing(self, units: Mapping[Unit, HeldByPointer]) -> tuple[Unit, ...]:
         """Return the units that have no partition."""
-        name = TableName(self.request.database, self.names.revisions_table)
-        table = catalog.observe_table(self.clients.glue, name)
+        name = TableName(self._request.database, self._names.revisions_table)
+        table = catalog.observe_table(self._clients.glue, name)
         if table is None:
             return tuple(units)
         wanted = [(unit.date, unit.package) for unit in units]
-        there = {tuple(one["Values"]) for one in catalog.get_partitions(self.clients.glue, table, wanted)}
+        there = {tuple(one["Values"]) for one in catalog.get_partitions(self._clients.glue, table, wanted)}
         return tuple(unit for unit in units if (unit.date, unit.package) not in there)
 
 
 def keep_quilt_tables(
-    clients: LakeClients,
-    request: KeepRequest,
-    task_key: str,
-    *,
-    timeout_seconds: float,
-    on_progress: OnProgress | None = None,
+    clients: LakeClients, request: KeepRequest, task_key: str, *, timeout_seconds: float
 ) -> KeepResult:
-    """Write what the tables do not keep yet, and nothing else.
+    """Write what the tables do not keep yet, in this process.
 
-    :param task_key: names the work; the same over retries.
-    :raises InvalidCallError: when there is no table over the bucket's manifests to read them by.
+    :param timeout_seconds: how long each wait for queries may take.
     """
-    keeper = Keeper(clients, request, task_key, timeout_seconds, on_progress)
-    names, database = keeper.names, request.database
-    manifests = TableName(database, names.manifests)
-    if catalog.observe_table(clients.glue, manifests) is None:
-        raise InvalidCallError(
-            f"Rows of bucket {request.bucket} are read by table {manifests}, and there is none. Expected "
-            "what CreateBucketViewsOperator makes for it in that database."
-        )
-    seen = observe_kept(clients.glue, clients.s3, names, database)
-    units = {unit: held for unit, held in seen.newer_units.items() if revisions_of(unit, held)}
-    log.info("Of %d partitions of bucket %s %d are to be written.", seen.unit_count, names.bucket, len(units))
-    results: list[OverwriteResult] = []
-    for chunk in cut_units(units):
-        results += _write_chunk(keeper, chunk)
-    return KeepResult(
-        tuple(f"{database}.{name}" for name in names.kept_tables),
-        len(units),
-        sum(len(revisions_of(unit, held)) for unit, held in units.items()),
-        tuple(results),
-    )
 
+    def wait(query_execution_ids: tuple[str, ...]) -> None:
+        wait_for_queries(clients.athena, query_execution_ids, timeout_seconds=timeout_seconds)
 
-def _write_chunk(keeper: Keeper, chunk: Mapping[Unit, HeldByPointer]) -> list[OverwriteResult]:
-    names = keeper.names
-    results = [
-        keeper.write(names.entries_table, build_kept_entries, chunk),
-        keeper.write(names.revisions_table, build_kept_revisions, chunk),
-    ]
-    # Of a set, what gives no row has no partition. By itself it gets an empty one.
-    for unit in keeper.missing(chunk):
-        results.append(keeper.write(names.revisions_table, build_kept_revisions, {unit: chunk[unit]}))
-    return results
+    return Keeping(clients, request, task_key).run(wait)
 
 
 def cut_units(units: Mapping[Unit, HeldByPointer]) -> Iterable[dict[Unit, HeldByPointer]]:

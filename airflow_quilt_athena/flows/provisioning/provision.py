@@ -51,6 +51,9 @@ class ProvisionRequest:
     lake_formation: bool = False
     catalog_kms_key_arn: str | None = None
     quilt_kms_key_arns: tuple[str, ...] = ()
+    package_registries: tuple[str, ...] = ()
+    package_sources: tuple[str, ...] = ()
+    event_queue_arns: tuple[str, ...] = ()
     allow_narrowing: bool = False  # of a policy that grants more than is wanted now
     scan_cutoff_bytes: int | None = None
     results_expire_after_days: int | None = 30
@@ -154,6 +157,9 @@ def _grant(request: ProvisionRequest, account: Account) -> Grant:
         lake_formation=request.lake_formation,
         catalog_kms_key_arn=request.catalog_kms_key_arn,
         quilt_kms_key_arns=request.quilt_kms_key_arns,
+        package_registries=request.package_registries,
+        package_sources=request.package_sources,
+        event_queue_arns=request.event_queue_arns,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
@@ -37,10 +38,10 @@ _TOP_HASH = re.compile(r"[0-9a-f]{64}")
 class KeptSeen:
     """What there is, and what of it is not kept."""
 
-    are_there: bool  # both tables
     newer_units: dict[Unit, dict[str, Held]]
     current_elsewhere: tuple[str, ...]
     unit_count: int
+    last_arrival: datetime | None  # of the pointers
 
     @property
     def newer(self) -> Newer:
@@ -49,20 +50,31 @@ class KeptSeen:
         return Newer(tuple(revisions), self.current_elsewhere)
 
 
-def observe_kept(glue: GlueClient, s3: S3Client, names: BucketNames, database: str) -> KeptSeen:
+def observe_kept(
+    glue: GlueClient, s3: S3Client, names: BucketNames, database: str, *, until: datetime | None = None
+) -> KeptSeen:
     """Compare a listing of the registry, 1,000 objects to a call, with what the partitions say they hold.
 
     Pointers are read as far as their ETags do not tell what they hold.
+
+    :param until: what arrived later is not looked at.
     """
-    tables = [find_kept_table(glue, names, TableName(database, name)) for name in names.kept_tables]
-    revisions = tables[1]
-    marks = _read_marks(glue, revisions) if all(tables) and revisions is not None else {}
-    registry = _list_registry(s3, names.bucket)
+    tables = find_kept_tables(glue, names, database)
+    revisions = tables.get(names.revisions_table)
+    marks = _read_marks(glue, revisions) if len(tables) == len(names.kept_tables) and revisions else {}
+    registry = _list_registry(s3, names.bucket, until)
     hashes, unread = guess_hashes(registry, marks)
     hashes |= read_pointers(s3, names.bucket, unread)
     units = find_units(registry, hashes)
     newer = {unit: dict(held) for unit, held in find_newer(units, marks).items()}
-    return KeptSeen(all(tables), newer, find_current_elsewhere(registry, hashes), len(units))
+    arrivals = [pointer.arrived_at for pointer in registry.pointers if pointer.arrived_at]
+    return KeptSeen(newer, find_current_elsewhere(registry, hashes), len(units), max(arrivals, default=None))
+
+
+def find_kept_tables(glue: GlueClient, names: BucketNames, database: str) -> dict[str, Table]:
+    """Return those of the tables that are there, by name. Raises as ``find_kept_table``."""
+    found = {name: find_kept_table(glue, names, TableName(database, name)) for name in names.kept_tables}
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def find_kept_table(glue: GlueClient, names: BucketNames, name: TableName) -> Table | None:
@@ -89,12 +101,12 @@ def _read_marks(glue: GlueClient, table: Table) -> dict[Unit, dict[str, Held]]:
     return marks
 
 
-def _list_registry(s3: S3Client, bucket: str) -> Registry:
+def _list_registry(s3: S3Client, bucket: str, until: datetime | None) -> Registry:
     pointers = {}
     # Pointers first: quilt3 writes a manifest before the pointers to it.
     for listed in list_objects(s3, packages_location(bucket)):
         pointer = parse_pointer(bucket, listed.key, listed.modified_at)
-        if pointer is not None:
+        if pointer is not None and (until is None or listed.modified_at <= until):
             pointers[pointer] = listed.etag
     root = manifests_location(bucket).key
     manifests = {

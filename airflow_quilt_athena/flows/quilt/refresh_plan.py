@@ -33,7 +33,7 @@ from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.aws.clients import GlueClient, S3Client
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.aws.errors import error_code
-from airflow_quilt_athena.flows.quilt.kept import observe_kept
+from airflow_quilt_athena.flows.quilt.kept import find_kept_tables, observe_kept
 from airflow_quilt_athena.flows.quilt.sources import SourceKind, find_source
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,7 @@ class RefreshRequest:
     source: SourceKind = SourceKind.AUTO
     source_database: str | None = None
     materialized: bool = False  # the clean views stand on the tables that keep rows
+    always_fresh: bool = True  # and read what these do not hold, whenever it came
 
     def __post_init__(self) -> None:
         if not self.buckets:
@@ -122,15 +123,17 @@ def _views(
 ) -> tuple[ViewDefinition, ...]:
     if not request.materialized:
         return define_views(names, request.database, source)
-    if s3 is None:
-        raise TypeError("A client of S3 is needed for views that stand on tables that keep rows.")
-    seen = observe_kept(glue, s3, names, request.database)
-    if not seen.are_there:
+    if len(find_kept_tables(glue, names, request.database)) < len(names.kept_tables):
         raise InvalidCallError(
             f"The views of bucket {names.bucket} cannot stand on {' and '.join(names.kept_tables)} in "
             f"database {request.database}: they are not there. Run MaterializeQuiltTablesOperator first, or "
             "leave materialized out."
         )
+    if request.always_fresh:
+        return define_kept_views(names, request.database, source)
+    if s3 is None:
+        raise TypeError("A client of S3 is needed for views that name what the tables do not hold.")
+    seen = observe_kept(glue, s3, names, request.database)
     if seen.newer.count > MAX_NEWER:
         log.warning(
             "Bucket %s has %d revisions that its tables do not keep yet, more than views can name (%d): its "

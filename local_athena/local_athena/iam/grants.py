@@ -1,6 +1,6 @@
 """Which permissions a call asks for: actions, resources, condition keys. Pure.
 
-From the service authorization reference for S3, Glue, IAM and STS (read 2026-11). Athena's own calls are
+From the service authorization reference for S3, Glue, IAM, STS and SQS (read 2026-11). Athena's own calls are
 authorized by the Athena API itself, which knows their workgroups.
 """
 
@@ -32,6 +32,8 @@ def needs_of(request: Request) -> tuple[Need, ...]:
         return tuple(Need(request.name, r) for r in _glue_resources(request))
     if request.service in ("iam", "sts"):
         return (_query_need(request),)
+    if request.service == "sqs":
+        return (_queue_need(request),)
     return (Need(request.name, "*"),)
 
 
@@ -226,3 +228,14 @@ def _query_need(request: Request) -> Need:
         return Need(request.name, f"arn:aws:iam::{account}:policy{path}{fields['PolicyName']}", context)
     resource = next((arn for name, arn in about.items() if name in fields), "*")
     return Need(request.name, resource, context)
+
+
+# --------------------------------------------------------------------------------------------- SQS
+
+
+def _queue_need(request: Request) -> Need:
+    """Judge a batch as what it is a batch of; a queue's name is the end of its URL."""
+    name = str(request.json().get("QueueUrl") or request.json().get("QueueName") or "").rpartition("/")[2]
+    region, account = request.caller.region, request.caller.account_id
+    resource = f"arn:{partition_of(region)}:sqs:{region}:{account}:{name}" if name else "*"
+    return Need(request.name.removesuffix("Batch"), resource)

@@ -138,6 +138,22 @@ def test_glue_asks_for_the_table_the_database_and_the_catalog(strict: LocalAthen
             poor.client("glue").get_table(DatabaseName=database, Name="mine")
 
 
+def test_a_queue_is_asked_for_by_its_name_and_a_batch_as_what_it_is_a_batch_of(
+    strict: LocalAthena, unique: Unique
+) -> None:
+    admin = strict.client("sqs")
+    mine, theirs = (admin.create_queue(QueueName=unique(name))["QueueUrl"] for name in ("mine", "theirs"))
+    arn = admin.get_queue_attributes(QueueUrl=mine, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    admin.send_message(QueueUrl=mine, MessageBody="hello")
+    actions = ["sqs:ReceiveMessage", "sqs:DeleteMessage"]
+    reader = Person(strict, unique("ann"), allow(actions, [arn])).client("sqs")
+    (message,) = reader.receive_message(QueueUrl=mine)["Messages"]
+    entry = {"Id": "1", "ReceiptHandle": message["ReceiptHandle"]}
+    assert not reader.delete_message_batch(QueueUrl=mine, Entries=[entry]).get("Failed")
+    with pytest.raises(ClientError, match="sqs:ReceiveMessage on resource: arn:aws:sqs:"):
+        reader.receive_message(QueueUrl=theirs)
+
+
 def test_listing_may_be_limited_to_a_prefix_and_reading_to_keys(
     strict: LocalAthena, bucket: str, unique: Unique
 ) -> None:

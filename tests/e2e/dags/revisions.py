@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
@@ -28,7 +28,7 @@ watched = Asset(
 
 with DAG("revisions_told", schedule=[watched], start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
 
-    @task
+    @task(retries=5, retry_delay=timedelta(seconds=1))  # its worker dies with the scheduler
     def tell(**context: Any) -> list[list[str]]:
         return [
             [revision["package"], revision["revision"], revision["top_hash"]]

@@ -29,6 +29,9 @@ GRANT = Grant(
     lake_formation=True,
     catalog_kms_key_arn=KEY.replace("0a1b", "cata"),
     quilt_kms_key_arns=(KEY.replace("0a1b", "quilt"),),
+    package_registries=("acme-registry",),
+    package_sources=("acme-raw",),
+    event_queue_arns=("arn:aws:sqs:eu-west-1:123456789012:quilt",),
 )
 MARK = "zz9"
 
@@ -47,6 +50,9 @@ def _with(name: str, text: str) -> dict[str, Any]:
         "kms_key_arn": f"arn:aws:kms:eu-west-1:123456789012:key/{text}",
         "catalog_kms_key_arn": f"arn:aws:kms:eu-west-1:123456789012:key/{text}",
         "quilt_kms_key_arns": (f"arn:aws:kms:eu-west-1:123456789012:key/{text}",),
+        "package_registries": (text,),
+        "package_sources": (text,),
+        "event_queue_arns": (f"arn:aws:sqs:eu-west-1:123456789012:{text}",),
     }
     return {name.partition(" ")[0]: fields[name]}
 
@@ -54,6 +60,7 @@ def _with(name: str, text: str) -> dict[str, Any]:
 FIELDS = (
     "results", "results key", "quilt_buckets", "database", "workgroup", "warehouse", "warehouse bucket",
     "source_database", "kms_key_arn", "catalog_kms_key_arn", "quilt_kms_key_arns",
+    "package_registries", "package_sources", "event_queue_arns",
 )  # fmt: skip
 
 

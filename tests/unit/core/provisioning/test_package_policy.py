@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from airflow_quilt_athena.core.provisioning.arns import Account
 from airflow_quilt_athena.core.provisioning.package_policy import build_package_statements
+from airflow_quilt_athena.core.provisioning.policy import build_policies
 from airflow_quilt_athena.exceptions import InvalidCallError
+from tests.unit.core.provisioning.test_arns import GRANT
 
 ACCOUNT = Account("aws", "eu-west-1", "123456789012")
 
@@ -25,6 +29,22 @@ def test_packages_are_written_where_they_are_made_and_objects_read_where_they_li
         ".quilt/named_packages/*",
         ".quilt/workflows/*",
     ]
+
+
+def test_what_is_named_is_in_the_policy_and_nothing_else_is() -> None:
+    nothing = dataclasses.replace(GRANT, package_registries=(), package_sources=(), event_queue_arns=())
+    (plain,), (whole,) = build_policies("P", nothing), build_policies("P", GRANT)
+    more = [one for one in whole.statements if one not in plain.statements]
+    assert [one["Sid"] for one in more] == [
+        "FindRevisionsManifestsAndWorkflows",
+        "WriteManifestsAndPointers",
+        "ReadWorkflows",
+        "LookAtTheObjectsOfPackages",
+        "HearOfRevisions",
+    ]
+    assert more[-1]["Resource"] == list(GRANT.event_queue_arns)
+    with pytest.raises(InvalidCallError, match="package_registries is not"):
+        dataclasses.replace(GRANT, package_registries=())
 
 
 @pytest.mark.parametrize("buckets", [(["*"], ["source"]), (["registry"], ["so?rce"]), (["$x"], [])])

@@ -155,3 +155,14 @@ def test_keys_are_columns_of_a_set_and_left_out_of_one_partition(build: object) 
         for keys in (True, False)
     )
     assert with_keys == f'{without}, "revision_date", "pkg_name"'
+
+
+def test_views_that_are_never_stale_read_the_manifests_once_and_within_bounds() -> None:
+    views = {view.name: view.sql for view in define_kept_views(NAMES, "lake", SOURCE)}
+    assert list(views) == list(NAMES.views)
+    for name in (NAMES.revisions, NAMES.entries, NAMES.current):
+        sql = views[name]
+        assert split_statements(sql) == (sql,)
+        assert sql.count(f'"{NAMES.manifests}"') == 1
+        assert sql.count('"$path" BETWEEN bounds.least AND bounds.greatest') == 1
+        assert f'"{NAMES.revisions_table}"' in sql  # which is written last says what is kept
