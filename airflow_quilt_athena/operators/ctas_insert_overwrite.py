@@ -21,7 +21,8 @@ from airflow_quilt_athena.core.arguments import (
     text,
     upper,
 )
-from airflow_quilt_athena.core.glue.tables import FileFormat, TableName
+from airflow_quilt_athena.core.glue.file_format import FileFormat
+from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.request import (
     COMPRESSIONS,
     MAX_OPEN_WRITERS,
@@ -34,7 +35,8 @@ from airflow_quilt_athena.core.overwrite.request import (
     parse_retain,
     table_properties,
 )
-from airflow_quilt_athena.core.quilt.revisions import By, Interval, parse_interval
+from airflow_quilt_athena.core.quilt.chosen_by import By
+from airflow_quilt_athena.core.quilt.revisions import Interval, parse_interval
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS

@@ -20,7 +20,8 @@ from airflow.providers.common.compat.sdk import (
 from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, judge_durations
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, choice, flag, optional, read_printed, refusal, text
-from airflow_quilt_athena.core.quilt.revision_wanted import By, parse_wanted
+from airflow_quilt_athena.core.quilt.chosen_by import By
+from airflow_quilt_athena.core.quilt.revision_wanted import parse_wanted
 from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 from airflow_quilt_athena.triggers.athena_completion import default_deferrable

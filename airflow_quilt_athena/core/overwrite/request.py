@@ -11,9 +11,10 @@ from datetime import timedelta
 from enum import Enum
 
 from airflow_quilt_athena.core.arguments import any_text, mapping, refusal, text
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Partition
-from airflow_quilt_athena.core.glue.tables import Columns, FileFormat, Table, TableName
+from airflow_quilt_athena.core.glue.tables import Columns, Table, TableName
 from airflow_quilt_athena.core.names import partition_keys
 from airflow_quilt_athena.core.quilt.revisions import Interval
 from airflow_quilt_athena.exceptions import InvalidCallError

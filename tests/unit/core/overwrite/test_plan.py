@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import Bucketing, FileFormat, Table, TableName
+from airflow_quilt_athena.core.glue.tables import Bucketing, Table, TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.ctas import Encoding
 from airflow_quilt_athena.core.overwrite.journal_entry import Found, Query
