@@ -22,7 +22,6 @@ from airflow_quilt_athena.core.arguments import (
     upper,
 )
 from airflow_quilt_athena.core.glue.file_format import FileFormat
-from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.request import (
     COMPRESSIONS,
     MAX_OPEN_WRITERS,
@@ -36,9 +35,7 @@ from airflow_quilt_athena.core.overwrite.request import (
     table_properties,
 )
 from airflow_quilt_athena.core.quilt.chosen_by import By
-from airflow_quilt_athena.core.quilt.revisions import Interval, parse_interval
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, S3DataLink, push_data_link, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
@@ -49,6 +46,8 @@ from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthen
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.late import LateRevisions
+    from airflow_quilt_athena.core.quilt.revisions import Interval
+    from airflow_quilt_athena.flows.aws.clients import LakeClients
     from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite, OverwriteResult
 
 
@@ -63,6 +62,8 @@ _OF_INTERVAL: dict[str, Judge[object]] = {
 
 
 def _interval(name: str, value: object) -> Interval:
+    from airflow_quilt_athena.core.quilt.revisions import parse_interval
+
     given = mapping(text, lambda _, one: one, "a mapping with bucket, start and end")(name, value)
     return parse_interval(
         {
@@ -334,6 +335,8 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         return resolve_partition(self.partition, context, date_format=self.partition_format)
 
     def _request(self, partition: Partition) -> OverwriteRequest:
+        from airflow_quilt_athena.core.glue.tables import TableName
+
         asked = self.judge_arguments()
         return OverwriteRequest(
             query=asked["query"],

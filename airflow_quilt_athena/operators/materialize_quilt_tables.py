@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_quilt_athena.arguments import AWS_ARGUMENTS
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, count, optional, seconds, several
-from airflow_quilt_athena.core.athena.query_status import PENDING, QueryStatus
-from airflow_quilt_athena.flows.athena.queries import stop_queries
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator, errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import lake_clients, task_key_of
 from airflow_quilt_athena.operators.waiting import DEFAULT_TIMEOUT, to_seconds
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.athena.query_status import QueryStatus
 
 
 class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
@@ -118,9 +119,13 @@ class MaterializeQuiltTablesOperator(QuiltAthenaBaseOperator):
         return found
 
     def _note(self, statuses: Sequence[QueryStatus], *_: Any) -> None:
+        from airflow_quilt_athena.core.athena.query_status import PENDING
+
         self._running = [status.query_execution_id for status in statuses if status.state in PENDING]
 
     def on_kill(self) -> None:
         """Stop what this task runs at Athena."""
+        from airflow_quilt_athena.flows.athena.queries import stop_queries
+
         if self._running:
             stop_queries(self.hook.client("athena"), self._running)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -18,24 +18,20 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, judge_durations
-from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
-from airflow_quilt_athena.core.athena.prices import estimate_dollars
-from airflow_quilt_athena.core.athena.query_status import (
-    QueryStatus,
-    Verdict,
-    build_failure,
-    build_timeout,
+from airflow_quilt_athena.arguments import (
+    AWS_ARGUMENTS,
+    DEFER_AFTER_SECONDS,
+    JudgedTask,
+    default_deferrable,
+    judge_durations,
 )
+from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
-from airflow_quilt_athena.flows.athena.queries import ProgressLog, stop_queries, watch_queries
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
-from airflow_quilt_athena.triggers.athena_completion import (
-    DEFER_AFTER_SECONDS,
-    AthenaCompletionTrigger,
-    default_deferrable,
-)
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.athena.query_status import QueryStatus
 
 IDS_KEY = "query_execution_ids"
 
@@ -150,6 +146,8 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         self._stop()
 
     def _stop(self) -> dict[str, str]:
+        from airflow_quilt_athena.flows.athena.queries import stop_queries
+
         if not (self.stop_on_kill and self._pending):
             return {}
         return stop_queries(self.hook.client("athena"), self._pending)
@@ -165,6 +163,8 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         return _facts(statuses) if statuses is not None else self._hand_over(deadline)
 
     def _hand_over(self, deadline: float) -> NoReturn:
+        from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
+
         self._pending = []  # from here on the trigger answers for them
         self.defer(
             trigger=AthenaCompletionTrigger(
@@ -183,6 +183,9 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
 
     def _watch(self, context: Any, seconds: float) -> tuple[QueryStatus, ...] | None:
         """Watch for some seconds; return the statuses when all succeeded, None while some are not done."""
+        from airflow_quilt_athena.core.athena.query_status import Verdict, build_failure
+        from airflow_quilt_athena.flows.athena.queries import ProgressLog, watch_queries
+
         try:
             athena = self.hook.client("athena")
             ids = parse_query_execution_ids(self.query_execution_ids)
@@ -203,6 +206,8 @@ class AthenaCompletionSensor(JudgedTask, BaseSensorOperator):
         return statuses if decision.verdict is Verdict.SUCCEEDED else None
 
     def _give_up(self) -> NoReturn:
+        from airflow_quilt_athena.core.athena.query_status import build_timeout
+
         became = self._stop()
         region = self.hook.client("athena").meta.region_name
         late = build_timeout(self._last, timeout_seconds=self.timeout, region=region, became=became)
@@ -253,6 +258,8 @@ def _flatten_text(text: str) -> Iterator[str]:
 
 
 def _facts(statuses: Sequence[QueryStatus]) -> dict[str, Any]:
+    from airflow_quilt_athena.core.athena.prices import estimate_dollars
+
     return {
         IDS_KEY: [status.query_execution_id for status in statuses],
         "state": "SUCCEEDED",

@@ -17,15 +17,12 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, judge_durations
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, JudgedTask, default_deferrable, judge_durations
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, choice, flag, optional, read_printed, refusal, text
 from airflow_quilt_athena.core.quilt.chosen_by import By
-from airflow_quilt_athena.core.quilt.revision_wanted import parse_wanted
 from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
-from airflow_quilt_athena.triggers.athena_completion import default_deferrable
-from airflow_quilt_athena.triggers.quilt_revision import QuiltRevisionTrigger
 
 _BACKSTOP_SECONDS = 120.0
 
@@ -119,6 +116,8 @@ class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
 
     def execute(self, context: Any) -> Any:
         """Wait on the worker, or look once and defer."""
+        from airflow_quilt_athena.core.quilt.revision_wanted import parse_wanted
+
         try:
             self.newer_than = self.judge_arguments()["newer_than"]
             parse_wanted(self.bucket, self.package, self.newer_than, self.by)
@@ -135,6 +134,8 @@ class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
         return found
 
     def _hand_over(self) -> NoReturn:
+        from airflow_quilt_athena.triggers.quilt_revision import QuiltRevisionTrigger
+
         self.defer(
             trigger=QuiltRevisionTrigger(
                 bucket=self.bucket,
@@ -167,6 +168,7 @@ class QuiltPackageSensor(JudgedTask, BaseSensorOperator):
         raise self._softened(kind(event["message"]))
 
     def _look(self) -> dict[str, Any] | None:
+        from airflow_quilt_athena.core.quilt.revision_wanted import parse_wanted
         from airflow_quilt_athena.flows.quilt.revision_look import look_for_revision
 
         try:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES, is_in_code, replace_in_code
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Selection
 from airflow_quilt_athena.core.glue.tables import (
     Bucketing,
     Columns,
-    FileFormat,
     Table,
     TableName,
     refuse_unwritable,
