@@ -98,8 +98,16 @@ class Plan:
 
     @property
     def describes(self) -> bool:
-        """Whether the result's columns must be known before it is written."""
-        return self.unloads or (self.table is None and self.encoding.file_format is FileFormat.TEXTFILE)
+        """Whether the result's columns must be known before it is written.
+
+        Where the call names columns of a table that is not there yet, a wrong name is to cost nothing. Of
+        one partition's buckets the engine says so itself before it reads; those of a set it meets with the
+        slices only, when the rows have been read.
+        """
+        if self.table is not None:
+            return self.unloads
+        names_columns = bool(self.request.column_comments or (self.bucketing and self.selection.is_set))
+        return self.unloads or names_columns or self.encoding.file_format is FileFormat.TEXTFILE
 
     @property
     def basis(self) -> str:
@@ -348,15 +356,18 @@ class Statements:
 
     def describe(self) -> str:
         """Return the statement that makes a table of the result's columns, without rows."""
-        return build_description(self.table("describe"), self._result(()), self._rows_encoding)
+        return build_description(
+            self.table("describe"), self._result(()), self._rows_encoding, self._rows_bucketing
+        )
 
     def stage(self, columns: Columns) -> str:
         """Return the statement that writes the result. ``columns`` are the result's, where they are known."""
         query, encoding = self._result(columns), self._rows_encoding
         if self.plan.unloads:
             return build_unload(query, encoding, location=self.rows_place)
-        bucketing = None if self.plan.selection.is_set else self.plan.bucketing
-        return build_ctas(self.table("stage"), query, encoding, location=self.rows_place, bucketing=bucketing)
+        return build_ctas(
+            self.table("stage"), query, encoding, location=self.rows_place, bucketing=self._rows_bucketing
+        )
 
     def _result(self, columns: Columns) -> str:
         plan = self.plan
@@ -378,6 +389,10 @@ class Statements:
     @property
     def _rows_encoding(self) -> Encoding:
         return _ROWS_ENCODING if self.plan.selection.is_set else self.plan.encoding
+
+    @property
+    def _rows_bucketing(self) -> Bucketing | None:
+        return None if self.plan.selection.is_set else self.plan.bucketing
 
     def names(self) -> str:
         """Return a query of the result's column names alone, to say what does not fit."""
