@@ -546,18 +546,39 @@ def test_deleting_results_deletes_results_alone(account: Account, beside: str) -
     assert [item["Key"] for item in left] == [beside]
 
 
-def test_results_that_are_a_tables_files_are_not_deleted(account: Account, unique: Unique) -> None:
+@pytest.mark.parametrize(
+    ("table", "partition", "said"),
+    [
+        ("results/t", None, "Table {name} lies among"),
+        ("", None, "Table {name} lies among"),  # above them, and so over them
+        ("tables/t", "results/t/dt=x", "Partition x of table {name} lies among"),
+    ],
+)
+def test_results_that_are_a_tables_files_are_not_deleted(
+    account: Account, unique: Unique, table: str, partition: str | None, said: str
+) -> None:
     account.provision(BUCKETS[0])
     s3, glue, request = account.clients.s3, account.clients.glue, account.request
     s3.put_object(Bucket=request.results_bucket, Key="results/t/part-0", Body=b"1")
     other = unique("other")
     glue.create_database(DatabaseInput={"Name": other})
-    place = {"Columns": [], "Location": f"s3://{request.results_bucket}/results/t"}
-    glue.create_table(DatabaseName=other, TableInput={"Name": "orders", "StorageDescriptor": place})
+
+    def placed(key: str) -> Any:
+        return {"StorageDescriptor": {"Columns": [], "Location": f"s3://{request.results_bucket}/{key}"}}
+
+    keys = [{"Name": "dt", "Type": "string"}] if partition else []
+    glue.create_table(
+        DatabaseName=other, TableInput={"Name": "orders", "PartitionKeys": keys, **placed(table)}
+    )
+    if partition:
+        glue.create_partition(
+            DatabaseName=other, TableName="orders", PartitionInput={"Values": ["x"], **placed(partition)}
+        )
     names = DeprovisionRequest(
         request.results_bucket, request.database, request.workgroup, request.policy_name, delete_results=True
     )
-    with pytest.raises(ManualActionError, match=f"Table {other}.orders lies among Athena's results"):
+    with pytest.raises(ManualActionError, match=said.format(name=f"{other}.orders")):
         deprovision(account.clients, names)
     assert s3.list_objects_v2(Bucket=request.results_bucket)["KeyCount"] == 1
     assert account.policies() == [account.name]
+    glue.delete_database(Name=other)
