@@ -386,6 +386,33 @@ def test_the_primary_workgroup_is_not_taken_over(account: Account) -> None:
         account.provision(BUCKETS[0], workgroup="primary")
 
 
+def test_our_tags_are_put_back(account: Account) -> None:
+    account.provision(*BUCKETS)
+    clients, name = account.clients, account.request.workgroup
+    workgroup = f"arn:aws:athena:us-east-1:123456789012:workgroup/{name}"
+    tags = {
+        "policy": lambda: clients.iam.list_policy_tags(PolicyArn=account.arn())["Tags"],
+        "further policy": lambda: clients.iam.list_policy_tags(PolicyArn=account.arn(f"{account.name}-2"))[
+            "Tags"
+        ],
+        "workgroup": lambda: clients.athena.list_tags_for_resource(ResourceARN=workgroup)["Tags"],
+        "bucket": lambda: clients.s3.get_bucket_tagging(Bucket=account.request.results_bucket)["TagSet"],
+    }
+    before = {what: sorted(read(), key=str) for what, read in tags.items()}
+    both = [tag["Key"] for tag in before["policy"]]
+    clients.iam.untag_policy(PolicyArn=account.arn(), TagKeys=both)
+    clients.iam.untag_policy(PolicyArn=account.arn(f"{account.name}-2"), TagKeys=["quilt-athena:created-by"])
+    clients.athena.untag_resource(ResourceARN=workgroup, TagKeys=["quilt-athena:created-by"])
+    clients.s3.delete_bucket_tagging(Bucket=account.request.results_bucket)
+    plan = account.provision(*BUCKETS)
+    changed = {step.name for step in plan.steps if step.does_something}
+    assert changed == {account.name, f"{account.name}-2", name, account.request.results_bucket}
+    assert {what: sorted(read(), key=str) for what, read in tags.items()} == before
+    assert not account.provision(*BUCKETS).changed
+    account.deprovision()
+    assert account.policies() == []
+
+
 def test_what_hinders_results_in_our_workgroup_is_put_right(account: Account) -> None:
     account.provision(BUCKETS[0])
     athena, name = account.clients.athena, account.request.workgroup
