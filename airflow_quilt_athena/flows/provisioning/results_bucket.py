@@ -310,7 +310,8 @@ def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> 
     name, ours = wanted.name, wanted.owned
     if not all(found.public_access_block.get(setting) for setting in _BLOCK):
         block = dict.fromkeys(_BLOCK, True)
-        ask(
+        ask_settling(
+            _SETTLING,
             lambda: clients.s3.put_public_access_block(**ours, PublicAccessBlockConfiguration=block),
             f"block public access to bucket {name}",
         )
@@ -318,7 +319,8 @@ def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> 
         rule = {"ApplyServerSideEncryptionByDefault": _key(wanted), "BucketKeyEnabled": True}
         if wanted.kms_key_arn is None:
             del rule["BucketKeyEnabled"]  # means something with KMS only
-        ask(
+        ask_settling(
+            _SETTLING,
             lambda: clients.s3.put_bucket_encryption(
                 **ours, ServerSideEncryptionConfiguration={"Rules": [rule]}
             ),
