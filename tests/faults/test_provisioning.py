@@ -238,7 +238,7 @@ ANSWERS: dict[str, tuple[tuple[str, int], ...]] = {
 }
 # These pass by themselves, whatever call they answer.
 PASS = {
-    *("ConcurrentModification", "ConcurrentModificationException", "DeleteConflict", "OperationAborted"),
+    *("ConcurrentModification", "ConcurrentModificationException", "OperationAborted"),
     *(
         "Throttling",
         "SlowDown",
@@ -249,6 +249,7 @@ PASS = {
 }
 # And these of what was made, or changed, a moment ago, where it is not known everywhere yet.
 SETTLE = {
+    "DeleteConflict": {"iam:DeletePolicy"},
     "NoSuchEntity": {"iam:AttachRolePolicy", "iam:CreatePolicyVersion"},
     "NoSuchBucket": {
         *("s3:PutBucketTagging", "s3:PutPublicAccessBlock", "s3:PutBucketEncryption"),
