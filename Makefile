@@ -64,7 +64,7 @@ test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the
 	@touch $@
 
 .PHONY: test-faults
-test-faults: $(INSTALLED) ## Every AWS call of an overwrite fails once, in every way; takes long
+test-faults: $(INSTALLED) ## Every AWS call of an overwrite, and of provisioning, fails or is killed once; takes long
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/faults
 
 .PHONY: test-large

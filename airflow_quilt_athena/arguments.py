@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, conf
 from botocore.config import Config
 
 from airflow_quilt_athena.core.arguments import Judge, optional, read_arguments, refusal, seconds, text
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 _ATTRIBUTES = {"dry_run": "plan_only"}  # BaseOperator has a method dry_run
 _FILE_SUFFIX = ".sql"
+# Most queries are done by then, and cost no deferral.
+DEFER_AFTER_SECONDS = 10.0
+
+
+def default_deferrable() -> bool:
+    """Return what the installation says of tasks that do not say themselves whether they defer."""
+    return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def _verify(name: str, value: object) -> bool | str | None:

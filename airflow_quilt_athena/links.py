@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
-from airflow_quilt_athena.core.athena.console import folder_url, query_url
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 
 if TYPE_CHECKING:
@@ -50,11 +49,15 @@ class QuiltPackageLink(_PushedLink):
 
 def push_query_link(context: Any, region: str, query_execution_id: str) -> None:
     """Let the task's Athena link lead to this query."""
+    from airflow_quilt_athena.core.athena.console import query_url
+
     context["ti"].xcom_push(key=AthenaQueryLink.key, value=query_url(region, query_execution_id))
 
 
 def push_data_link(context: Any, region: str, folder: S3Uri) -> None:
     """Let the task's S3 link lead to this folder."""
+    from airflow_quilt_athena.core.athena.console import folder_url
+
     context["ti"].xcom_push(key=S3DataLink.key, value=folder_url(region, folder))
 
 

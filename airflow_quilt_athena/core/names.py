@@ -20,7 +20,6 @@ from airflow_quilt_athena.core.arguments import (
 )
 from airflow_quilt_athena.core.glue.partitions import check_key_type, value_text
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
 from airflow_quilt_athena.exceptions import InvalidCallError
@@ -73,6 +72,8 @@ def database(name: str, value: object) -> str:
 
 def table(name: str, value: object) -> str:
     """Judge ``table`` or ``database.table``, which is none of the temporary ones."""
+    from airflow_quilt_athena.core.glue.tables import TableName
+
     expected = f"table or database.table, each of up to {MAX_NAME_LENGTH} {_LISTED}"
     if not isinstance(value, str):
         raise refusal(name, value, expected)

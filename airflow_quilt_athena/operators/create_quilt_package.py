@@ -34,14 +34,8 @@ from airflow_quilt_athena.core.quilt.package_request import (
     OnEmpty,
     OnUnusable,
     OnUnversioned,
-    PackageRequest,
-    build_partition_query,
-    check_columns,
     check_package_name,
-    parse_metadata,
     parse_registry,
-    parse_rows,
-    parse_tags,
 )
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
@@ -53,6 +47,8 @@ from airflow_quilt_athena.operators.query_memory import QueryMemory
 from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
 
 if TYPE_CHECKING:
+    from airflow_quilt_athena.core.athena.query_status import QueryStatus
+    from airflow_quilt_athena.core.quilt.package_request import PackageRequest
     from airflow_quilt_athena.flows.quilt.packages import PackageRevision
 
 _SOURCES = ("query", "query_execution_id", "table", "rows")
@@ -92,6 +88,9 @@ def _workflow(name: str, value: object) -> str | EllipsisType | None:
 
 
 def _rows(name: str, value: object) -> object:
+    from airflow_quilt_athena.core.quilt.package_entries import parse_json
+    from airflow_quilt_athena.core.quilt.package_request import parse_rows
+
     expected = "a list of mappings, or the XCom of a query's rows"
     found = _printed(value)
     if isinstance(found, str):
@@ -289,6 +288,8 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Check what is asked for, get the rows, make the package."""
+        from airflow_quilt_athena.core.quilt.package_request import parse_rows
+
         with errors_as_airflow_sees_them():
             request = self._read(context)
             if self.rows is not None:
@@ -303,6 +304,8 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
             return self._create_from(context, self._read(context), status)
 
     def _read(self, context: Any) -> PackageRequest:
+        from airflow_quilt_athena.core.quilt.package_request import PackageRequest, parse_metadata, parse_tags
+
         asked = self.judge_arguments()
         self.rows = asked["rows"]
         attempt = f"{task_key_of(context['ti'])}/{self.package}"
@@ -355,6 +358,9 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
         return query_execution_id
 
     def _partition_query(self, context: Any) -> str:
+        from airflow_quilt_athena.core.glue.selection import fixed_values
+        from airflow_quilt_athena.core.glue.tables import TableName
+        from airflow_quilt_athena.core.quilt.package_request import build_partition_query
         from airflow_quilt_athena.flows.aws.glue import observe_table
 
         name = TableName.parse(str(self.table), self.database)
@@ -407,6 +413,8 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
 
 def _with_columns(rows: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Refuse rows whose columns cannot tell of files, before the first is looked at."""
+    from airflow_quilt_athena.core.quilt.package_request import check_columns
+
     first = next(rows, None)
     if first is None:
         return iter(())

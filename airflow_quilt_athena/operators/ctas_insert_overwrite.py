@@ -21,7 +21,7 @@ from airflow_quilt_athena.core.arguments import (
     text,
     upper,
 )
-from airflow_quilt_athena.core.glue.tables import FileFormat, TableName
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.overwrite.request import (
     COMPRESSIONS,
     MAX_OPEN_WRITERS,
@@ -34,9 +34,8 @@ from airflow_quilt_athena.core.overwrite.request import (
     parse_retain,
     table_properties,
 )
-from airflow_quilt_athena.core.quilt.revisions import By, Interval, parse_interval
+from airflow_quilt_athena.core.quilt.chosen_by import By
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, S3DataLink, push_data_link, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
@@ -62,6 +61,8 @@ _OF_INTERVAL: dict[str, Judge[object]] = {
 
 
 def _interval(name: str, value: object) -> Interval:
+    from airflow_quilt_athena.core.quilt.revisions import parse_interval
+
     given = mapping(text, lambda _, one: one, "a mapping with bucket, start and end")(name, value)
     return parse_interval(
         {
@@ -329,6 +330,8 @@ class CtasInsertOverwriteOperator(QuiltAthenaWaitingOperator):
         return resolve_partition(self.partition, context, date_format=self.partition_format)
 
     def _request(self, partition: Partition) -> OverwriteRequest:
+        from airflow_quilt_athena.core.glue.tables import TableName
+
         asked = self.judge_arguments()
         return OverwriteRequest(
             query=asked["query"],

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_quilt_athena.arguments import AWS_ARGUMENTS
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, flag, optional
-from airflow_quilt_athena.core.glue.tables import TableName
-from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, QuiltAthenaHook
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.flows.aws.clients import LakeClients
 
 
 class GenerationsOperator(QuiltAthenaBaseOperator):
@@ -67,6 +68,8 @@ class GenerationsOperator(QuiltAthenaBaseOperator):
 
     def judge_arguments(self) -> dict[str, Any]:
         """Judge everything, and read the table's name with its database."""
+        from airflow_quilt_athena.core.glue.tables import TableName
+
         judged = super().judge_arguments()
         table = TableName.parse(judged["table"], judged["database"], judged["catalog_id"])
         return {**judged, "table": table}
@@ -74,6 +77,8 @@ class GenerationsOperator(QuiltAthenaBaseOperator):
 
 def lake_clients(hook: QuiltAthenaHook) -> LakeClients:
     """Return the clients that writing to tables takes."""
+    from airflow_quilt_athena.flows.aws.clients import LakeClients
+
     return LakeClients(hook.client("athena"), hook.client("glue"), hook.client("s3"))
 
 

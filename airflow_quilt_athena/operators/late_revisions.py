@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_quilt_athena.arguments import AWS_ARGUMENTS
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, count, optional
-from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator, errors_as_airflow_sees_them
@@ -76,6 +75,7 @@ class LateRevisionsOperator(QuiltAthenaBaseOperator):
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
         """Look, and return what is to be written again."""
+        from airflow_quilt_athena.core.glue.tables import TableName
         from airflow_quilt_athena.flows.aws.glue import observe_table
         from airflow_quilt_athena.flows.quilt.late import look_for_late_revisions
 

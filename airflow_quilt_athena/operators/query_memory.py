@@ -7,9 +7,8 @@ import json
 import uuid
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_quilt_athena.core.athena.query_status import UNSUCCESSFUL
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.flows.athena.looks import observe_queries
 from airflow_quilt_athena.flows.aws.clients import AthenaClient
@@ -45,6 +44,10 @@ class QueryMemory:
 
     def forget_failures(self, athena: AthenaClient) -> None:
         """Begin anew, from the first statement, if one of the queries did not succeed or is not known."""
+        from airflow_quilt_athena.core.athena.query_status import UNSUCCESSFUL
+        from airflow_quilt_athena.flows.athena.queries import observe_queries
+        from airflow_quilt_athena.flows.aws.deadline import ask
+
         ids = [query["id"] for query in self._queries.values() if "id" in query]
         try:
             statuses = ask(lambda: observe_queries(athena, ids), f"look at Athena queries {', '.join(ids)}")

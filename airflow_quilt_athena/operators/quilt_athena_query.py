@@ -6,25 +6,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, any_text, count, flag, optional, several, whole
 from airflow_quilt_athena.core.athena.parameters import to_literal
-from airflow_quilt_athena.core.athena.prices import estimate_dollars
-from airflow_quilt_athena.core.athena.query_status import QueryStatus
-from airflow_quilt_athena.core.athena.sql import SILENT, language_at, split_statements, tokenize
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.athena.queries import start_query
-from airflow_quilt_athena.flows.athena.results import copy_result, read_rows
-from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup, refuse_managed_results
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import task_key_of
 from airflow_quilt_athena.operators.query_memory import QueryMemory
 from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthenaWaitingOperator
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.athena.query_status import QueryStatus
+    from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 
 # An XCom lies in Airflow's database, and each of its readers loads the whole of it.
 MAX_ROWS_CHARACTERS = 48_000
@@ -130,6 +127,8 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the statements, or go on with those that an earlier try started."""
+        from airflow_quilt_athena.flows.athena.workgroups import look_at_workgroup, refuse_managed_results
+
         with errors_as_airflow_sees_them():
             work = self._read(context)
             if work.result_file is not None:
@@ -148,6 +147,8 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
 
     def _read(self, context: Any) -> _Work:
         """Read what was asked for. Raises InvalidCallError before anything is started."""
+        from airflow_quilt_athena.core.athena.sql import split_statements
+
         asked = self.judge_arguments()
         statements = tuple(statement for sql in asked["query"] for statement in split_statements(sql))
         if not statements:
@@ -186,6 +187,8 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
         return self._report(status, work, done, scanned)
 
     def _start(self, context: Any, statement: str, work: _Work, done: list[str]) -> str:
+        from airflow_quilt_athena.flows.athena.queries import start_query
+
         self.log.info("::group::SQL\n%s", statement)
         self.log.info("::endgroup::")
         number = len(done)
@@ -212,6 +215,9 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
     def _report(
         self, status: QueryStatus, work: _Work, done: list[str], scanned: list[int]
     ) -> dict[str, Any]:
+        from airflow_quilt_athena.core.athena.prices import estimate_dollars
+        from airflow_quilt_athena.flows.athena.results import copy_result
+
         facts: dict[str, Any] = {
             "query_execution_ids": done,
             "state": status.state.value,
@@ -228,6 +234,8 @@ class QuiltAthenaQueryOperator(QuiltAthenaWaitingOperator):
 
     def _rows(self, status: QueryStatus, work: _Work, max_rows: int) -> dict[str, Any]:
         """Return the rows for the XCom; where there are too many for one, where they lie instead."""
+        from airflow_quilt_athena.flows.athena.results import read_rows
+
         columns, rows = read_rows(
             self.hook.client("athena"),
             status.query_execution_id,
@@ -257,5 +265,7 @@ def _refuse_result_file(statement: str, *, waits: bool) -> None:
 
 
 def _first_word(statement: str) -> str:
+    from airflow_quilt_athena.core.athena.sql import SILENT, language_at, tokenize
+
     tokens = tokenize(statement, language_at(statement))
     return next(token.text.upper() for token in tokens if token.kind not in SILENT)

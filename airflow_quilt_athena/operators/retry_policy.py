@@ -9,7 +9,6 @@ from typing import Any
 from airflow.sdk import RetryDecision, RetryPolicy
 
 from airflow_quilt_athena.exceptions import QuiltAthenaError
-from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
 from airflow_quilt_athena.operators.base import is_worth_a_retry
 
 
@@ -35,6 +34,8 @@ class AthenaRetryPolicy(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
     ) -> RetryDecision:
         """Decide by the first cause that is known."""
+        from airflow_quilt_athena.flows.aws.errors import AWS_ERRORS, is_passing
+
         for cause in _causes(exception):
             if isinstance(cause, QuiltAthenaError):
                 return self._decide(is_worth_a_retry(cause), cause)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, DEFER_AFTER_SECONDS, default_deferrable
 from airflow_quilt_athena.core.arguments import Judge, flag, seconds
 from airflow_quilt_athena.core.athena.query_status import Decision, QueryStatus, Verdict
 from airflow_quilt_athena.flows.athena.queries import ProgressLog, conclude, stop_queries, watch_queries
 from airflow_quilt_athena.hooks.quilt_athena import aws_parameters_of
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
-from airflow_quilt_athena.triggers.athena_completion import (
-    DEFER_AFTER_SECONDS,
-    AthenaCompletionTrigger,
-    default_deferrable,
-)
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.athena.query_status import Decision, QueryStatus
 
 # Athena's own limit of a query's run is 30 minutes, and 240 at most (Service quotas, read 2026-11).
 DEFAULT_TIMEOUT = timedelta(hours=4)
@@ -94,6 +92,8 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
         :param carry: JSON values that ``execute_complete`` finds in its event under ``carry``.
         :raises QueryFailedError: when one failed, or was not done by the deadline.
         """
+        from airflow_quilt_athena.core.athena.query_status import Verdict
+
         remaining = max(0.0, deadline - time.time())
         on_worker = min(to_seconds(self.defer_after), remaining) if self.deferrable else remaining
         decision, statuses = self._watch(query_execution_ids, on_worker)
@@ -113,12 +113,16 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
 
     def on_kill(self) -> None:
         """Stop what this task runs at Athena."""
+        from airflow_quilt_athena.flows.athena.queries import stop_queries
+
         if self._running:
             stop_queries(self.hook.client("athena"), self._running)
 
     def _watch(
         self, query_execution_ids: Sequence[str], seconds: float
     ) -> tuple[Decision, tuple[QueryStatus, ...]]:
+        from airflow_quilt_athena.flows.athena.queries import ProgressLog, watch_queries
+
         self._running = list(query_execution_ids)
         return watch_queries(
             self.hook.client("athena"),
@@ -129,6 +133,8 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
         )
 
     def _conclude(self, decision: Decision, statuses: tuple[QueryStatus, ...]) -> tuple[QueryStatus, ...]:
+        from airflow_quilt_athena.flows.athena.queries import conclude
+
         done = conclude(self.hook.client("athena"), decision, statuses, timeout_seconds=self.timeout_seconds)
         self._running = []
         return done
@@ -139,6 +145,8 @@ class QuiltAthenaWaitingOperator(QuiltAthenaBaseOperator):
         deadline: float,
         carry: Mapping[str, Any],
     ) -> None:
+        from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
+
         self._running = []  # from here on the trigger answers for them
         trigger = AthenaCompletionTrigger(
             query_execution_ids=query_execution_ids,

@@ -27,6 +27,7 @@ from airflow_quilt_athena.core.athena.query_status import (
     build_failure,
     build_timeout,
 )
+from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
 from airflow_quilt_athena.flows.athena.queries import ProgressLog, stop_queries, watch_queries
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, aws_parameters_of
@@ -130,6 +131,8 @@ class AthenaCompletionSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
         self._stop()
 
     def _stop(self) -> dict[str, str]:
+        from airflow_quilt_athena.flows.athena.queries import stop_queries
+
         if not (self.stop_on_kill and self._pending):
             return {}
         return stop_queries(self.hook.client("athena"), self._pending)
@@ -145,6 +148,8 @@ class AthenaCompletionSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
         return _facts(statuses) if decision.verdict is Verdict.SUCCEEDED else self._hand_over(deadline)
 
     def _hand_over(self, deadline: float) -> NoReturn:
+        from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
+
         self._pending = []  # from here on the trigger answers for them
         self.defer(
             trigger=AthenaCompletionTrigger(
@@ -229,6 +234,8 @@ def _flatten_text(text: str) -> Iterator[str]:
 
 
 def _facts(statuses: Sequence[QueryStatus]) -> dict[str, Any]:
+    from airflow_quilt_athena.core.athena.prices import estimate_dollars
+
     return {
         IDS_KEY: [status.query_execution_id for status in statuses],
         "state": "SUCCEEDED",

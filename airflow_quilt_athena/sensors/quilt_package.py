@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_quilt_athena.arguments import AWS_ARGUMENTS, judge_durations
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, choice, flag, optional, read_printed, refusal, text
-from airflow_quilt_athena.core.quilt.revision_wanted import By, parse_wanted
+from airflow_quilt_athena.core.quilt.chosen_by import By
 from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, aws_parameters_of
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
@@ -96,6 +96,8 @@ class QuiltPackageSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
 
     def execute(self, context: Any) -> Any:
         """Wait on the worker, or look once and defer."""
+        from airflow_quilt_athena.core.quilt.revision_wanted import parse_wanted
+
         try:
             self.newer_than = self.judge_arguments()["newer_than"]
             parse_wanted(self.bucket, self.package, self.newer_than, self.by)
@@ -112,6 +114,8 @@ class QuiltPackageSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
         return found
 
     def _hand_over(self) -> NoReturn:
+        from airflow_quilt_athena.triggers.quilt_revision import QuiltRevisionTrigger
+
         self.defer(
             trigger=QuiltRevisionTrigger(
                 bucket=self.bucket,
@@ -141,6 +145,7 @@ class QuiltPackageSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
         raise self._softened(kind(event["message"]))
 
     def _look(self) -> dict[str, Any] | None:
+        from airflow_quilt_athena.core.quilt.revision_wanted import parse_wanted
         from airflow_quilt_athena.flows.quilt.revision_look import look_for_revision
 
         try:

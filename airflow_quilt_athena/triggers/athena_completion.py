@@ -28,8 +28,6 @@ from airflow_quilt_athena.triggers.shared_looks import shared_looks
 # Airflow may take the end of a task's first half for the end of its second, when that starts before the
 # worker's supervisor has gone: [workers] min_heartbeat_interval, 5 s by default (apache/airflow #72716).
 SHORTEST_DEFERRAL_SECONDS = 8.0
-# Most queries are done by then, and cost no deferral.
-DEFER_AFTER_SECONDS = 10.0
 _LOG_EVERY_SECONDS = 60.0
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, FileFormat, TableName
+from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, TableName
 from airflow_quilt_athena.core.overwrite.ctas import (
     Encoding,
     build_coerced_query,

@@ -62,12 +62,13 @@ from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables, render_create_table
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, QueryFailedError
+from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
 from airflow_quilt_athena.flows.quilt.hidden_packages import find_hidden_packages
 from airflow_quilt_athena.flows.quilt.sources import SourceKind, parse_source
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from local_athena import Fault, LocalAthena
 from local_athena.conformance.quilt_seeds import seed_statements
-from tests.integration.lab import connection
+from tests.integration.lab import Lab, connection
 from tests.integration.quilt_registry import (
     AWKWARD,
     BASE,
@@ -961,3 +962,17 @@ def test_a_reader_never_finds_a_view_missing_while_it_is_replaced(fresh: Registr
             stop.set()
         reader.result()
     assert set(answers) == {"read"}
+
+
+def test_the_queries_of_many_buckets_are_started_side_by_side(aws: LocalAthena, lab: Lab) -> None:
+    buckets = [f"{lab.bucket}-{number}" for number in range(3)]
+    request = RefreshRequest(tuple(buckets), lab.database, lab.workgroup)
+    lab.aws.clear_calls()
+    aws.set_latency({"athena:StartQueryExecution": 0.5})
+    try:
+        refresh_bucket_views(lab.client("athena"), lab.client("glue"), request, timeout_seconds=60)
+    finally:
+        aws.set_latency({})
+    starts = [call.time for call in lab.started()]
+    assert len(starts) == 6 * len(buckets)
+    assert max(starts) - min(starts) < 0.5 * len(starts) / 2

@@ -7,7 +7,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_quilt_athena.operators.rollback_partitions import RollbackPartitionsOperator
 from tests.integration.lab import Lab
-from tests.integration.overwriting import overwrite, stored, values
+from tests.integration.overwriting import overwrite, queries, stored, values
 
 COLUMNS = "id bigint, note string, at timestamp, place struct<x:int,y:string>"
 GOOD = {
@@ -111,15 +111,21 @@ def test_what_no_new_table_keeps_is_named_with_its_column_and_cast(lab: Lab, col
     assert line in told(lab, f"SELECT 1 AS id, {column} AS c")
 
 
+@pytest.mark.parametrize("partition", [{"dt": "2026-01-31"}, {}], ids=["one partition", "a set"])
 @pytest.mark.parametrize(
     "argument", [{"column_comments": {"gone": "x"}}, {"bucketed_by": ["gone"], "bucket_count": 2}]
 )
-def test_columns_that_are_not_there_are_refused_before_anything_is_published(
-    lab: Lab, argument: object
+def test_columns_that_a_new_table_will_not_have_are_refused_before_a_row_is_read(
+    lab: Lab, argument: dict[str, object], partition: dict[str, str]
 ) -> None:
-    message = told(lab, values((1, "a")), **argument)  # type: ignore[arg-type]
+    key = "" if partition else ", '2026-01-31' AS dt"
+    with queries(lab) as sent:
+        message = told(lab, f"SELECT 1 AS id{key}", partition=partition, partitioned_by=["dt"], **argument)
     assert "gone" in message
     assert lab.tables() == set()
+    reading = [one for one in sent if "WITH NO DATA" not in one and "WHERE false" not in one]
+    # The engine itself refuses buckets of a column that is not there, before it reads.
+    assert len(reading) == (1 if partition and "bucketed_by" in argument else 0)
 
 
 def test_a_comment_on_a_column_that_a_table_does_not_have_is_refused_before_a_query(table: Lab) -> None:

@@ -386,6 +386,33 @@ def test_the_primary_workgroup_is_not_taken_over(account: Account) -> None:
         account.provision(BUCKETS[0], workgroup="primary")
 
 
+def test_our_tags_are_put_back(account: Account) -> None:
+    account.provision(*BUCKETS)
+    clients, name = account.clients, account.request.workgroup
+    workgroup = f"arn:aws:athena:us-east-1:123456789012:workgroup/{name}"
+    tags = {
+        "policy": lambda: clients.iam.list_policy_tags(PolicyArn=account.arn())["Tags"],
+        "further policy": lambda: clients.iam.list_policy_tags(PolicyArn=account.arn(f"{account.name}-2"))[
+            "Tags"
+        ],
+        "workgroup": lambda: clients.athena.list_tags_for_resource(ResourceARN=workgroup)["Tags"],
+        "bucket": lambda: clients.s3.get_bucket_tagging(Bucket=account.request.results_bucket)["TagSet"],
+    }
+    before = {what: sorted(read(), key=str) for what, read in tags.items()}
+    both = [tag["Key"] for tag in before["policy"]]
+    clients.iam.untag_policy(PolicyArn=account.arn(), TagKeys=both)
+    clients.iam.untag_policy(PolicyArn=account.arn(f"{account.name}-2"), TagKeys=["quilt-athena:created-by"])
+    clients.athena.untag_resource(ResourceARN=workgroup, TagKeys=["quilt-athena:created-by"])
+    clients.s3.delete_bucket_tagging(Bucket=account.request.results_bucket)
+    plan = account.provision(*BUCKETS)
+    changed = {step.name for step in plan.steps if step.does_something}
+    assert changed == {account.name, f"{account.name}-2", name, account.request.results_bucket}
+    assert {what: sorted(read(), key=str) for what, read in tags.items()} == before
+    assert not account.provision(*BUCKETS).changed
+    account.deprovision()
+    assert account.policies() == []
+
+
 def test_what_hinders_results_in_our_workgroup_is_put_right(account: Account) -> None:
     account.provision(BUCKETS[0])
     athena, name = account.clients.athena, account.request.workgroup
@@ -546,18 +573,39 @@ def test_deleting_results_deletes_results_alone(account: Account, beside: str) -
     assert [item["Key"] for item in left] == [beside]
 
 
-def test_results_that_are_a_tables_files_are_not_deleted(account: Account, unique: Unique) -> None:
+@pytest.mark.parametrize(
+    ("table", "partition", "said"),
+    [
+        ("results/t", None, "Table {name} lies among"),
+        ("", None, "Table {name} lies among"),  # above them, and so over them
+        ("tables/t", "results/t/dt=x", "Partition x of table {name} lies among"),
+    ],
+)
+def test_results_that_are_a_tables_files_are_not_deleted(
+    account: Account, unique: Unique, table: str, partition: str | None, said: str
+) -> None:
     account.provision(BUCKETS[0])
     s3, glue, request = account.clients.s3, account.clients.glue, account.request
     s3.put_object(Bucket=request.results_bucket, Key="results/t/part-0", Body=b"1")
     other = unique("other")
     glue.create_database(DatabaseInput={"Name": other})
-    place = {"Columns": [], "Location": f"s3://{request.results_bucket}/results/t"}
-    glue.create_table(DatabaseName=other, TableInput={"Name": "orders", "StorageDescriptor": place})
+
+    def placed(key: str) -> Any:
+        return {"StorageDescriptor": {"Columns": [], "Location": f"s3://{request.results_bucket}/{key}"}}
+
+    keys = [{"Name": "dt", "Type": "string"}] if partition else []
+    glue.create_table(
+        DatabaseName=other, TableInput={"Name": "orders", "PartitionKeys": keys, **placed(table)}
+    )
+    if partition:
+        glue.create_partition(
+            DatabaseName=other, TableName="orders", PartitionInput={"Values": ["x"], **placed(partition)}
+        )
     names = DeprovisionRequest(
         request.results_bucket, request.database, request.workgroup, request.policy_name, delete_results=True
     )
-    with pytest.raises(ManualActionError, match=f"Table {other}.orders lies among Athena's results"):
+    with pytest.raises(ManualActionError, match=said.format(name=f"{other}.orders")):
         deprovision(account.clients, names)
     assert s3.list_objects_v2(Bucket=request.results_bucket)["KeyCount"] == 1
     assert account.policies() == [account.name]
+    glue.delete_database(Name=other)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from airflow_quilt_athena.core.athena.sql import Dialect, quote_name
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.exceptions import InvalidCallError
 
@@ -42,15 +42,6 @@ _COMPRESSION_PARAMETERS = (
     "orc.compress",
     "compressionType",  # awswrangler's; crawlers write "none" there, whatever the files are
 )
-
-
-class FileFormat(Enum):
-    """The formats that a CTAS writes and that we read back, by their names in a CTAS."""
-
-    PARQUET = "PARQUET"
-    ORC = "ORC"
-    JSON = "JSON"
-    TEXTFILE = "TEXTFILE"
 
 
 _SERDES = {

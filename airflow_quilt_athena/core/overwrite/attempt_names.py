@@ -11,9 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.glue.tables import TableName
 
 TEMPORARY_PREFIX = "tmp_quilt_"
 
@@ -55,6 +58,8 @@ class Attempt:
 
     def temporary_table(self, database: str, suffix: str = "") -> TableName:
         """Return a table that stages: the only one, or the one of a slice."""
+        from airflow_quilt_athena.core.glue.tables import TableName
+
         return TableName(database, f"{TEMPORARY_PREFIX}{self.digest}_{self.number}_{self.nonce}{suffix}")
 
     def token(self, sql: str) -> str:

@@ -22,8 +22,9 @@ from airflow_quilt_athena.core.athena.sql import (
     split_statements,
     tokenize,
 )
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, FileFormat, TableName
+from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, TableName
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 RESULT = '"quilt_result"'

@@ -55,8 +55,16 @@ class Plan:
 
     @property
     def describes(self) -> bool:
-        """Whether the result's columns must be known before it is written."""
-        return self.unloads or (self.table is None and self.encoding.file_format is FileFormat.TEXTFILE)
+        """Whether the result's columns must be known before it is written.
+
+        Where the call names columns of a table that is not there yet, a wrong name is to cost nothing. Of
+        one partition's buckets the engine says so itself before it reads; those of a set it meets with the
+        slices only, when the rows have been read.
+        """
+        if self.table is not None:
+            return self.unloads
+        names_columns = bool(self.request.column_comments or (self.bucketing and self.selection.is_set))
+        return self.unloads or names_columns or self.encoding.file_format is FileFormat.TEXTFILE
 
     @property
     def basis(self) -> str:

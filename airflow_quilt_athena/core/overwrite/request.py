@@ -9,14 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from airflow_quilt_athena.core.arguments import any_text, mapping, refusal, text
-from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.selection import Partition
-from airflow_quilt_athena.core.glue.tables import Columns, FileFormat, Table, TableName
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.names import partition_keys
-from airflow_quilt_athena.core.quilt.revisions import Interval
 from airflow_quilt_athena.exceptions import InvalidCallError
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+    from airflow_quilt_athena.core.glue.selection import Partition
+    from airflow_quilt_athena.core.glue.tables import Columns, Table, TableName
+    from airflow_quilt_athena.core.quilt.revisions import Interval
 
 MIN_RETAIN = timedelta(minutes=30)  # the default limit of a running reader's query
 MAX_RETAIN = timedelta(days=3660)

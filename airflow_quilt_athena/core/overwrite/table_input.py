@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from airflow_quilt_athena.core.athena.hive_types import without_lengths
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import (
     BASE_PARAMETER,
     Columns,
-    FileFormat,
     Table,
     find_problem,
     parse_table,

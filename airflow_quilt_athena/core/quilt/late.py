@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_quilt_athena.core.quilt.revisions import By, Interval, Pointer
+from airflow_quilt_athena.core.quilt.chosen_by import By
+from airflow_quilt_athena.core.quilt.revisions import Interval, Pointer
 
 COVERED_PARAMETER = "quilt_athena.revisions"
 

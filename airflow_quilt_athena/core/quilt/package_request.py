@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import EllipsisType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_quilt_athena.core.athena.hive_types import parse_hive_type
-from airflow_quilt_athena.core.athena.sql import Dialect, quote_identifier, quote_literal
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import Columns, TableName
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
 from airflow_quilt_athena.core.quilt.package_entries import COLUMNS, KEY_COLUMNS
 from airflow_quilt_athena.core.quilt.package_json import parse_json, to_json
 from airflow_quilt_athena.core.quilt.revisions import LATEST
 from airflow_quilt_athena.exceptions import InvalidCallError
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.glue.tables import Columns, TableName
 
 # quilt3 8.0.0, util.py, PACKAGE_NAME_FORMAT; matched whole, which quilt3 does not.
 _PACKAGE_NAME = re.compile(r"[\w-]+/[\w-]+")
@@ -114,6 +114,8 @@ def parse_metadata(given: Any) -> Any:
 
     :raises InvalidCallError: for what JSON does not know, NaN for instance, with the place.
     """
+    from airflow_quilt_athena.core.quilt.package_entries import parse_json, to_json
+
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:
             given = parse_json(given)
@@ -133,6 +135,8 @@ def parse_tags(given: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_tag(tag: object) -> None:
+    from airflow_quilt_athena.core.quilt.revisions import LATEST
+
     if not isinstance(tag, str) or not _TAG.fullmatch(tag) or tag == LATEST:
         raise InvalidCallError(
             f"Not a tag: {tag!r}. Expected a letter and then letters, digits, _ . and -; {LATEST} is moved "
@@ -146,6 +150,8 @@ def parse_rows(given: Any) -> Iterable[Mapping[str, Any]]:
     >>> list(parse_rows({"columns": ["logical_key"], "rows": [["a"]]}))
     [{'logical_key': 'a'}]
     """
+    from airflow_quilt_athena.core.quilt.package_entries import parse_json
+
     if isinstance(given, str):
         try:
             given = parse_json(given)
@@ -167,6 +173,8 @@ def _each_checked(rows: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
 
 def check_columns(names: Iterable[str]) -> None:
     """Raise InvalidCallError when columns of these names cannot tell of files."""
+    from airflow_quilt_athena.core.quilt.package_entries import COLUMNS, KEY_COLUMNS
+
     found = {name.lower() for name in names}
     missing = [name for name in ("logical_key", "size") if name not in found]
     missing += [] if found & set(KEY_COLUMNS) else [" or ".join(KEY_COLUMNS)]
@@ -183,6 +191,9 @@ def build_partition_query(name: TableName, keys: Columns, partition: Mapping[str
     >>> build_partition_query(TableName("lake", "files"), (("dt", "date"),), {"dt": "2026-01-31"})
     'SELECT * FROM "lake"."files" WHERE "dt" = CAST(\'2026-01-31\' AS date)'
     """
+    from airflow_quilt_athena.core.athena.hive_types import parse_hive_type
+    from airflow_quilt_athena.core.athena.sql import Dialect, quote_identifier, quote_literal
+
     conditions = [
         f"{quote_identifier(key, Dialect.TRINO)} = "
         f"CAST({quote_literal(partition[key], Dialect.TRINO)} AS {parse_hive_type(hive_type).trino})"

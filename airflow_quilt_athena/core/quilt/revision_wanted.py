@@ -6,22 +6,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Any
 
+from airflow_quilt_athena.core.quilt.chosen_by import By
 from airflow_quilt_athena.core.quilt.revisions import Interval, parse_interval
 from airflow_quilt_athena.core.quilt.watch import Arrival, Watch
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 _TOP_HASH = re.compile(r"[0-9a-f]{64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class By(Enum):
-    """By which time a revision is chosen."""
-
-    REVISION = "revision"  # when it was made, as its pointer's name says
-    ARRIVAL = "arrival"  # when it arrived in the bucket
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 
 from airflow_quilt_athena.core.athena.sql import Dialect, quote_literal, replace_in_code
+from airflow_quilt_athena.core.quilt.chosen_by import By
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
 from airflow_quilt_athena.core.quilt.queries import (
     ENTRIES,
@@ -41,13 +41,6 @@ SECONDS = re.compile(r"[0-9]{1,12}")  # as the views read them
 Build = Callable[..., str]  # of a source's headers or files, at some paths
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class By(Enum):
-    """The time that says which revisions belong to an interval."""
-
-    REVISION = "revision"  # when it was made, which its pointer is named by
-    ARRIVAL = "arrival"  # when its pointer came into the bucket
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,15 @@ _THROTTLING = frozenset(
 )
 
 
+# Where AWS says what is not there, and not what to do about it.
+_NEXT_STEPS = (
+    (re.compile(r": NoSuchBucket: "), "Name a bucket that is there, or make it first."),
+    (
+        re.compile(r"QueryExecution \S+ was not found"),
+        "Expected the id of a query of this account and region; Athena forgets a query after 45 days.",
+    ),
+)
+
 # How AWS names the permission when it refuses; S3 may leave it out, and is silent to a HEAD.
 _NAMED_ACTION = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")
 
@@ -146,7 +155,11 @@ def translate(error: Exception, doing: str) -> QuiltAthenaError:
         return AccessError(f"{text} Grant the caller {needed_action(error)}, or mend its credentials.")
     if is_passing(error):
         return RetryableError(f"{text} Try again later.")
-    return InvalidCallError(text)
+    return InvalidCallError(f"{text}{_next_step(text)}")
+
+
+def _next_step(said: str) -> str:
+    return next((f" {step}" for pattern, step in _NEXT_STEPS if pattern.search(said)), "")
 
 
 def _translate_own(error: Exception, doing: str) -> QuiltAthenaError:

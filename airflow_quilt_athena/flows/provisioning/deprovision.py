@@ -6,9 +6,10 @@ provisioning had added to somebody else's bucket. Nothing that holds data goes, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.plans import Difference, Plan, Step
@@ -117,20 +118,45 @@ def _plan_bucket_removal(clients: AwsClients, bucket: WantedBucket, *, delete_re
 
 
 def _refuse_tables_among_results(clients: AwsClients, bucket: WantedBucket) -> None:
-    """Raise ManualActionError when a table of any database that may be read lies among the results."""
+    """Raise ManualActionError when rows of a table of any database that may be read lie among the results."""
     pages = clients.glue.get_paginator("get_databases").paginate()
     for page in ask(lambda: list(pages), "list the databases in Glue, to see whose tables are results"):
         for database in page["DatabaseList"]:
             if database.get("TargetDatabase"):
                 continue  # a link to another account's
             for name, table in observe_tables(clients.glue, database["Name"]).items():
-                location = (table.get("StorageDescriptor") or {}).get("Location") or ""
-                if f"{location}/".startswith(str(bucket.results)) and not name.startswith(TEMPORARY_PREFIX):
-                    raise ManualActionError(
-                        f"Table {database['Name']}.{name} lies among Athena's results ({location}), which "
-                        "delete_results=True deletes. Nothing was changed. Move or drop the table, or leave "
-                        "delete_results out."
-                    )
+                if not name.startswith(TEMPORARY_PREFIX):
+                    _refuse_rows_among_results(clients, bucket, database["Name"], table)
+
+
+def _refuse_rows_among_results(
+    clients: AwsClients, bucket: WantedBucket, database: str, table: Mapping[str, Any]
+) -> None:
+    for what, place in _places_of(clients, database, table):
+        folder, results = f"{place.rstrip('/')}/", str(bucket.results)
+        if place and (folder.startswith(results) or results.startswith(folder)):
+            raise ManualActionError(
+                f"{what} lies among Athena's results ({place}), which delete_results=True deletes. Nothing "
+                "was changed. Move or drop it, or leave delete_results out."
+            )
+
+
+def _places_of(clients: AwsClients, database: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield a table's place, and those of its partitions, which may lie anywhere."""
+    name = f"{database}.{table['Name']}"
+    yield f"Table {name}", _location(table)
+    if not table.get("PartitionKeys"):
+        return
+    pages = clients.glue.get_paginator("get_partitions").paginate(
+        DatabaseName=database, TableName=table["Name"], ExcludeColumnSchema=True
+    )
+    for page in ask(lambda: list(pages), f"list the partitions of table {name} in Glue"):
+        for partition in page["Partitions"]:
+            yield f"Partition {', '.join(partition['Values'])} of table {name}", _location(partition)
+
+
+def _location(described: Mapping[str, Any]) -> str:
+    return (described.get("StorageDescriptor") or {}).get("Location") or ""
 
 
 def _plan_rule_removal(clients: AwsClients, bucket: WantedBucket, found: FoundBucket) -> Change:

@@ -185,7 +185,8 @@ def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> 
         rule = {"ApplyServerSideEncryptionByDefault": default_key(wanted), "BucketKeyEnabled": True}
         if wanted.kms_key_arn is None:
             del rule["BucketKeyEnabled"]  # means something with KMS only
-        ask(
+        ask_settling(
+            _SETTLING,
             lambda: clients.s3.put_bucket_encryption(
                 **ours, ServerSideEncryptionConfiguration={"Rules": [rule]}
             ),

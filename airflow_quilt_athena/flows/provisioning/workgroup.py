@@ -79,7 +79,13 @@ def plan_workgroup(clients: AwsClients, wanted: WantedWorkgroup) -> Change:
         return Change(step, lambda: _create(clients, wanted))
     _refuse_unusable(wanted.name, found)
     differences = compare(wanted.settings, _settings_of(found, wanted))
-    if differences and not _is_marked_as_ours(clients, wanted.account, wanted.name):
+    marked = _is_marked_as_ours(clients, wanted.account, wanted.name)
+    if not marked and found.get("Description") == _DESCRIPTION:
+        _refuse_enforcement(wanted, found)
+        lost = Difference(f"tag {OUR_TAG['Key']}", None, OUR_TAG["Value"])
+        step = Step.converge("workgroup", wanted.name, (*differences, lost))
+        return Change(step, lambda: _mark_and_converge(clients, wanted, found, change=bool(differences)))
+    if differences and not marked:
         _refuse_foreign(wanted, found, differences)
         adopted = Difference("adopt", "made as Quilt's documentation says", "changed by us")
         differences = (adopted, *differences)
@@ -239,6 +245,18 @@ def _create(clients: AwsClients, wanted: WantedWorkgroup) -> None:
         ),
         f"create workgroup {wanted.name}",
     )
+
+
+def _mark_and_converge(
+    clients: AwsClients, wanted: WantedWorkgroup, found: Mapping[str, Any], *, change: bool
+) -> None:
+    arn = wanted.account.arn("athena", f"workgroup/{wanted.name}")
+    ask(
+        lambda: clients.athena.tag_resource(ResourceARN=arn, Tags=[OUR_TAG]),
+        f"tag workgroup {wanted.name}",
+    )
+    if change:
+        _converge(clients, wanted, found)
 
 
 def _converge(clients: AwsClients, wanted: WantedWorkgroup, found: Mapping[str, Any]) -> None:

@@ -132,18 +132,20 @@ def apply_views(
 
 
 def _start(athena: AthenaClient, request: RefreshRequest, views: Sequence[ViewDefinition]) -> tuple[str, ...]:
-    started: list[str] = []
+    started: dict[str, str] = {}
+
+    def start(view: ViewDefinition) -> None:
+        started[view.name] = start_query(
+            athena, view.sql, database=request.database, workgroup=request.workgroup
+        )
+        log.info("Athena query %s makes view %s.%s", started[view.name], request.database, view.name)
+
     try:
-        for view in views:
-            query_execution_id = start_query(
-                athena, view.sql, database=request.database, workgroup=request.workgroup
-            )
-            started.append(query_execution_id)
-            log.info("Athena query %s makes view %s.%s", query_execution_id, request.database, view.name)
+        _side_by_side(start, views)
     except BaseException:  # also a task being killed: nobody else would stop these
-        stop_queries(athena, started)
+        stop_queries(athena, tuple(started.values()))
         raise
-    return tuple(started)
+    return tuple(started[view.name] for view in views)
 
 
 def mark_views(glue: GlueClient, database: str, digests: Mapping[str, str]) -> None:

@@ -27,8 +27,8 @@ from airflow_quilt_athena.exceptions import (
     QuiltAthenaError,
     RetryableError,
 )
+from airflow_quilt_athena.flows.athena import queries
 from airflow_quilt_athena.hooks.quilt_athena import QuiltAthenaHook
-from airflow_quilt_athena.operators import waiting
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
 from airflow_quilt_athena.operators.partition_of_run import resolve_partition
@@ -66,18 +66,32 @@ def athena(monkeypatch: pytest.MonkeyPatch) -> FakeAthena:
 # ------------------------------------------------------------------------------------- what parsing reads
 
 
-def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_wait() -> None:
+# Beside the operators and sensors: what judges their arguments, and how botocore's errors are told.
+PARSED = {
+    "": {"arguments", "exceptions", "links"},
+    "hooks": {"quilt_athena"},
+    "core": {"arguments", "names"},
+    "core.athena": {"parameters"},
+    "core.glue": {"file_format", "partitions", "s3_uri"},
+    "core.overwrite": {"attempt_names", "request"},
+    "core.quilt": {"chosen_by", "identifiers", "package_request"},
+    "flows.aws": {"deadline", "errors", "refusals"},
+}
+
+
+def test_a_dag_file_that_names_our_operators_reads_no_more_than_judging_them_takes() -> None:
     package = Path(airflow_quilt_athena.__file__).parent
     modules = [
         f"{package.name}.{path.parent.name}.{path.stem}"
-        for room in ("operators", "sensors", "triggers")
+        for room in ("operators", "sensors")
         for path in (package / room).glob("[a-z]*.py")
         if path.stem != "retry_policy" or has_airflow("3.3")
     ]
     assert len(modules) > 10
     code = (
-        f"import sys, {', '.join(modules)}\n"
-        "print(*(name for name in sys.modules if name.startswith('airflow_quilt_athena.flows.')))"
+        "import sys, airflow.providers.amazon.aws.operators.athena; before = set(sys.modules)\n"
+        f"import {', '.join(modules)}\n"
+        "print(*(set(sys.modules) - before))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     read = {name.split(".", 2)[2] for name in told.stdout.splitlines()[-1].split()}
@@ -90,6 +104,14 @@ def test_a_dag_file_that_names_our_operators_reads_of_the_flows_only_those_that_
         *(f"athena.{name}" for name in athena),
         *(f"quilt.{name}" for name in quilt),
     }
+    ours = {name for name in read if name.startswith(package.name) and not _is_package(package, name)}
+    assert ours - set(modules) == expected
+    others = {name.partition(".")[0] for name in read} - {package.name, "airflow"}
+    assert others <= sys.stdlib_module_names  # nobody's library but those that Amazon's operator reads
+
+
+def _is_package(package: Path, name: str) -> bool:
+    return (package.parent / name.replace(".", "/") / "__init__.py").exists()
 
 
 # ------------------------------------------------------------------ names that other people's code relies on
@@ -445,7 +467,7 @@ def test_a_kill_on_the_worker_stops_the_query(athena: FakeAthena, monkeypatch: p
         operator.on_kill()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(waiting, "watch_queries", killed)
+    monkeypatch.setattr(queries, "watch_queries", killed)
     with pytest.raises(KeyboardInterrupt):
         operator.execute(context())
     assert athena.stopped == ["q1"]

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import (
     Bucketing,
-    FileFormat,
     TableName,
     parse_table,
     refuse_unwritable,

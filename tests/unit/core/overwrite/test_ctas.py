@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import FileFormat, TableName
+from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.ctas import (
     Encoding,
     build_ctas,

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import FileFormat, TableName
+from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.request import (
     OnEmpty,
     OnFailedAudit,

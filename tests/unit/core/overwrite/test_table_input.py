@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.core.glue.tables import FileFormat, parse_table
+from airflow_quilt_athena.core.glue.file_format import FileFormat
+from airflow_quilt_athena.core.glue.tables import parse_table
 from airflow_quilt_athena.core.overwrite.journal_entry import Action, Query
 from airflow_quilt_athena.core.overwrite.query_role import DESCRIBE, STAGE
 from airflow_quilt_athena.core.overwrite.request import parse_partitioned_by

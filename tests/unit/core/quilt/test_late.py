@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_quilt_athena.core.quilt.chosen_by import By
 from airflow_quilt_athena.core.quilt.late import Arrivals, Covered, LateRevisions, find_late, parse_covered
-from airflow_quilt_athena.core.quilt.revisions import By, Interval, Pointer
+from airflow_quilt_athena.core.quilt.revisions import Interval, Pointer
 
 BUCKET = "acme-data"
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)

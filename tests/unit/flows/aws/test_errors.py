@@ -248,3 +248,19 @@ def test_what_botocore_raises_of_itself_becomes_ours(
     assert is_passing(error) is (kind is RetryableError)
     assert str(translated).startswith("Cannot create bucket acme: ")
     assert said in str(translated)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "step"),
+    [
+        ("NoSuchBucket", "The specified bucket does not exist", "Name a bucket that is there"),
+        (
+            "InvalidRequestException",
+            "QueryExecution q was not found",
+            "Expected the id of a query of this account",
+        ),
+    ],
+)
+def test_what_is_not_there_is_told_with_what_to_do(code: str, message: str, step: str) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": message}}, "Any")
+    assert step in str(translate(error, "look"))
