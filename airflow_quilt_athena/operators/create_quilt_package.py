@@ -26,10 +26,6 @@ from airflow_quilt_athena.core.arguments import (
     several,
     text,
 )
-from airflow_quilt_athena.core.athena.query_status import QueryStatus
-from airflow_quilt_athena.core.glue.selection import fixed_values
-from airflow_quilt_athena.core.glue.tables import TableName
-from airflow_quilt_athena.core.quilt.package_json import parse_json
 from airflow_quilt_athena.core.quilt.package_request import (
     OnEmpty,
     OnUnusable,
@@ -88,7 +84,7 @@ def _workflow(name: str, value: object) -> str | EllipsisType | None:
 
 
 def _rows(name: str, value: object) -> object:
-    from airflow_quilt_athena.core.quilt.package_entries import parse_json
+    from airflow_quilt_athena.core.quilt.package_json import parse_json
     from airflow_quilt_athena.core.quilt.package_request import parse_rows
 
     expected = "a list of mappings, or the XCom of a query's rows"

@@ -46,6 +46,8 @@ from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthen
 
 if TYPE_CHECKING:
     from airflow_quilt_athena.core.quilt.late import LateRevisions
+    from airflow_quilt_athena.core.quilt.revisions import Interval
+    from airflow_quilt_athena.flows.aws.clients import LakeClients
     from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
     from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 

@@ -16,9 +16,6 @@ from airflow_quilt_athena.operators.waiting import WAITING_ARGUMENTS, QuiltAthen
 if TYPE_CHECKING:
     from airflow_quilt_athena.flows.kept.keep_quilt_tables import KeepRequest
 
-if TYPE_CHECKING:
-    from airflow_quilt_athena.core.athena.query_status import QueryStatus
-
 
 class MaterializeQuiltTablesOperator(QuiltAthenaWaitingOperator):
     """Keep ``{id}_quilt_entries_table`` and ``{id}_quilt_revisions_table`` of Quilt buckets up to date.

@@ -10,9 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow_quilt_athena.exceptions import InvalidCallError
-from airflow_quilt_athena.flows.athena.looks import observe_queries
-from airflow_quilt_athena.flows.aws.clients import AthenaClient
-from airflow_quilt_athena.flows.aws.deadline import ask
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.flows.aws.clients import AthenaClient
 
 _STORE_KEY = "quilt_athena.queries"
 
@@ -45,7 +45,7 @@ class QueryMemory:
     def forget_failures(self, athena: AthenaClient) -> None:
         """Begin anew, from the first statement, if one of the queries did not succeed or is not known."""
         from airflow_quilt_athena.core.athena.query_status import UNSUCCESSFUL
-        from airflow_quilt_athena.flows.athena.queries import observe_queries
+        from airflow_quilt_athena.flows.athena.looks import observe_queries
         from airflow_quilt_athena.flows.aws.deadline import ask
 
         ids = [query["id"] for query in self._queries.values() if "id" in query]

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_quilt_athena.arguments import AWS_ARGUMENTS, DEFER_AFTER_SECONDS, default_deferrable
 from airflow_quilt_athena.core.arguments import Judge, flag, seconds
-from airflow_quilt_athena.core.athena.query_status import Decision, QueryStatus, Verdict
-from airflow_quilt_athena.flows.athena.queries import ProgressLog, conclude, stop_queries, watch_queries
 from airflow_quilt_athena.hooks.quilt_athena import aws_parameters_of
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
 

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -17,27 +17,20 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS, judge_durations
-from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
-from airflow_quilt_athena.core.athena.prices import estimate_dollars
-from airflow_quilt_athena.core.athena.query_status import (
-    Decision,
-    QueryStatus,
-    Verdict,
-    build_failure,
-    build_timeout,
+from airflow_quilt_athena.arguments import (
+    AWS_ARGUMENTS,
+    DEFER_AFTER_SECONDS,
+    default_deferrable,
+    judge_durations,
 )
 from airflow_quilt_athena.core.arguments import Judge, flag, is_list, read_printed, seconds, show
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError, RetryableError
-from airflow_quilt_athena.flows.athena.queries import ProgressLog, stop_queries, watch_queries
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, aws_parameters_of
 from airflow_quilt_athena.links import AthenaQueryLink, push_query_link
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
-from airflow_quilt_athena.triggers.athena_completion import (
-    DEFER_AFTER_SECONDS,
-    AthenaCompletionTrigger,
-    default_deferrable,
-)
+
+if TYPE_CHECKING:
+    from airflow_quilt_athena.core.athena.query_status import Decision, QueryStatus
 
 IDS_KEY = "query_execution_ids"
 
@@ -115,7 +108,7 @@ class AthenaCompletionSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
         seconds = DEFER_AFTER_SECONDS if self.mode == "poke" and not self._poked else 0.0
         self._poked = True
         decision, statuses = self._watch(context, min(seconds, self.poll_interval, self.timeout))
-        done = decision.verdict is Verdict.SUCCEEDED
+        done = not decision.pending
         return PokeReturnValue(done, _facts(statuses) if done else None)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +117,7 @@ class AthenaCompletionSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
             # The look below meets the same trouble, and raises it by its kind, or finds it gone.
             self.log.warning("The triggerer could not watch the queries: %s", event["message"])
         decision, statuses = self._watch(context, max(0.0, event["deadline"] - time.time()))
-        return _facts(statuses) if decision.verdict is Verdict.SUCCEEDED else self._give_up(decision)
+        return self._give_up(decision) if decision.pending else _facts(statuses)
 
     def on_kill(self) -> None:
         """Stop the queries that are not done."""
@@ -145,7 +138,7 @@ class AthenaCompletionSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise
-        return _facts(statuses) if decision.verdict is Verdict.SUCCEEDED else self._hand_over(deadline)
+        return self._hand_over(deadline) if decision.pending else _facts(statuses)
 
     def _hand_over(self, deadline: float) -> NoReturn:
         from airflow_quilt_athena.triggers.athena_completion import AthenaCompletionTrigger
@@ -165,6 +158,9 @@ class AthenaCompletionSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
 
     def _watch(self, context: Any, seconds: float) -> tuple[Decision, tuple[QueryStatus, ...]]:
         """Watch for some seconds; return the verdict, which is no failure, and the last statuses."""
+        from airflow_quilt_athena.core.athena.query_status import Verdict, build_failure
+        from airflow_quilt_athena.flows.athena.queries import ProgressLog, watch_queries
+
         try:
             athena = self.hook.client("athena")
             ids = parse_query_execution_ids(self.query_execution_ids)
@@ -184,6 +180,8 @@ class AthenaCompletionSensor(QuiltAthenaBaseOperator, BaseSensorOperator):
         return decision, statuses
 
     def _give_up(self, last: Decision) -> NoReturn:
+        from airflow_quilt_athena.core.athena.query_status import build_timeout
+
         became = self._stop()
         region = self.hook.client("athena").meta.region_name
         late = build_timeout(last, timeout_seconds=self.timeout, region=region, became=became)

@@ -16,15 +16,13 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
 )
 
-from airflow_quilt_athena.arguments import AWS_ARGUMENTS, judge_durations
+from airflow_quilt_athena.arguments import AWS_ARGUMENTS, default_deferrable, judge_durations
 from airflow_quilt_athena.core import names
 from airflow_quilt_athena.core.arguments import Judge, choice, flag, optional, read_printed, refusal, text
 from airflow_quilt_athena.core.quilt.chosen_by import By
 from airflow_quilt_athena.exceptions import QuiltAthenaError, RetryableError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS, aws_parameters_of
 from airflow_quilt_athena.operators.base import QuiltAthenaBaseOperator
-from airflow_quilt_athena.triggers.athena_completion import default_deferrable
-from airflow_quilt_athena.triggers.quilt_revision import QuiltRevisionTrigger
 
 _BACKSTOP_SECONDS = 120.0
 

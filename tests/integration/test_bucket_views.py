@@ -62,8 +62,9 @@ from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.table_ddl import define_tables, render_create_table
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, QueryFailedError
-from airflow_quilt_athena.flows.quilt.bucket_views import RefreshRequest, refresh_bucket_views
+from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
 from airflow_quilt_athena.flows.quilt.hidden_packages import find_hidden_packages
+from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from airflow_quilt_athena.flows.quilt.sources import SourceKind, parse_source
 from airflow_quilt_athena.operators.create_bucket_views import CreateBucketViewsOperator
 from local_athena import Fault, LocalAthena

@@ -390,7 +390,7 @@ def test_our_tags_are_put_back(account: Account) -> None:
     account.provision(*BUCKETS)
     clients, name = account.clients, account.request.workgroup
     workgroup = f"arn:aws:athena:us-east-1:123456789012:workgroup/{name}"
-    tags = {
+    tags: dict[str, Callable[[], Any]] = {
         "policy": lambda: clients.iam.list_policy_tags(PolicyArn=account.arn())["Tags"],
         "further policy": lambda: clients.iam.list_policy_tags(PolicyArn=account.arn(f"{account.name}-2"))[
             "Tags"

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Selection
-from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, FileFormat, Table, TableName
+from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, Table, TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.ctas import Encoding
 from airflow_quilt_athena.core.overwrite.journal_entry import Entry

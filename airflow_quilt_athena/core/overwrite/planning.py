@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from airflow_quilt_athena.core.athena.sql import MAX_QUERY_BYTES, is_in_code
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import Bucketing, FileFormat, Table, refuse_unwritable
+from airflow_quilt_athena.core.glue.tables import Bucketing, Table, refuse_unwritable
 from airflow_quilt_athena.core.overwrite.asked_partitions import plan_keys, plan_selection
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.ctas import Encoding, parse_query

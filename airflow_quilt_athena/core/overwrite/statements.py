@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from airflow_quilt_athena.core.athena.sql import is_in_code, replace_in_code
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import Columns, FileFormat, TableName
+from airflow_quilt_athena.core.glue.tables import Bucketing, Columns, TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.ctas import (
     DEFAULT_TEXT_DELIMITER,
@@ -109,15 +110,18 @@ class Statements:
 
     def describe(self) -> str:
         """Return the statement that makes a table of the result's columns, without rows."""
-        return build_description(self.table(DESCRIBE), self._result(()), self._rows_encoding)
+        return build_description(
+            self.table(DESCRIBE), self._result(()), self._rows_encoding, self._rows_bucketing
+        )
 
     def stage(self, columns: Columns) -> str:
         """Return the statement that writes the result. ``columns`` are the result's, where they are known."""
         query, encoding = self._result(columns), self._rows_encoding
         if self.plan.unloads:
             return build_unload(query, encoding, location=self.rows_place)
-        bucketing = None if self.plan.selection.is_set else self.plan.bucketing
-        return build_ctas(self.table(STAGE), query, encoding, location=self.rows_place, bucketing=bucketing)
+        return build_ctas(
+            self.table(STAGE), query, encoding, location=self.rows_place, bucketing=self._rows_bucketing
+        )
 
     def _result(self, columns: Columns) -> str:
         plan = self.plan
@@ -139,6 +143,10 @@ class Statements:
     @property
     def _rows_encoding(self) -> Encoding:
         return _ROWS_ENCODING if self.plan.selection.is_set else self.plan.encoding
+
+    @property
+    def _rows_bucketing(self) -> Bucketing | None:
+        return None if self.plan.selection.is_set else self.plan.bucketing
 
     def names(self) -> str:
         """Return a query of the result's column names alone, to say what does not fit."""

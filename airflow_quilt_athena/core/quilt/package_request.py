@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
-from airflow_quilt_athena.core.quilt.package_entries import COLUMNS, KEY_COLUMNS
-from airflow_quilt_athena.core.quilt.package_json import parse_json, to_json
-from airflow_quilt_athena.core.quilt.revisions import LATEST
 from airflow_quilt_athena.exceptions import InvalidCallError
 
 if TYPE_CHECKING:
@@ -114,7 +111,7 @@ def parse_metadata(given: Any) -> Any:
 
     :raises InvalidCallError: for what JSON does not know, NaN for instance, with the place.
     """
-    from airflow_quilt_athena.core.quilt.package_entries import parse_json, to_json
+    from airflow_quilt_athena.core.quilt.package_json import parse_json, to_json
 
     if isinstance(given, str) and given.lstrip().startswith("{"):
         try:
@@ -150,7 +147,7 @@ def parse_rows(given: Any) -> Iterable[Mapping[str, Any]]:
     >>> list(parse_rows({"columns": ["logical_key"], "rows": [["a"]]}))
     [{'logical_key': 'a'}]
     """
-    from airflow_quilt_athena.core.quilt.package_entries import parse_json
+    from airflow_quilt_athena.core.quilt.package_json import parse_json
 
     if isinstance(given, str):
         try:
@@ -188,6 +185,7 @@ def check_columns(names: Iterable[str]) -> None:
 def build_partition_query(name: TableName, keys: Columns, partition: Mapping[str, str]) -> str:
     r"""Return a query of the rows of a partition.
 
+    >>> from airflow_quilt_athena.core.glue.tables import TableName
     >>> build_partition_query(TableName("lake", "files"), (("dt", "date"),), {"dt": "2026-01-31"})
     'SELECT * FROM "lake"."files" WHERE "dt" = CAST(\'2026-01-31\' AS date)'
     """

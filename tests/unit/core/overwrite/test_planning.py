@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import Bucketing, FileFormat, Table
+from airflow_quilt_athena.core.glue.tables import Bucketing, Table
 from airflow_quilt_athena.core.overwrite.ctas import Encoding
 from airflow_quilt_athena.core.overwrite.request import Replace, Writer
 from airflow_quilt_athena.core.quilt.revisions import Interval, Revision

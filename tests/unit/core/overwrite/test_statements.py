@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from airflow_quilt_athena.core.glue.file_format import FileFormat
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.glue.tables import FileFormat, Table, TableName
+from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.journal_entry import Found, Query
 from airflow_quilt_athena.core.overwrite.plan import Seen, scratch_folder, temporary_tables
