@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_quilt_athena.core.provisioning.mark import OUR_TAG
 from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
 from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from demo.stack import RUN_ENDED, StackError
@@ -196,6 +197,7 @@ def provision(aws: LocalAthena, lake: Lake) -> None:
         athena.create_work_group(
             Name="quilt-query",
             Configuration={"ResultConfiguration": output, "EnforceWorkGroupConfiguration": False},
+            Tags=[OUR_TAG],  # so that the example finds it to be its own
         )
     request = RefreshRequest((WATCHED_BUCKET,), "quilt_query", "quilt-query")
     refresh_bucket_views(athena, glue, request, timeout_seconds=120)
