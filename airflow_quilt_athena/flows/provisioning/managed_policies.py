@@ -78,12 +78,17 @@ def _look(clients: AwsClients, number: int, arn: str) -> FoundPolicy | None:
         number=number,
         name=policy["PolicyName"],
         arn=arn,
-        # One without the tag was made before there was one.
-        owner=(owner or policy["PolicyName"]) if is_ours(tags) else None,
-        marked=owner is not None,
+        # One without the tag was made before there was one, or has lost it. Nobody can change a description.
+        owner=owner or (policy["PolicyName"] if is_ours(tags) or _is_first_of_ours(policy, number) else None),
+        marked=owner is not None and is_ours(tags),
         seeds=not is_ours(tags) and policy.get("Description") == _SEEDS_DESCRIPTION,
         version=policy["DefaultVersionId"],
     )
+
+
+def _is_first_of_ours(policy: Mapping[str, Any], number: int) -> bool:
+    # A further document without its tags may be the first of another provisioning: only the tag tells.
+    return number == 1 and policy.get("Description") == _DESCRIPTION
 
 
 def read_document(clients: AwsClients, policy: FoundPolicy) -> Mapping[str, Any]:

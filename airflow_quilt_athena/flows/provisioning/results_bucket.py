@@ -177,7 +177,8 @@ def _converge(clients: AwsClients, wanted: WantedBucket, found: FoundBucket) -> 
     name, ours = wanted.name, wanted.owned
     if not all(found.public_access_block.get(setting) for setting in BLOCK):
         block = dict.fromkeys(BLOCK, True)
-        ask(
+        ask_settling(
+            _SETTLING,
             lambda: clients.s3.put_public_access_block(**ours, PublicAccessBlockConfiguration=block),
             f"block public access to bucket {name}",
         )
