@@ -32,12 +32,14 @@ demo: $(INSTALLED) ## Run the main job on the embedded local Athena, through rea
 demo-ui: $(INSTALLED) ## The same, and leave the Airflow UI running on it until Ctrl-C
 	$(BIN)/python -m demo --ui
 
-# One more than cores: tests wait for queries and for servers.
+# One process more than cores, since tests wait for queries and for servers. A file at a time, in the order of their
+# folders: xdist would leave the files of few tests for last, which are the long ones.
 PROCESSES := $(shell echo $$(( $$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN) + 1 )))
+SPREAD = --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests, a file at a time in each process
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest $(SPREAD)
 
 # Branches of core and flows (pyproject.toml says of which files). It makes the unit tests twice as slow, so that `make
 # test` leaves it out: in CI `make test-lowest`, which runs the same tests, measures and prints it. The floor is what the
@@ -46,7 +48,7 @@ COVERAGE = --cov --cov-report term-missing:skip-covered --cov-fail-under 82
 
 .PHONY: coverage
 coverage: $(INSTALLED) ## Which branches of core and flows the unit and integration tests take; fails under the floor
-	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(COVERAGE) tests/unit tests/integration
+	$(BIN)/python -m pytest $(SPREAD) $(COVERAGE) tests/unit tests/integration
 
 .PHONY: test-e2e
 test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried, beside the local Athena
@@ -54,7 +56,7 @@ test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried
 
 .PHONY: test-lowest
 test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the lowest supported versions, with coverage
-	.venv-lowest/bin/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(COVERAGE) \
+	.venv-lowest/bin/python -m pytest $(SPREAD) $(COVERAGE) \
 	  tests/unit tests/integration local_athena/tests
 
 .venv-lowest/.installed: $(PROJECTS) constraints-lowest.txt
