@@ -34,6 +34,7 @@ from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
 from airflow_quilt_athena.flows.athena.queries import wait_for_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.aws.glue_partitions import get_partitions
 from airflow_quilt_athena.flows.overwrite.insert_overwrite import Overwrite
 from airflow_quilt_athena.flows.overwrite.overwrite_result import OverwriteResult
 from airflow_quilt_athena.flows.quilt.kept import observe_kept
@@ -199,7 +200,7 @@ class Keeping:
         if table is None:
             return tuple(units)
         wanted = [(unit.date, unit.package) for unit in units]
-        there = {tuple(one["Values"]) for one in catalog.get_partitions(self._clients.glue, table, wanted)}
+        there = {tuple(one["Values"]) for one in get_partitions(self._clients.glue, table, wanted)}
         return tuple(unit for unit in units if (unit.date, unit.package) not in there)
 
 

@@ -23,6 +23,13 @@ from airflow_quilt_athena.exceptions import RetryableError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import GlueClient
 from airflow_quilt_athena.flows.aws.deadline import ask as ask_patiently
+from airflow_quilt_athena.flows.aws.glue_calls import Ask
+from airflow_quilt_athena.flows.aws.glue_partitions import (
+    create_partitions,
+    delete_partitions,
+    observe_partitions,
+    update_partitions,
+)
 from airflow_quilt_athena.flows.overwrite.journal import Journal
 from airflow_quilt_athena.flows.overwrite.lease import Lease
 
@@ -47,15 +54,13 @@ class Flips:
         """Return the lease of the table, to be held for a journal entry, or by a sweep."""
         return Lease(self.journal, holder)
 
-    def observe(self, staged: Mapping[Values, Staged], asking: catalog.Ask) -> Current:
+    def observe(self, staged: Mapping[Values, Staged], asking: Ask) -> Current:
         """Return what may be changed as Glue has it now, and the partitions that were staged."""
         if self.selection.is_unpartitioned:
             return self._observe_table(asking)
-        return catalog.observe_partitions(
-            self.glue, self._partitioned, self.selection, sorted(staged), ask=asking
-        )
+        return observe_partitions(self.glue, self._partitioned, self.selection, sorted(staged), ask=asking)
 
-    def _observe_table(self, asking: catalog.Ask) -> Current:
+    def _observe_table(self, asking: Ask) -> Current:
         table = catalog.observe_table(self.glue, self.name, asking)
         if table is None and self.definition is None:
             raise RetryableError(f"Table {self.name} vanished while it was being written to.")
@@ -68,7 +73,7 @@ class Flips:
             table = catalog.observe_table(self.glue, self.name, asking)
             return {} if table is None else {(): table.raw}
         selection = any_partition(self.table)
-        return catalog.observe_partitions(self.glue, self._partitioned, selection, values, ask=asking)
+        return observe_partitions(self.glue, self._partitioned, selection, values, ask=asking)
 
     def apply(self, entry: Entry, todo: Iterable[Values], current: Current, lease: Lease) -> set[Values]:
         """Make the changes of these partitions; return those that were not as they had been looked at.
@@ -91,9 +96,9 @@ class Flips:
         created = [inputs[c.values] for c in changes if c.previous is None and c.location is not None]
         replaced = [inputs[c.values] for c in changes if c.previous is not None and c.location is not None]
         removed = [c.previous["Values"] for c in changes if c.previous is not None and c.location is None]
-        refused = catalog.create_partitions(self.glue, table, created, lease.ask)
-        refused |= catalog.update_partitions(self.glue, table, replaced, lease.ask)
-        catalog.delete_partitions(self.glue, table, removed, lease.ask)
+        refused = create_partitions(self.glue, table, created, lease.ask)
+        refused |= update_partitions(self.glue, table, replaced, lease.ask)
+        delete_partitions(self.glue, table, removed, lease.ask)
         return refused
 
     def _repoint_table(self, entry: Entry, change: Change, current: Current, lease: Lease) -> bool:

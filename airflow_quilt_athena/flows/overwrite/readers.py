@@ -10,6 +10,7 @@ from airflow_quilt_athena.core.overwrite.partition_changes import location_of
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import GlueClient
+from airflow_quilt_athena.flows.aws.glue_partitions import scan_partitions
 
 
 def find_readers(glue: GlueClient, table: Table, folders: Iterable[str], unread: list[str]) -> dict[str, str]:
@@ -69,7 +70,7 @@ def _places_of(
     if location is not None and reader.name != table.name:
         yield f"table {reader.name}", location
     if reader.partition_keys:
-        for partition in catalog.scan_partitions(glue, reader):
+        for partition in scan_partitions(glue, reader):
             place = location_of(partition)
             if place is not None:
                 yield f"partition {partition.get('Values')} of table {reader.name}", place

@@ -24,6 +24,7 @@ from airflow_quilt_athena.flows.athena.looks import observe_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.aws.deadline import ask
+from airflow_quilt_athena.flows.aws.glue_partitions import observe_partitions
 from airflow_quilt_athena.flows.aws.objects import MAX_KEYS_PER_DELETE, Listed, delete_listed, list_objects
 from airflow_quilt_athena.flows.overwrite.journal import Journal, JournalConflict
 from airflow_quilt_athena.flows.overwrite.sweep_result import SweepResult
@@ -120,7 +121,7 @@ class Remover:
         else:
             values = sorted({change.values for _, entry in taken for change in entry.changes})
             selection = any_partition(self._table)
-            observed = catalog.observe_partitions(self._clients.glue, self._table, selection, values)
+            observed = observe_partitions(self._clients.glue, self._table, selection, values)
             pointers = list(observed.values())
         return {location for location in map(location_of, pointers) if location}
 

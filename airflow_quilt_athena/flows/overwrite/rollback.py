@@ -36,6 +36,7 @@ from airflow_quilt_athena.core.overwrite.summary import summarize_changes
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.aws.glue_partitions import list_partitions
 from airflow_quilt_athena.flows.overwrite.flips import Current, Flips
 from airflow_quilt_athena.flows.overwrite.journal import Journal, new_nonce
 from airflow_quilt_athena.flows.overwrite.lease import Lease, LeaseLost
@@ -169,7 +170,7 @@ class _Rollback:
     def _all(self) -> Current:
         if not self._table.partition_keys:
             return {(): self._table.raw}
-        partitions = catalog.list_partitions(self._clients.glue, self._table)
+        partitions = list_partitions(self._clients.glue, self._table)
         return {identity(self._table.partition_keys, p["Values"]): p for p in partitions}
 
     def begin(self, plan: Restoration, task_key: str, attempt: Attempt) -> Entry:

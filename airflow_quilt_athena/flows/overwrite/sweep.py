@@ -24,6 +24,7 @@ from airflow_quilt_athena.core.overwrite.sweep_plan import SweepPlan, plan_sweep
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
+from airflow_quilt_athena.flows.aws.glue_partitions import scan_partitions
 from airflow_quilt_athena.flows.overwrite.adopted_files import AdoptedFiles
 from airflow_quilt_athena.flows.overwrite.cleanup import tidy
 from airflow_quilt_athena.flows.overwrite.flips import Flips
@@ -105,7 +106,7 @@ def _observe_pointers(clients: LakeClients, table: Table) -> dict[Values, Pointe
     """Return where Glue points for each partition of a table, or for a table without keys."""
     if not table.partition_keys:
         return {(): Pointer.of(table.raw)}
-    found = catalog.scan_partitions(clients.glue, table)
+    found = scan_partitions(clients.glue, table)
     return {identity(table.partition_keys, raw.get("Values") or ()): Pointer.of(raw) for raw in found}
 
 

@@ -27,7 +27,8 @@ from airflow_quilt_athena.core.quilt.revisions import parse_pointer
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
 from airflow_quilt_athena.exceptions import ManualActionError
 from airflow_quilt_athena.flows.aws.clients import GlueClient, S3Client
-from airflow_quilt_athena.flows.aws.glue import list_partitions, observe_table
+from airflow_quilt_athena.flows.aws.glue import observe_table
+from airflow_quilt_athena.flows.aws.glue_partitions import list_partitions
 from airflow_quilt_athena.flows.aws.objects import list_objects
 from airflow_quilt_athena.flows.quilt.revisions import read_pointers
 

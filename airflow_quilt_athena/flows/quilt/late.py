@@ -16,7 +16,7 @@ from airflow_quilt_athena.core.quilt.late import (
 )
 from airflow_quilt_athena.core.quilt.revisions import Pointer
 from airflow_quilt_athena.flows.aws.clients import GlueClient, S3Client
-from airflow_quilt_athena.flows.aws.glue import list_partitions
+from airflow_quilt_athena.flows.aws.glue_partitions import list_partitions
 from airflow_quilt_athena.flows.quilt.revisions import list_pointers
 
 
