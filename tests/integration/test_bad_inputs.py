@@ -32,6 +32,11 @@ from airflow_quilt_athena.sensors.quilt_package import QuiltPackageSensor
 from tests.integration.bad_inputs import VALUES
 from tests.integration.lab import Lab
 
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ModuleNotFoundError:  # Airflow 3.1
+    from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
+
 GOOD: dict[Any, dict[str, Any]] = {
     ProvisionQuiltAthenaOperator: {"results_bucket": "acme-results", "quilt_buckets": ["acme"]},
     DeprovisionQuiltAthenaOperator: {"results_bucket": "acme-results"},
@@ -297,8 +302,6 @@ MISTAKES = {
 
 
 def test_a_dag_file_of_mistakes_says_why_each_does_not_import(tmp_path: Any) -> None:
-    from airflow.dag_processing.dagbag import DagBag
-
     imports = "\n".join(f"from {cls.__module__} import {cls.__name__}" for cls in GOOD)
     for number, call in enumerate(MISTAKES):
         dag = f'with DAG("d{number}", schedule=None):\n    {call}\n'
