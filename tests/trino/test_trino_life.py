@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from local_athena import LocalAthena
+from local_athena.trino.client import TrinoClient
+from local_athena.trino.engine import TrinoEngine
 from local_athena.trino.server import TrinoServer
 from tests.integration.lab import Lab
 
@@ -99,6 +101,7 @@ def test_a_server_of_ones_own_is_used_instead(tmp_path: Path, unique: Callable[[
         server.wait()
         with LocalAthena(engine="trino", trino_url=server.url, port=port) as aws:
             assert servers_of(aws.pid) == set()
+            TrinoEngine(TrinoClient(server.url)).warm_up()  # it answers some seconds before its nodes do
             lab = Lab.open(aws, unique)
             lab.run("CREATE TABLE t AS SELECT 1 AS a")
             assert lab.rows("SELECT a FROM t") == [("1",)]
