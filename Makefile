@@ -39,7 +39,7 @@ SPREAD = --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test
 test: $(INSTALLED) ## Run the tests, a file at a time in each process
-	$(BIN)/python -m pytest $(SPREAD)
+	$(BIN)/python -m pytest $(SPREAD) --ignore tests/faults
 
 # Branches of core and flows (pyproject.toml says of which files). It makes the unit tests twice as slow, so that `make
 # test` leaves it out: in CI `make test-lowest`, which runs the same tests, measures and prints it.
@@ -63,6 +63,10 @@ test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints-lowest.txt $(OURS)
 	@touch $@
+
+.PHONY: test-faults-sample
+test-faults-sample: $(INSTALLED) ## The telling ones of test-faults: workers killed, answers lost, writers and readers at once
+	$(BIN)/python -m pytest $(SPREAD) tests/faults
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) ## Every AWS call of an overwrite, and of provisioning, fails or is killed once; takes long
