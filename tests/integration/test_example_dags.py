@@ -1,11 +1,9 @@
-"""The example DAGs parse anywhere; the demo runs two through a real Airflow and checks every row."""
+"""The example DAGs parse anywhere, and the demo notices rows that differ."""
 
 from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +14,6 @@ from airflow.sdk.execution_time import macros
 
 from airflow_quilt_athena.core.quilt.revisions import parse_interval
 from airflow_quilt_athena.operators.ctas_insert_overwrite import CtasInsertOverwriteOperator
-from demo import packages
 from demo.__main__ import Verdict
 from tests.airflow_versions import has_airflow, needs_airflow
 
@@ -100,23 +97,6 @@ def test_the_daily_example_reads_its_own_day_and_no_more(examples: DagBag) -> No
     )
     assert "{entries}" in task.query
     assert task.partition == {"dt": "2026-01-31"}
-
-
-@needs_partition_keys
-def test_the_demo_ends_with_every_row_as_quilt3_says(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "demo", "--home", str(tmp_path / "home")],
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert "Every row is as quilt3 says." in done.stdout
-    assert "DIFFERENT" not in done.stdout
-    assert done.stdout.count("equal:") == len(packages.DAYS) + 3
 
 
 @pytest.mark.parametrize(
