@@ -9,8 +9,8 @@ from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import BASE_PARAMETER, Table, TableName, parse_table, table_input
 from airflow_quilt_athena.exceptions import RetryableError
 from airflow_quilt_athena.flows.aws.clients import GlueClient
-from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless
-from airflow_quilt_athena.flows.aws.glue_calls import EXISTS, NOT_FOUND, Ask, catalog_of, pages, unless
+from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless, unless
+from airflow_quilt_athena.flows.aws.glue_calls import EXISTS, NOT_FOUND, Ask, catalog_of, pages
 
 _CHANGED = frozenset({"ConcurrentModificationException", "VersionMismatchException"})
 _MAX_TRIES_TO_RECORD = 5

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from botocore.exceptions import ClientError
-
 from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.flows.aws.deadline import ask
-from airflow_quilt_athena.flows.aws.errors import error_code
 
 NOT_FOUND = frozenset({"EntityNotFoundException"})
 EXISTS = frozenset({"AlreadyExistsException"})
@@ -23,20 +20,6 @@ class Ask(Protocol):
     def __call__(self, function: Callable[[], Result], doing: str) -> Result:
         """Return what ``function`` returns."""
         ...
-
-
-def unless(codes: frozenset[str], function: Callable[[], Result]) -> Callable[[], Result | None]:
-    """Return the call, which is answered with None when AWS refuses it with one of ``codes``."""
-
-    def guarded() -> Result | None:
-        try:
-            return function()
-        except ClientError as error:
-            if error_code(error) in codes:
-                return None
-            raise
-
-    return guarded
 
 
 def catalog_of(name: TableName) -> dict[str, str]:

@@ -19,8 +19,8 @@ from airflow_quilt_athena.core.glue.tables import Table
 from airflow_quilt_athena.exceptions import AccessError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.clients import GlueClient
-from airflow_quilt_athena.flows.aws.deadline import ask
-from airflow_quilt_athena.flows.aws.glue_calls import EXISTS, NOT_FOUND, Ask, at, pages, unless, whole_pages
+from airflow_quilt_athena.flows.aws.deadline import ask, unless
+from airflow_quilt_athena.flows.aws.glue_calls import EXISTS, NOT_FOUND, Ask, at, pages, whole_pages
 
 # Of one entry of a batch; everything else passes by itself (AWS Glue API reference, read 2026-11).
 _REFUSED_FOR_GOOD = frozenset(
