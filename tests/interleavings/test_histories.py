@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from airflow_quilt_athena.core.overwrite.request import Replace
+from airflow_quilt_athena.core.overwrite.request import DEFAULT_RETAIN, Replace
 from airflow_quilt_athena.exceptions import QuiltAthenaError
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.overwrite import sweep
@@ -36,7 +36,7 @@ from tests.fakes.world import (
     throttled,
 )
 from tests.interleavings.checks import see, sweep_all
-from tests.interleavings.model import Operation, Ran, State, outcomes, rollback
+from tests.interleavings.model import Operation, Ran, State, Values, outcomes, rollback
 from tests.interleavings.scenes import Act, make_table, put_rows, write
 from tests.interleavings.watch import Watch
 
@@ -91,12 +91,15 @@ class Histories(RuleBasedStateMachine):
         self.dead: dict[str, tuple[Act, Ran]] = {}  # by task key
         self.foreign: set[str] = set()
         self.may_go: set[str] = set()  # of these, what a sweep may delete that is told to
+        self.was_due = False
+        self.began = self.world.now
         make_table(self.lake, _KEYS)
 
     # -------------------------------------------------------------------------------------------- rules
 
     @rule(seconds=st.sampled_from([1, 600, 3600, 90_000, 700_000]))
     def time_passes(self, seconds: int) -> None:
+        self._before_days_pass(seconds)
         self.world.pass_time(seconds)
 
     @rule(kind=kinds, written=some_names, retain=retains, skew=skews, happening=happens)
@@ -120,9 +123,11 @@ class Histories(RuleBasedStateMachine):
 
     @rule(kind=kinds, written=some_names, number=calls, later=st.sampled_from([0, 7200, 200_000]))
     def somebody_sweeps_meanwhile(self, kind: str, written: set[str], number: int, later: int) -> None:
+        self._before_days_pass(later)
         act = self._overwrite(kind, written, timedelta(days=1))
         self._run(act, [interrupted(number, lambda: self._run(self._sweep("keep"), []), seconds=later)])
 
+    @precondition(lambda self: self.world.now - self.began < DEFAULT_RETAIN)  # then a rollback is forgotten
     @rule(happening=happens, skew=skews)
     def roll_back(self, happening: tuple[int, str] | None, skew: timedelta) -> None:
         self._run(self._rollback(), self._events(happening), skew)
@@ -146,7 +151,8 @@ class Histories(RuleBasedStateMachine):
             self._run(Act(act.name, act.work), [])
             return
         self.ran.remove(ran)
-        self._run(act, [], begun=ran.begun)
+        # Another rollback may have undone the same meanwhile.
+        self._run(act, [], begun=ran.begun, certain=act.operation is not rollback)
 
     @rule(name=names, where=st.sampled_from(["natural", "elsewhere", "gone"]))
     def a_stranger_writes(self, name: str, where: str) -> None:
@@ -156,6 +162,8 @@ class Histories(RuleBasedStateMachine):
         begun = self.world.monotonic()
         self._note_pointed_at()
         if where == "gone":
+            if self._is_like_a_late_call(values):
+                return
             table.partitions.pop(values, None)
             self._ran(lambda state: state.changed_by_stranger({values: None}), begun)
             return
@@ -167,6 +175,35 @@ class Histories(RuleBasedStateMachine):
         table.partitions[values] = given
         self._ran(lambda state: state.changed_by_stranger({values: run}), begun)
         self.world.look()
+
+    def _is_like_a_late_call(self, values: Values) -> bool:
+        """Whether dropping a partition cannot be told from a removal that lands late, as the docs say.
+
+        A run that failed, or may yet, was to remove it; or one removed it, another made it again within the
+        hour, and that is less than a day ago.
+        """
+        made: list[dict[str, Any]] = []
+        removed: list[dict[str, Any]] = []
+        for entry in self.lake.journal().values():
+            for change in entry["changes"] if entry["published_at"] else ():
+                if tuple(change["values"]) == values:
+                    (removed if change["action"] == "removed" else made).append(entry)
+        last = max((datetime.fromisoformat(one["published_at"]) for one in made), default=None)
+        return any(
+            one["state"] in {"aborted", "publishing"}
+            or (
+                last is not None
+                and timedelta() < last - datetime.fromisoformat(one["published_at"]) < timedelta(hours=1)
+                and self.world.now - last < timedelta(days=1)
+            )
+            for one in removed
+        )
+
+    def _before_days_pass(self, seconds: int) -> None:
+        """Have a sweep of each day: what lands late is taken back within one."""
+        if self.world.due and seconds > _HALF_PUBLISHED_AFTER:
+            self.world.pass_time(600)
+            self.each_partition_has_the_rows_of_a_run_that_may_be_there()
 
     # ---------------------------------------------------------------------------------------- what is run
 
@@ -198,7 +235,13 @@ class Histories(RuleBasedStateMachine):
         return [] if happening is None or len(self.dead) >= _MOST_DEAD else [event_of(*happening)]
 
     def _run(
-        self, act: Act, events: list[Event], skew: timedelta = timedelta(), begun: float | None = None
+        self,
+        act: Act,
+        events: list[Event],
+        skew: timedelta = timedelta(),
+        begun: float | None = None,
+        *,
+        certain: bool = True,
     ) -> None:
         self.world.pass_time(2)
         self._note_pointed_at()
@@ -216,7 +259,7 @@ class Histories(RuleBasedStateMachine):
             elif events:  # it may have gone half the way, and whoever comes next goes back or on
                 self.dead[act.name] = (act, self._ran(act.operation, begun, certain=False))
         else:
-            self._ran(act.operation, begun)
+            self._ran(act.operation, begun, certain=certain)
         self._note_pointed_at()
 
     def _ran(self, operation: Operation, begun: float, *, certain: bool = True) -> Ran:
@@ -255,6 +298,9 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def each_partition_has_the_rows_of_a_run_that_may_be_there(self) -> None:
+        if self.was_due and not self.world.due:  # what lands after its run is over is taken back by a sweep
+            self.lake.sweep_now()
+        self.was_due = bool(self.world.due)
         seen, torn = see(self.lake)
         assert not torn, torn
         states = [state for before in self.before for state in outcomes(before, self.ran)]

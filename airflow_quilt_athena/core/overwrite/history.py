@@ -70,7 +70,65 @@ def find_newest(entries: Iterable[Entry]) -> dict[Values, Published]:
     return newest
 
 
-def is_overtaken(
+def find_written_since(entries: Iterable[Entry], changes: Iterable[Change], moment: datetime) -> list[Values]:
+    """Return those of the partitions of which something later than ``moment`` was published."""
+    newest = find_newest(entries)
+    return [c.values for c in changes if c.values in newest and moment_of(newest[c.values][0]) > moment]
+
+
+def find_rightful(
+    values: Values,
+    pointer: Pointer | None,
+    newest: Published | None,
+    entries: Mapping[str, Entry],
+    now: datetime,
+) -> Published | None:
+    """Return what a partition is to be pointed back at, where an older or a failed run points it elsewhere.
+
+    That is what was published last; or what the failed run found, which its own change says (``undone``),
+    where somebody else had moved the partition since, or nothing was published. None where all is right:
+    what somebody else did stays.
+    """
+    failed = _find_failed(values, pointer, entries, now)
+    if failed is not None and found_by(failed, newest):
+        return failed
+    return newest if newest is not None and _is_overtaken(values, pointer, newest, entries, now) else None
+
+
+def found_by(run: Published, newest: Published | None) -> bool:
+    """Whether a run found a partition that somebody else had moved, made or dropped, since the newest."""
+    entry, change = run
+    return newest is None or (change.previous_generation is None and moment_of(newest[0]) < moment_of(entry))
+
+
+def _find_failed(
+    values: Values, pointer: Pointer | None, entries: Mapping[str, Entry], now: datetime
+) -> Published | None:
+    """Return what a run that failed did to a partition: Glue points at it, or what the run found is gone."""
+    if pointer is None:
+        removed = (
+            (entry, change)
+            for entry in entries.values()
+            if entry.published_at and _is_missed(entry) and now - moment_of(entry) < _NOTICED_WITHIN
+            for change in entry.changes
+            if change.values == values and change.location is None and change.previous_location is not None
+        )
+        return max(removed, key=lambda one: moment_of(one[0]), default=None)
+    owner = owner_of(pointer.generation, entries)
+    if owner is None or owner.state is not State.ABORTED:
+        return None
+    made = (c for c in owner.changes if c.values == values and c.location == pointer.location)
+    return next(((owner, change) for change in made), None)
+
+
+def owner_of(generation: str | None, entries: Mapping[str, Entry]) -> Entry | None:
+    """Return the entry of the attempt that made a generation, if the journal has it still."""
+    attempt = Attempt.parse(generation or "")
+    owner = entries.get(attempt.entry_name) if attempt else None
+    return owner if owner is not None and owner.attempt == attempt else None
+
+
+def _is_overtaken(
     values: Values, pointer: Pointer | None, newest: Published, entries: Mapping[str, Entry], now: datetime
 ) -> bool:
     """Whether an older or a failed run of ours points a partition elsewhere than the newest published one.
@@ -81,15 +139,12 @@ def is_overtaken(
     entry, change = newest
     if change.location is not None and is_emptied(entry, change.location):
         return False  # a sweep found that it was replaced, and nobody could read it
+    if _is_pending(values, pointer, entry, entries):
+        return False
     if pointer is None:
         return _was_removed_late(values, newest, entries, now)
-    if pointer.location == change.location or pointer.generation is None:
-        return False
-    attempt = Attempt.parse(pointer.generation)
-    owner = entries.get(attempt.entry_name) if attempt else None
-    if owner is None or owner.attempt != attempt:
-        return False
-    if _is_pending(values, pointer, entry, entries):
+    owner = owner_of(pointer.generation, entries)
+    if pointer.location == change.location or owner is None:
         return False
     if owner.state is State.ABORTED or _came_after(change, owner, entries):
         return True
@@ -110,17 +165,18 @@ def _was_removed_late(values: Values, newest: Published, entries: Mapping[str, E
         return False
     is_fresh = now - moment_of(entry) < _NOTICED_WITHIN
     return any(
-        (_has_failed(other) and change.previous_location == made.location)
+        (_is_missed(other) and change.previous_location == made.location)
         or (is_fresh and _is_just_before(other, entry))
         for other in entries.values()
-        if other.published_at is not None and other.reason not in _REMOVALS_STAND
+        if other.published_at is not None
         for change in other.changes
         if change.values == values and change.location is None
     )
 
 
-def _has_failed(entry: Entry) -> bool:
-    return entry.state is State.ABORTED
+def _is_missed(entry: Entry) -> bool:
+    """Whether what a run removed is missed, since it failed."""
+    return entry.state is State.ABORTED and entry.reason not in _REMOVALS_STAND
 
 
 def _is_just_before(older: Entry, newer: Entry) -> bool:
@@ -133,20 +189,10 @@ def is_of_former_table(entry: Entry, table: Mapping[str, Any]) -> bool:
     return isinstance(made_at, datetime) and made_at > moment_of(entry) + CLOCKS_APART
 
 
-def is_of_failed(values: Values, pointer: Pointer, entries: Mapping[str, Entry]) -> Published | None:
-    """Return what a run that failed did to a partition, where Glue points at it and nothing was published."""
-    attempt = Attempt.parse(pointer.generation or "")
-    owner = entries.get(attempt.entry_name) if attempt else None
-    if owner is None or owner.attempt != attempt or not _has_failed(owner):
-        return None
-    made = (c for c in owner.changes if c.values == values and c.location == pointer.location)
-    return next(((owner, change) for change in made), None)
-
-
-def _is_pending(values: Values, pointer: Pointer, newest: Entry, entries: Mapping[str, Entry]) -> bool:
+def _is_pending(values: Values, pointer: Pointer | None, newest: Entry, entries: Mapping[str, Entry]) -> bool:
     """Whether somebody who comes after the newest is just publishing this: a rollback, or an overwrite."""
     return any(
-        change.values == values and change.location == pointer.location
+        change.values == values and change.location == (None if pointer is None else pointer.location)
         for other in entries.values()
         if other.state is State.PUBLISHING and not was_published(other)
         if moment_of(other) >= moment_of(newest)
@@ -162,9 +208,8 @@ def _came_after(change: Change, owner: Entry, entries: Mapping[str, Entry]) -> b
         if previous == owner.attempt.name:
             return True
         seen.add(previous)
-        attempt = Attempt.parse(previous)
-        older = entries.get(attempt.entry_name) if attempt else None
-        if older is None or older.attempt != attempt:
+        older = owner_of(previous, entries)
+        if older is None:
             return False
         made = [one for one in older.changes if one.values == change.values]
         previous = made[0].previous_generation if made else None

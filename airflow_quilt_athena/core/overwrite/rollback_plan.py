@@ -9,13 +9,13 @@ from typing import Any
 
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.glue.tables import Table
-from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.history import (
     Pointer,
     Published,
+    find_rightful,
     is_emptied,
-    is_overtaken,
     moment_of,
+    owner_of,
     was_published,
 )
 from airflow_quilt_athena.core.overwrite.journal_entry import Action, Change, Entry, State
@@ -100,9 +100,11 @@ def _last_changes(
     for values, history in histories.items():
         partition = current.get(values)
         pointer = Pointer.of(partition) if partition is not None else None
-        if is_overtaken(values, pointer, history[-1], entries, now):
-            last[values] = history[-1]
-            continue
+        right = find_rightful(values, pointer, history[-1], entries, now)
+        if right is not None:
+            if right is history[-1]:
+                last[values] = right
+            continue  # else it is somebody else's, and only a late call of a failed run points elsewhere
         location = pointer.location if pointer is not None else None
         # A generation that was gone back to is the doing of the rollback, which comes after its making.
         made = [(entry, change) for entry, change in history if change.location == location]
@@ -115,10 +117,9 @@ def _as_published(
     change: Change, entry: Entry, history: Sequence[Published], entries: Mapping[str, Entry], table: Table
 ) -> Change:
     """Return a change as if it had replaced what was published before it, where Glue had something else."""
-    attempt = Attempt.parse(change.previous_generation or "")
-    owner = entries.get(attempt.entry_name) if attempt else None
+    owner = owner_of(change.previous_generation, entries)
     before = [published for published in history if moment_of(published[0]) < moment_of(entry)]
-    if owner is None or owner.attempt != attempt or not before:
+    if owner is None or not before:
         return change
     older, published = before[-1]
     if published.location == change.previous_location:
@@ -169,13 +170,12 @@ def _rows(partition: Mapping[str, Any] | None) -> int | None:
 def _owner(entries: Mapping[str, Entry], entry: Entry, change: Change) -> Entry:
     """Return the entry that says what becomes of the files a change replaced."""
     location = change.previous_location or ""
-    attempt = Attempt.parse(change.previous_generation or "")
-    owner = entries.get(attempt.entry_name) if attempt else None
+    owner = owner_of(change.previous_generation, entries)
     if owner is None or not owner.owns(location):
         # A folder that something else wrote to again was adopted again: the last one says what is in it.
         adopters = (other for other in entries.values() if other.adopts(location))
         owner = max(adopters, key=moment_of, default=entry)
-    if attempt and not owner.owns(location):
+    if change.previous_generation and not owner.owns(location):
         raise _gone(change)
     if owner.state not in _PUBLISHED or is_emptied(owner, location):
         raise _gone(change)

@@ -13,14 +13,13 @@ from datetime import datetime, timedelta
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values
-from airflow_quilt_athena.core.overwrite.attempt_names import Attempt
 from airflow_quilt_athena.core.overwrite.history import (
     Pointer,
     Published,
     find_newest,
-    is_of_failed,
-    is_overtaken,
+    find_rightful,
     moment_of,
+    owner_of,
     was_published,
 )
 from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Change, Entry, State
@@ -108,16 +107,11 @@ class _Sweep:
         for entry in filter(was_published, entries.values()):
             for change in entry.changes:
                 self._published.setdefault(change.values, []).append((entry.name, change.location))
-        self._point_back = {
-            values: self._newest[values]
-            for values in self._newest
-            if wanted(values)
-            and is_overtaken(values, pointers.get(values), self._newest[values], entries, now)
-        }
-        for values in pointers.keys() - self._newest.keys():
-            failed = is_of_failed(values, pointers[values], entries)
-            if failed is not None and wanted(values):
-                self._point_back[values] = failed
+        self._point_back: dict[Values, Published] = {}
+        for values in filter(wanted, {**self._newest, **pointers}):
+            right = find_rightful(values, pointers.get(values), self._newest.get(values), entries, now)
+            if right is not None:
+                self._point_back[values] = right
         self._protected = self._unexplained_elsewhere()
 
     def plan(self) -> SweepPlan:
@@ -164,10 +158,7 @@ class _Sweep:
                 protected.add(change.location)
             if pointer is None or pointer.generation is None or change.location is None:
                 continue  # dropped, or moved by somebody else
-            attempt = Attempt.parse(pointer.generation)
-            owner = self._entries.get(attempt.entry_name) if attempt else None
-            unknown = owner is None or owner.attempt != attempt
-            if pointer.location != change.location and unknown:
+            if pointer.location != change.location and owner_of(pointer.generation, self._entries) is None:
                 protected.add(change.location)
         return frozenset(protected)
 
@@ -315,8 +306,7 @@ class _Sweep:
         """
         if change.previous_location in self._current:
             return True
-        attempt = Attempt.parse(change.previous_generation or "")
-        owner = self._entries.get(attempt.entry_name) if attempt else None
+        owner = owner_of(change.previous_generation, self._entries)
         if owner is None or change.previous_location is None or not owner.owns(change.previous_location):
             return True
         return change.previous_location in gone or owner.folder in gone

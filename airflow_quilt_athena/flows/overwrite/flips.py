@@ -123,7 +123,7 @@ class Flips:
     def of_table(self, table: str, lease: Lease) -> Flips | None:
         """Return the flips of any partition of this table, or of another one over the same folder."""
         if table == str(self.name):
-            return replace(self, selection=any_partition(self.table))
+            return self
         name = TableName.parse(table, self.name.database, self.name.catalog_id)
         found = catalog.observe_table(self.glue, name, lease.ask)
         if found is None:

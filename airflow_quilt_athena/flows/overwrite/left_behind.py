@@ -7,13 +7,15 @@ anybody, since the old rows are whole; a set is finished.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.overwrite.history import (
     find_newest,
+    find_written_since,
+    found_by,
     is_of_former_table,
     moment_of,
     was_published,
@@ -63,11 +65,9 @@ class LeftBehind:
         superseded: list[Entry] = []
         finished: list[Entry] = []
         found = [self._flips.journal.read_if_readable(name) for name in lease.left_by]
-        left_behind = [entry for entry in found if entry is not None and entry.state is State.PUBLISHING]
+        left_behind = [one for one in found if one and one.state is State.PUBLISHING and not one.claimed_by]
         # The newest first: what is older then finds itself overtaken.
         for left in sorted(left_behind, key=moment_of, reverse=True):
-            if left.claimed_by is not None:
-                continue
             if self._supersedes(left):
                 superseded.append(left)
             elif left.is_set and self._finish(left, lease):
@@ -105,10 +105,8 @@ class LeftBehind:
         It is ended instead where none of it was published and others wrote some of it since, and where the
         table was dropped and made again: it would be half a set there.
         """
-        newest = find_newest(self._flips.journal.read_table(self._flips.name)[0].values())
-        overtaken = {values for values, (entry, _) in newest.items() if moment_of(entry) > moment_of(left)}
-        current = self._flips.observe_these([change.values for change in left.changes], lease)
-        if overtaken and self._is_only_half_of_it(left, current, overtaken):
+        overtaken = frozenset(self.written_since(left, moment_of(left)))
+        if overtaken and self._is_only_half_of_it(left, overtaken, lease):
             return self._end(left, "others wrote some of its partitions before any of it was published")
         try:
             done = self.roll_changes(left, lease, but=overtaken)
@@ -122,11 +120,17 @@ class LeftBehind:
         )
         return self.settle(left)
 
-    def _is_only_half_of_it(self, left: Entry, current: Current, overtaken: set[Values]) -> bool:
+    def written_since(self, entry: Entry, moment: datetime) -> list[Values]:
+        """Return those of an entry's partitions of which something later was published."""
+        entries, _ = self._flips.journal.read_table(self._flips.name)
+        return find_written_since(entries.values(), entry.changes, moment)
+
+    def _is_only_half_of_it(self, left: Entry, overtaken: Collection[Values], lease: Lease) -> bool:
         """Whether what is left to do would be all that there is of a set."""
         own = [change for change in left.changes if change.values not in overtaken]
+        current = self._flips.observe_these([change.values for change in own], lease)
         is_there = any(c.location and location_of(current.get(c.values)) == c.location for c in own)
-        return len(own) < len(left.changes) and not is_there and bool(plan_roll_forward(own, current))
+        return not is_there and bool(plan_roll_forward(own, current))
 
     def _refuse_former_table(self, entry: Entry, current: Current, lease: Lease) -> None:
         """Raise FormerTable if it was made again; only asked where partitions that were there are gone."""
@@ -140,14 +144,13 @@ class LeftBehind:
                 "to change it. Run the task again."
             )
 
-    def roll_changes(self, entry: Entry, lease: Lease, but: Iterable[Values] = ()) -> int:
+    def roll_changes(self, entry: Entry, lease: Lease, but: Collection[Values] = frozenset()) -> int:
         """Make those of an entry's changes that have not been made, read them back; return how many.
 
         :param but: partitions that have been published since.
         :raises FormerTable: when the table was dropped and made again.
         """
-        overtaken = set(but)
-        changes = [change for change in entry.changes if change.values not in overtaken]
+        changes = [change for change in entry.changes if change.values not in but]
         values = [change.values for change in changes]
         rolled: set[Values] = set()
         for _ in range(_MAX_TRIES):
@@ -179,13 +182,9 @@ class LeftBehind:
         current = self._flips.observe_these([change.values], lease)
         if location_of(current.get(change.values)) != change.location:
             return self._end(left, "died before its partition was repointed")
-        if change.location is None and self._is_overtaken(left, change.values):
+        if change.location is None and self.written_since(left, moment_of(left)):
             return self._end(left, "its partition was written by another run since")
         return self.settle(left)
-
-    def _is_overtaken(self, left: Entry, values: Values) -> bool:
-        newest = find_newest(self._flips.journal.read_table(self._flips.name)[0].values())
-        return values in newest and moment_of(newest[values][0]) > moment_of(left)
 
     def _end(self, left: Entry, reason: str) -> Entry:
         self.release(left)
@@ -218,19 +217,25 @@ class LeftBehind:
         try:
             with self._flips.lease(f"{entry.name}-back") as lease:
                 self.settle_left(lease)
-                current = self._flips.observe_these([change.values for change in entry.changes], lease)
-                newest = find_newest(self._flips.journal.read_table(self._flips.name)[0].values())
-                wrong: dict[Values, tuple[Entry, Change]] = {}
-                for change in entry.changes:
-                    right = newest.get(change.values) or (entry, undone(change))
-                    # What its successor found removed is removed.
-                    is_gone = change.location is None and entry.reason == SUPERSEDED
-                    place = location_of(current.get(change.values))
-                    if place == change.location != right[1].location and not is_gone:
-                        wrong[change.values] = right
-                self._flips.point_back(wrong, current, lease)
+                self.take_back(entry, lease)
         except QuiltAthenaError as trouble:
             log.warning("What attempt %s did late is left to the sweep: %s", entry.attempt.name, trouble)
+
+    def take_back(self, entry: Entry, lease: Lease) -> None:
+        """Point back what a run, which is not to be published, has pointed elsewhere or removed."""
+        current = self._flips.observe_these([change.values for change in entry.changes], lease)
+        newest = find_newest(self._flips.journal.read_table(self._flips.name)[0].values())
+        wrong: dict[Values, tuple[Entry, Change]] = {}
+        for change in entry.changes:
+            last = newest.get(change.values)
+            own = found_by((entry, change), last)
+            right = (entry, undone(change)) if last is None or own else last
+            # What its successor found removed is removed.
+            is_gone = change.location is None and entry.reason == SUPERSEDED
+            place = location_of(current.get(change.values))
+            if place == change.location != right[1].location and not is_gone:
+                wrong[change.values] = right
+        self._flips.point_back(wrong, current, lease)
 
     def settle(self, entry: Entry) -> Entry:
         """Let go of what a rollback claimed, and mark the entry published: from here on it is a fact."""

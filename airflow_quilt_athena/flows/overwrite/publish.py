@@ -55,7 +55,7 @@ class Publisher:
             try:
                 lease = self._flips.lease(entry.name)
                 seen: Current | None = None
-                if not lease.take_if_free() and not self._flips.selection.is_set:
+                if not self._flips.selection.is_set and not lease.take_if_free():
                     entry, seen = self._announce_ahead(entry, staged, adoption)
                 with lease:
                     left, _ = self._left.settle_left(lease)

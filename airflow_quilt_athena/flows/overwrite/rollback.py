@@ -22,7 +22,6 @@ from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.overwrite.asked_partitions import Partitions, any_partition, choose
 from airflow_quilt_athena.core.overwrite.attempt_names import Attempt, digest_of
 from airflow_quilt_athena.core.overwrite.history import (
-    find_newest,
     is_emptied,
     moment_of,
     next_moment,
@@ -226,6 +225,8 @@ class _Rollback:
         moved = [c for c in entry.changes if places[c.values] not in {c.previous_location, c.location}]
         # A partition that is gone may have been removed by others.
         if moved and not any(c.location and places[c.values] == c.location for c in entry.changes):
+            if entry.revision:  # an earlier try came as far as to remove some
+                self._left.take_back(entry, lease)
             self._give_up(entry, "somebody else wrote the partitions meanwhile")
             raise RetryableError(
                 f"The partitions {[list(c.values) for c in moved[:5]]} of table {self._table.name} were "
@@ -241,10 +242,7 @@ class _Rollback:
 
     def _refuse_overtaken(self, entry: Entry, moment: datetime) -> None:
         """Give way to whoever published the partitions since: that is not what was to be undone."""
-        newest = find_newest(self._journal.read_table(self._table.name)[0].values())
-        since = [
-            c.values for c in entry.changes if c.values in newest and moment_of(newest[c.values][0]) > moment
-        ]
+        since = self._left.written_since(entry, moment)
         if since:
             self._left.give_way(entry)
             self._give_up(entry, "somebody else published the partitions meanwhile")
