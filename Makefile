@@ -81,6 +81,11 @@ test-large: trino ## A thousand awkward packages, row by row as quilt3 shows the
 test-interleavings: $(INSTALLED) ## At every AWS call of a run another one comes in between, fails or dies: minutes
 	$(BIN)/python -m pytest -m "" --numprocesses auto tests/interleavings
 
+.PHONY: test-search
+test-search: $(INSTALLED) ## Histories and all else that Hypothesis makes up, with examples of chance: SEED=…
+	$(BIN)/python -m pytest $(SPREAD) -m hypothesis --hypothesis-profile searching \
+	  $(if $(SEED),--hypothesis-seed $(SEED)) tests/interleavings tests/unit tests/integration local_athena/tests
+
 SECONDS ?= 600
 
 .PHONY: test-chaos

@@ -13,8 +13,10 @@ from typing import Any
 import hypothesis
 import pytest
 
-# A slow machine makes no test fail: Hypothesis would, after 200 ms.
-hypothesis.settings.register_profile("patient", deadline=None)
+# A slow machine makes no test fail: Hypothesis would, after 200 ms. A change is judged by the same
+# examples each time; `make test-search` takes others.
+hypothesis.settings.register_profile("patient", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("searching", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 # Before anything imports Airflow: without a home of its own it writes into the user's.

@@ -13,6 +13,7 @@ from airflow_quilt_athena.core.overwrite.history import (
     Pointer,
     Published,
     find_rightful,
+    found_by,
     is_emptied,
     moment_of,
     owner_of,
@@ -23,6 +24,8 @@ from airflow_quilt_athena.core.overwrite.partition_changes import as_input, gene
 from airflow_quilt_athena.core.overwrite.table_input import WriteFacts, build_partition_input
 from airflow_quilt_athena.exceptions import ManualActionError
 
+# What a change says of what a partition had before.
+_BEFORE = ("previous", "previous_location", "previous_generation")
 _PUBLISHED = frozenset({State.PUBLISHED, State.SUPERSEDED})
 
 
@@ -119,7 +122,13 @@ def _as_published(
     """Return a change as if it had replaced what was published before it, where Glue had something else."""
     owner = owner_of(change.previous_generation, entries)
     before = [published for published in history if moment_of(published[0]) < moment_of(entry)]
-    if owner is None or not before:
+    if owner is None:
+        return change
+    found = [one for one in owner.changes if one.values == change.values]
+    if owner.state is State.ABORTED and found and found_by((owner, found[0]), before[-1] if before else None):
+        was = found[0]
+        return replace(change, **{name: getattr(was, name) for name in _BEFORE})
+    if not before:
         return change
     older, published = before[-1]
     if published.location == change.previous_location:

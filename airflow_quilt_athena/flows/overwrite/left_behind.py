@@ -230,8 +230,9 @@ class LeftBehind:
             last = newest.get(change.values)
             own = found_by((entry, change), last)
             right = (entry, undone(change)) if last is None or own else last
-            # What its successor found removed is removed.
-            is_gone = change.location is None and entry.reason == SUPERSEDED
+            # What its successor found removed is removed; what it made is not.
+            is_older = last is None or moment_of(last[0]) <= moment_of(entry)
+            is_gone = change.location is None and entry.reason == SUPERSEDED and is_older
             place = location_of(current.get(change.values))
             if place == change.location != right[1].location and not is_gone:
                 wrong[change.values] = right
