@@ -94,7 +94,7 @@ class Lab:
 
     def rows(self, sql: str) -> Rows:
         """Run a SELECT and return its rows, in an order of their own."""
-        _, rows = read_rows(self.client("athena"), self.run(sql), max_rows=10_000)
+        _, rows = read_rows(self.client("athena"), self.run(sql), max_rows=1_000_000)
         return sorted(rows, key=repr)
 
     def keys(self, prefix: str = "") -> set[str]:

@@ -385,6 +385,7 @@ def test_whatever_happens_the_rows_are_the_plain_views_rows(kept: Kept, history:
 
 
 @pytest.mark.large
+@pytest.mark.timeout(3600)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps(more_names), min_size=3, max_size=12))
 def test_whatever_happens_in_many_histories(kept: Kept, history: list[Any]) -> None:

@@ -98,7 +98,7 @@ def test_nothing_that_was_live_is_deleted(lab: Lab) -> None:
     assert old
     assert old < lab.keys("warehouse/")
     deletes = [call for call in lab.aws.calls if call.operation.startswith("Delete") and call.service == "s3"]
-    assert [call.detail.rpartition("/")[2] for call in deletes] == ["lease"]
+    assert [call.detail.rpartition("/")[2].partition("-")[0] for call in deletes] == ["lease"]
 
 
 def test_a_query_may_read_the_partition_it_replaces(lab: Lab) -> None:
@@ -317,7 +317,7 @@ def test_an_overwrite_is_one_query_and_few_other_calls_however_much_there_was(la
     many = count("many files and partitions")
     assert few == many
     assert few.count("StartQueryExecution") == 1
-    assert len(few) - 1 <= 15, few
+    assert len(few) <= 12, few
     assert lab.rows("SELECT note, count(*) FROM orders GROUP BY 1") == [("many files and partitions", "1")]
 
 

@@ -9,6 +9,7 @@ and where it is to be, so that a set that was left half-published can be rolled 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -181,6 +182,14 @@ def entry_place(base: S3Uri, name: str) -> S3Uri:
     return journal_folder(base) / f"{name}.json"
 
 
-def lease_place(base: S3Uri) -> S3Uri:
-    """Return the lease under which a table's partitions are repointed."""
-    return journal_folder(base) / "lease"
+def lease_place(base: S3Uri, partition: Sequence[str] = ()) -> S3Uri:
+    """Return the lease under which a table's partitions are repointed, or the one of a single partition."""
+    if not partition:
+        return journal_folder(base) / "lease"
+    digest = hashlib.sha256(note_key(partition).encode()).hexdigest()
+    return S3Uri(base.bucket, f"{partition_leases(base).key}{digest[:32]}")
+
+
+def partition_leases(base: S3Uri) -> S3Uri:
+    """Return what the keys of all leases of single partitions begin with."""
+    return journal_folder(base) / "lease-"

@@ -1,8 +1,11 @@
-"""The lease under which a table's partitions are repointed: an object in S3, taken, renewed, given back.
+"""The leases under which a table's partitions are repointed: objects in S3, taken, renewed, given back.
 
-Glue has no condition on partitions, so the order of flips is kept here: every flip takes the lease, of one
-partition too, and holds it for the flip alone. There is one for a table, not one for each prefix: prefixes
-overlap (``{}`` with ``dt=…``), and two sets that overlap must not be published through one another.
+Glue has no condition on partitions, so the order of flips is kept here: every flip takes a lease, and holds
+it for the flip alone. A set, a rollback and a sweep take the table's, one for all prefixes: prefixes overlap
+(``{}`` with ``dt=…``), and two sets that overlap must not be published through one another. A flip of one
+partition takes that partition's, so that those of others do not wait for it, and then looks for the table's;
+whoever takes the table's then looks for those of partitions, and waits for them. Each writes before it looks:
+one of the two sees the other.
 
 A call under the lease is made only while enough of it is left, each try anew; whoever has no answer in time
 looks again under a lease that it holds. When the lease is given back, S3 tells whether it was held to the
@@ -18,16 +21,26 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Lock
 from types import TracebackType
 from typing import TypeVar
 
-from airflow_quilt_athena.core.overwrite.journal_entry import lease_place
+from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.glue.selection import Values
+from airflow_quilt_athena.core.overwrite.journal_entry import lease_place, partition_leases
 from airflow_quilt_athena.exceptions import RetryableError
 from airflow_quilt_athena.flows.aws.deadline import Deadline, ask
-from airflow_quilt_athena.flows.aws.objects import Read, delete_object, read_object, write_object
+from airflow_quilt_athena.flows.aws.objects import (
+    Listed,
+    Read,
+    delete_object,
+    list_objects,
+    read_object,
+    write_object,
+)
 from airflow_quilt_athena.flows.overwrite.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -71,7 +84,7 @@ class Lease:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
-        self._place = lease_place(journal.base)
+        self._place = self._of_table = lease_place(journal.base)
         self._holder = holder
         self._seconds = seconds
         self._deadline = Deadline.after(patience_seconds, sleep=sleep, clock=clock)
@@ -82,16 +95,36 @@ class Lease:
         self._lock = Lock()
         self.left_by: tuple[str, ...] = ()
 
-    def take_if_free(self) -> bool:
-        """Take the lease if nobody has it; what waits for it otherwise is ``with``."""
-        return self._write(None)
+    def take_if_free(self, partition: Values) -> bool:
+        """Take the lease of one partition, or of a table without keys, if nobody has that or the table's.
+
+        What is taken is held between ``with`` and its end; ``with`` waits for the table's where none is.
+        """
+        if not partition:
+            return self._write(None)
+        self._place = lease_place(self._journal.base, partition)
+        if self._write(None) or self._take_when_free():
+            if read_object(self._journal.s3, self._of_table, self._journal.clock) is None:
+                return True
+            delete_object(self._journal.s3, self._place, self._etag)
+        self._place, self._etag, self.left_by = self._of_table, "", ()
+        return False
 
     def __enter__(self) -> Lease:
         """Take the lease, when its holder gives it back or lets it expire."""
-        if self._etag or self._write(None):
-            return self
+        if not (self._etag or self._write(None)):
+            self._wait(self._take_when_free)
+        if self._place == self._of_table:
+            try:
+                self._wait(self._are_partitions_free)
+            except Exception:
+                delete_object(self._journal.s3, self._place, self._etag)
+                raise
+        return self
+
+    def _wait(self, is_over: Callable[[], bool]) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while not self._take_when_free():
+        while not is_over():
             if self._deadline.passed:
                 raise RetryableError(
                     f"The lease {self._place} is held by others without pause. Nothing was published. Run "
@@ -99,7 +132,6 @@ class Lease:
                 )
             self._deadline.pause(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -117,10 +149,12 @@ class Lease:
 
     def is_left_behind(self) -> bool:
         """Whether a lease lies there whose time is over, or that was given back with work left to do."""
-        found = read_object(self._journal.s3, self._place, self._journal.clock)
-        return found is not None and (
-            _parse(found).holder is None or found.age.total_seconds() >= self._seconds
-        )
+        found = read_object(self._journal.s3, self._of_table, self._journal.clock)
+        if found is not None:
+            return _parse(found).holder is None or self._is_over(found.age)
+        held = list(self._of_partitions())  # which tells the time as well
+        now = self._journal.now()
+        return any(self._is_over(now - one.modified_at) for one in held)
 
     def leaves_work(self, half_done: bool) -> None:
         """Say whether the next holder would have something to finish if this one died now."""
@@ -178,13 +212,41 @@ class Lease:
         self._etag, self._written_at = etag, written_at
         return True
 
+    def _of_partitions(self) -> Iterator[Listed]:
+        return list_objects(self._journal.s3, partition_leases(self._journal.base))
+
+    def _are_partitions_free(self) -> bool:
+        """Whether nobody holds the lease of a partition; those that expired, or are our own, are removed."""
+        self.renew()
+        return all(self._is_free(S3Uri(self._place.bucket, one.key)) for one in self._of_partitions())
+
+    def _is_free(self, place: S3Uri) -> bool:
+        found = read_object(self._journal.s3, place, self._journal.clock)
+        if found is None:
+            return True
+        holder = _parse(found).holder
+        if holder != self._holder and not self._is_over(found.age):
+            return False
+        if not delete_object(self._journal.s3, place, found.etag):
+            return False  # renewed, or given back and taken again
+        if holder not in {None, self._holder}:
+            self._note_left(holder)
+        return True
+
+    def _is_over(self, age: timedelta) -> bool:
+        return age.total_seconds() >= self._seconds
+
+    def _note_left(self, name: str) -> None:
+        self.left_by = (*self.left_by, name)
+        log.warning("Attempt %s held the lease %s and did not finish its work.", name, self._place)
+
     def _take_when_free(self) -> bool:
         """Take a lease that was given back, that expired, or that is our own from before."""
         found = read_object(self._journal.s3, self._place, self._journal.clock)
         if found is None:
             return self._write(None)
         held = _parse(found)
-        if held.holder not in {None, self._holder} and found.age.total_seconds() < self._seconds:
+        if held.holder not in {None, self._holder} and not self._is_over(found.age):
             return False
         before = self.left_by
         left = (*held.left, held.holder) if held.holder is not None else held.left

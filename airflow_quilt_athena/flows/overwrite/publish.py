@@ -55,7 +55,8 @@ class Publisher:
             try:
                 lease = self._flips.lease(entry.name)
                 seen: Current | None = None
-                if not self._flips.selection.is_set and not lease.take_if_free():
+                selection = self._flips.selection
+                if not selection.is_set and not lease.take_if_free(selection.values):
                     entry, seen = self._announce_ahead(entry, staged, adoption)
                 with lease:
                     left, _ = self._left.settle_left(lease)

@@ -35,6 +35,10 @@ class World:
         return json.loads(self.s3.objects[KEY][0])["holder"] if KEY in self.s3.objects else None
 
 
+def puts(world: World) -> list[Any]:
+    return [request for call, request in world.s3.calls if call == "put_object"]
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(patience, "_FIRST_PAUSE_SECONDS", 0.0)
@@ -124,13 +128,13 @@ def test_a_lease_is_renewed_when_less_than_the_time_of_a_call_and_some_is_left(w
     with world.lease(seconds=60) as held:
         world.sleep(30)
         held.renew()
-        assert len(world.s3.calls) == 1
+        assert len(puts(world)) == 1
         world.sleep(1)
         held.renew()
-        assert len(world.s3.calls) == 2
+        assert len(puts(world)) == 2
         world.sleep(30)
         held.renew()
-        assert len(world.s3.calls) == 2
+        assert len(puts(world)) == 2
 
 
 def test_a_renewed_lease_is_not_taken_by_who_had_seen_it_expired(world: World) -> None:
@@ -254,8 +258,7 @@ def test_a_renewal_that_takes_longer_than_a_call_may_is_made_again(world: World)
         world.sleep(31)
         world.s3.events.append(("put_object", "before", lambda: world.sleep(CALL_SECONDS + 1)))
         held.renew()
-        puts = [request for call, request in world.s3.calls if call == "put_object"]
-        assert len(puts) == 3
+        assert len(puts(world)) == 3
 
 
 @pytest.mark.parametrize("body", [b"", b"torn", b"[" * 100_000, b"[]", b'{"holder": 7}', b"{}"])
@@ -280,4 +283,100 @@ def test_several_threads_renew_it_once(world: World) -> None:
         world.sleep(31)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: held.renew(), range(8)))
-        assert len([call for call, _ in world.s3.calls if call == "put_object"]) == 2
+        assert len(puts(world)) == 2
+
+
+# ------------------------------------------------------------------------------- leases of single partitions
+
+
+def test_flips_of_two_partitions_do_not_wait_for_each_other(world: World) -> None:
+    first, second = world.lease("first"), world.lease("second")
+    assert first.take_if_free(("a",))
+    assert second.take_if_free(("b",))
+    with first, second:
+        assert world.holder is None
+        assert len(world.s3.objects) == 2
+    assert world.s3.objects == {}
+    assert world.clock == 0
+
+
+def test_one_partition_s_flips_take_turns_by_the_table_s_lease(world: World) -> None:
+    first = world.lease("first")
+    assert first.take_if_free(("a",))
+    second = who_sees_it_given_back(world, first, 5, "second")
+    assert not second.take_if_free(("a",))
+    with second:
+        assert world.holder == "second"
+        assert second.left_by == ()
+        assert list(world.s3.objects) == [KEY]
+    assert 5 <= world.clock < 6
+
+
+def test_who_changes_the_table_waits_for_flips_of_partitions(world: World) -> None:
+    flip = world.lease("flip")
+    assert flip.take_if_free(("a",))
+    with who_sees_it_given_back(world, flip, 5, "set"):
+        assert list(world.s3.objects) == [KEY]
+    assert 5 <= world.clock < 6
+
+
+def test_a_flip_takes_nothing_while_the_table_s_lease_is_held(world: World) -> None:
+    with world.lease("set"):
+        flip = world.lease("flip")
+        assert not flip.take_if_free(("a",))
+        assert list(world.s3.objects) == [KEY]
+    with flip:
+        assert world.holder == "flip"
+    assert world.s3.objects == {}
+
+
+def test_a_dead_flip_holds_the_table_up_for_as_long_as_its_lease_lasts(world: World) -> None:
+    dead, alive = world.lease("dead", seconds=60), world.lease("alive", seconds=60)
+    assert dead.take_if_free(("a",))
+    with alive:
+        assert alive.left_by == ("dead",)
+        assert world.clock >= 60
+        with pytest.raises(LeaseLost):
+            dead.__exit__(None, None, None)
+    assert world.s3.objects == {}
+
+
+def test_a_dead_flip_s_lease_is_taken_by_the_next_of_its_partition(world: World) -> None:
+    assert world.lease("dead", seconds=60).take_if_free(("a",))
+    assert world.lease("again", seconds=60).is_left_behind() is False
+    world.sleep(61)
+    again = world.lease("again", seconds=60)
+    assert again.is_left_behind()
+    assert again.take_if_free(("a",))
+    with again:
+        assert again.left_by == ("dead",)
+    assert world.s3.objects == {}
+
+
+def test_the_next_try_of_a_task_does_not_wait_for_its_own_lease(world: World) -> None:
+    assert world.lease("mine").take_if_free(("a",))
+    with world.lease("mine") as held:
+        assert held.left_by == ()
+        assert list(world.s3.objects) == [KEY]
+    assert world.clock == 0
+
+
+def test_who_waits_for_a_flip_for_too_long_gives_the_table_s_lease_back(world: World) -> None:
+    flip = world.lease("flip")
+    assert flip.take_if_free(("a",))
+    with pytest.raises(RetryableError, match="held by others without pause"):
+        world.lease("set", patience_seconds=3).__enter__()
+    assert KEY not in world.s3.objects
+
+
+def who_sees_it_given_back(world: World, held: Lease, seconds: float, holder: str) -> Lease:
+    """Return a lease during whose waiting another is given back, when so much time has passed."""
+    given_back: list[Lease] = []
+
+    def later(slept: float) -> None:
+        world.sleep(slept)
+        if world.clock >= seconds and not given_back:
+            given_back.append(held)
+            held.__exit__(None, None, None)
+
+    return Lease(Journal(world.s3, BASE), holder, sleep=later, clock=lambda: world.clock)
