@@ -7,12 +7,20 @@ is replaced, and no crash there leaves one without an end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values
+from airflow_quilt_athena.core.overwrite.forgetting import (
+    SETTLED,
+    Forgetting,
+    Removal,
+    Wanted,
+    is_deleted,
+    own_folders,
+)
 from airflow_quilt_athena.core.overwrite.history import (
     Pointer,
     Published,
@@ -22,7 +30,7 @@ from airflow_quilt_athena.core.overwrite.history import (
     owner_of,
     was_published,
 )
-from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Change, Entry, State
+from airflow_quilt_athena.core.overwrite.journal_entry import UNFINISHED, Entry, State
 from airflow_quilt_athena.core.overwrite.retention import promise_of, promises_of
 
 # No query of Athena's runs longer than 4 hours (Service quotas, read 2026-11): what has not moved for a day
@@ -30,27 +38,6 @@ from airflow_quilt_athena.core.overwrite.retention import promise_of, promises_o
 ABANDONED_AFTER = timedelta(hours=24)
 # Flips take seconds; what has been at it for so long has nobody at it any more.
 HALF_PUBLISHED_AFTER = timedelta(hours=1)
-
-_SETTLED = frozenset({State.PUBLISHED, State.SUPERSEDED})
-
-Wanted = Callable[[Values], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """What of one attempt goes: the files in ``folders``, all that it made, or its journal entry, too."""
-
-    entry: Entry
-    folders: tuple[str, ...]
-    whole: bool  # nothing is left of what it staged: temporary tables go as well
-    forgets: bool  # nobody needs the entry any more
-    # Entries that must be forgotten before: without this one, they would say what was published last.
-    after: frozenset[str] = frozenset()
-
-    @property
-    def asks_athena(self) -> bool:
-        """Whether one of its queries may still be writing."""
-        return self.whole and self.entry.state not in _SETTLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +111,7 @@ class _Sweep:
         for entry in sorted(self._entries.values(), key=lambda entry: entry.created_at):
             if entry.state is State.PUBLISHING:
                 self._sort_publishing(entry, roll_forward, settle, release, left)
-            elif entry.state in _SETTLED:
+            elif entry.state in SETTLED:
                 unexplained = self._unexplained(entry)
                 if unexplained:
                     mark.append((entry, unexplained))
@@ -135,7 +122,7 @@ class _Sweep:
                 removals.append(self._settled_removal(entry))
             else:
                 self._sort_never_published(entry, removals, left)
-        untidy = tuple(e for e in self._entries.values() if e.untidy and e.state in _SETTLED)
+        untidy = tuple(e for e in self._entries.values() if e.untidy and e.state in SETTLED)
         roll_forward.sort(key=moment_of, reverse=True)  # what is older then finds itself overtaken
         return SweepPlan(
             tuple(roll_forward),
@@ -144,9 +131,20 @@ class _Sweep:
             tuple(release),
             untidy,
             tuple(mark),
-            self._finish(removals),
+            self._forgetting().finish(removals),
             self._adopted(),
             tuple(left),
+        )
+
+    def _forgetting(self) -> Forgetting:
+        return Forgetting(
+            self._entries,
+            self._pointers,
+            self._current,
+            self._newest,
+            self._published,
+            self._now,
+            self._wanted,
         )
 
     def _unexplained_elsewhere(self) -> frozenset[str]:
@@ -191,7 +189,7 @@ class _Sweep:
             keep_until = entry.updated_at + ABANDONED_AFTER
         else:
             keep_until = entry.keep_until or entry.updated_at
-        keep_until = max([keep_until, *(self._keep_until.get(own, keep_until) for own in _own(entry))])
+        keep_until = max([keep_until, *(self._keep_until.get(own, keep_until) for own in own_folders(entry))])
         if not all(self._wanted(change.values) for change in entry.changes):
             return
         if self._now < keep_until:
@@ -217,7 +215,7 @@ class _Sweep:
             for change in entry.changes
             if change.location is not None
             and entry.owns(change.location)
-            and not _is_deleted(entry, change.location, ())
+            and not is_deleted(entry, change.location, ())
             and change.location not in self._current
             and change.location not in self._protected
             and self._wanted(change.values)
@@ -225,7 +223,7 @@ class _Sweep:
 
     def _settled_removal(self, entry: Entry) -> Removal:
         loose = [location for location in self._loose(entry) if self._may_go(entry, location)]
-        whole = bool(loose) and all(_is_deleted(entry, own, loose) for own in _own(entry))
+        whole = bool(loose) and all(is_deleted(entry, own, loose) for own in own_folders(entry))
         folders = (entry.folder,) if whole and entry.folder else tuple(loose)
         return Removal(entry, folders, whole, forgets=False)
 
@@ -253,72 +251,3 @@ class _Sweep:
     def _points_below(self, folder: str) -> bool:
         root = S3Uri.parse(folder)
         return any(root.contains(S3Uri.parse(location)) for location in self._current)
-
-    def _finish(self, removals: list[Removal]) -> tuple[Removal, ...]:
-        """Leave out what does nothing, and say which entries nobody needs afterwards."""
-        gone = {folder for removal in removals for folder in (*removal.folders, *removal.entry.deleted)}
-        finished = (
-            removal
-            if removal.forgets
-            else Removal(removal.entry, removal.folders, removal.whole, self._is_done_with(removal, gone))
-            for removal in removals
-        )
-        done = self._forget_in_order(list(finished))
-        return tuple(removal for removal in done if removal.folders or removal.forgets)
-
-    def _forget_in_order(self, removals: list[Removal]) -> Iterator[Removal]:
-        """Let the newest entry of a partition be forgotten after those that it came after, or not at all."""
-        forgotten = {removal.entry.name for removal in removals if removal.forgets}
-        for removal in removals:
-            before = self._outlived_by(removal.entry) if removal.forgets else frozenset()
-            if before <= forgotten:
-                yield replace(removal, after=before)
-            elif removal.folders:
-                yield replace(removal, forgets=False)
-
-    def _outlived_by(self, entry: Entry) -> frozenset[str]:
-        """Return the older entries that would be the newest of a partition, and Glue is not as they say."""
-        names: set[str] = set()
-        for change in entry.changes:
-            values, pointer = change.values, self._pointers.get(change.values)
-            if self._newest.get(values, (None,))[0] is entry:
-                location = None if pointer is None else pointer.location
-                names |= {name for name, place in self._published[values] if place != location}
-        return frozenset(names - {entry.name})
-
-    def _is_done_with(self, removal: Removal, gone: set[str]) -> bool:
-        entry = removal.entry
-        if entry.state is State.DELETING and entry.published_at is None:
-            return True
-        adopted = {change.adopted for change in entry.changes if change.adopted is not None}
-        return (
-            self._now >= promise_of(entry)
-            and all(_is_deleted(entry, own, removal.folders) for own in _own(entry))
-            and adopted <= set(entry.deleted)
-            and all(self._wanted(change.values) for change in entry.changes)
-            and all(self._is_gone(change, gone) for change in entry.changes)
-        )
-
-    def _is_gone(self, change: Change, gone: set[str]) -> bool:
-        """Whether nothing is left at a change's previous place, of which it says how long it is kept.
-
-        What a rollback went back to is in use: whoever replaces it next says anew how long it is kept.
-        """
-        if change.previous_location in self._current:
-            return True
-        owner = owner_of(change.previous_generation, self._entries)
-        if owner is None or change.previous_location is None or not owner.owns(change.previous_location):
-            return True
-        return change.previous_location in gone or owner.folder in gone
-
-
-def _own(entry: Entry) -> list[str]:
-    """Return the folders of its partitions that an attempt staged itself."""
-    return [c.location for c in entry.changes if c.location is not None and entry.owns(c.location)]
-
-
-def _is_deleted(entry: Entry, location: str, folders: Iterable[str]) -> bool:
-    """Whether an attempt's own folder is gone, or goes with ``folders``."""
-    own = (folder for folder in (*folders, *entry.deleted) if entry.owns(folder))
-    place = S3Uri.parse(location)
-    return any(S3Uri.parse(folder).contains(place) for folder in own)

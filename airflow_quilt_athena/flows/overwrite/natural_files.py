@@ -13,9 +13,9 @@ from airflow_quilt_athena.core.glue.partitions import partition_path
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.glue.tables import GENERATIONS_FOLDER, Columns, Table
+from airflow_quilt_athena.core.overwrite.forgetting import Wanted
 from airflow_quilt_athena.core.overwrite.history import Pointer, moment_of, moments_of, was_published
 from airflow_quilt_athena.core.overwrite.journal_entry import Change, Entry
-from airflow_quilt_athena.core.overwrite.sweep_plan import Wanted
 from airflow_quilt_athena.flows.aws.clients import S3Client
 from airflow_quilt_athena.flows.aws.objects import Listed, list_objects
 from airflow_quilt_athena.flows.overwrite.journal import Journal

@@ -17,9 +17,10 @@ from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.core.overwrite.asked_partitions import any_partition
 from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
+from airflow_quilt_athena.core.overwrite.forgetting import Removal
 from airflow_quilt_athena.core.overwrite.journal_entry import Entry, State
 from airflow_quilt_athena.core.overwrite.partition_changes import location_of
-from airflow_quilt_athena.core.overwrite.sweep_plan import ABANDONED_AFTER, Removal
+from airflow_quilt_athena.core.overwrite.sweep_plan import ABANDONED_AFTER
 from airflow_quilt_athena.flows.athena.looks import observe_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
