@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,11 +16,8 @@ from airflow_quilt_athena.core.arguments import (
     any_text,
     choice,
     flag,
-    is_list,
     matching,
     optional,
-    read_printed,
-    refusal,
     several,
     text,
 )
@@ -36,6 +31,7 @@ from airflow_quilt_athena.core.quilt.package_request import (
 from airflow_quilt_athena.exceptions import InvalidCallError
 from airflow_quilt_athena.hooks.quilt_athena import AWS_TEMPLATE_FIELDS
 from airflow_quilt_athena.links import AthenaQueryLink, QuiltPackageLink, push_package_link, push_query_link
+from airflow_quilt_athena.operators import package_arguments
 from airflow_quilt_athena.operators.base import errors_as_airflow_sees_them
 from airflow_quilt_athena.operators.lake import task_key_of
 from airflow_quilt_athena.operators.partition_of_run import Partition, resolve_partition
@@ -48,74 +44,6 @@ if TYPE_CHECKING:
     from airflow_quilt_athena.flows.quilt.packages import PackageRevision
 
 _SOURCES = ("query", "query_execution_id", "table", "rows")
-_QUERY_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def _named(judge: Callable[[Any], Any], expected: str) -> Judge[Any]:
-    """Return the judge of text that ``judge`` reads, whose refusals then name the parameter."""
-
-    def judge_text(name: str, value: object) -> Any:
-        found = text(name, value, expected)
-        try:
-            return judge(found)
-        except InvalidCallError as error:
-            raise InvalidCallError(f"{name}: {error}") from error
-
-    return judge_text
-
-
-def _query_execution_id(name: str, value: object) -> str:
-    if not isinstance(value, str | Mapping) and not is_list(value):
-        raise refusal(name, value, "a query execution id, or the XCom of the task that started the query")
-    try:
-        return parse_query_execution_id(value)
-    except InvalidCallError as error:
-        raise InvalidCallError(f"{name}: {error} Expected one.") from error
-
-
-_tag = matching(r"[A-Za-z][\w.-]{0,127}", "a tag: a letter and then letters, digits, _ . and -")
-_workflow_id = matching(r"[\w.-]{1,128}", "a workflow's id, or None")
-
-
-def _workflow(name: str, value: object) -> str | EllipsisType | None:
-    if value is ... or value is None or value == "":
-        return ... if value is ... else None
-    return _workflow_id(name, value)
-
-
-def _rows(name: str, value: object) -> object:
-    from airflow_quilt_athena.core.quilt.package_json import parse_json
-    from airflow_quilt_athena.core.quilt.package_request import parse_rows
-
-    expected = "a list of mappings, or the XCom of a query's rows"
-    found = _printed(value)
-    if isinstance(found, str):
-        try:
-            parse_json(found)
-        except ValueError as error:  # which says where
-            raise refusal(name, value, f"{expected}; this text {error}") from error
-        parse_rows(found)
-    elif not isinstance(found, Iterable) or isinstance(found, bytes | bytearray | range | set):
-        raise refusal(name, value, expected)
-    return found
-
-
-def _metadata(name: str, value: object) -> object:
-    found = _printed(value)
-    if not isinstance(found, str | Mapping):
-        raise refusal(name, value, "a mapping, or text")
-    return any_text(name, found) if isinstance(found, str) else found
-
-
-def _printed(value: object) -> object:
-    """Return what a template has printed of a list or a mapping; JSON is read where every digit is kept."""
-    if not isinstance(value, str):
-        return value
-    try:
-        json.loads(value)
-    except (ValueError, RecursionError):
-        return read_printed(value)
-    return value
 
 
 class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
@@ -202,17 +130,17 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
     file_field: ClassVar[str | None] = "query"
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
         **WAITING_ARGUMENTS,
-        "registry": _named(parse_registry, "a bucket, as its name or s3://bucket"),
-        "package": _named(check_package_name, "a package's name: team/package"),
+        "registry": package_arguments.read_by(parse_registry, "a bucket, as its name or s3://bucket"),
+        "package": package_arguments.read_by(check_package_name, "a package's name: team/package"),
         "query": optional(text),
-        "query_execution_id": optional(_query_execution_id),
+        "query_execution_id": optional(package_arguments.query_execution_id),
         "table": optional(names.table),
         "partition": optional(names.partition),
-        "rows": optional(_rows),
+        "rows": optional(package_arguments.rows),
         "message": optional(any_text),
-        "metadata": optional(_metadata),
-        "workflow": _workflow,
-        "tags": several(_tag),
+        "metadata": optional(package_arguments.metadata),
+        "workflow": package_arguments.workflow,
+        "tags": several(package_arguments.tag),
         "dedupe": flag,
         "on_unusable": choice(OnUnusable),
         "on_unversioned": choice(OnUnversioned),
@@ -326,7 +254,7 @@ class CreateQuiltPackageOperator(QuiltAthenaWaitingOperator):
         """Return the id of the query whose rows are wanted, started if it has to be."""
         region = self.hook.client("athena").meta.region_name
         if self.query_execution_id is not None:
-            query_execution_id = parse_query_execution_id(self.query_execution_id)
+            query_execution_id = package_arguments.parse_query_execution_id(self.query_execution_id)
         else:
             query_execution_id = self._start(context, self.query or self._partition_query(context))
         context["ti"].xcom_push(key="query_execution_id", value=query_execution_id)
@@ -416,19 +344,3 @@ def _with_columns(rows: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, An
         return iter(())
     check_columns(first)
     return chain([first], rows)
-
-
-def parse_query_execution_id(given: Any) -> str:
-    """Return the id in what a template or an XCom made of it; of several, the last.
-
-    >>> parse_query_execution_id("['1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed']")
-    '1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed'
-    """
-    if isinstance(given, Mapping):
-        given = given.get("query_execution_ids") or given.get("query_execution_id")
-    ids = _QUERY_ID.findall(str(given))
-    if not ids:
-        raise InvalidCallError(
-            f"There is no query execution id in {given!r}. Did the task that starts the query run?"
-        )
-    return str(ids[-1])
