@@ -511,6 +511,28 @@ def test_a_table_among_the_results_is_not_put_on_the_list_of_what_expires(
     assert "Expiration" not in rule
 
 
+def test_a_partition_of_another_database_among_the_results_is_not_put_on_the_list_of_what_expires(
+    clients: AwsClients, request_: ProvisionRequest
+) -> None:
+    other, columns = f"{request_.database}_other", [{"Name": "a", "Type": "int"}]
+    clients.glue.create_database(DatabaseInput={"Name": other})
+    table = {
+        "Name": "orders",
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": [{"Name": "dt", "Type": "string"}],
+        "StorageDescriptor": {"Columns": columns, "Location": "s3://elsewhere/orders"},
+    }
+    clients.glue.create_table(DatabaseName=other, TableInput=table)
+    place = f"s3://{request_.results_bucket}/results/orders/dt=1"
+    partition = {"Values": ["1"], "StorageDescriptor": {"Columns": columns, "Location": place}}
+    clients.glue.create_partition(DatabaseName=other, TableName="orders", PartitionInput=partition)
+    said = f"Partition 1 of table {other}.orders lies among Athena's results"
+    _refuses(clients, request_, InvalidCallError, said)
+    clients.glue.delete_partition(DatabaseName=other, TableName="orders", PartitionValues=["1"])
+    provision(clients, request_)
+    clients.glue.delete_database(Name=other)
+
+
 def test_a_bucket_of_another_account_is_refused(
     aws: LocalAthena, clients: AwsClients, request_: ProvisionRequest
 ) -> None:
@@ -584,6 +606,7 @@ ANEW = {
     "athena:GetWorkGroup": "look at workgroup {workgroup}",
     "athena:CreateWorkGroup": "create workgroup {workgroup}",
     "glue:GetDatabase": "look at database {database}",
+    "glue:GetDatabases": "list the databases in Glue",
     "glue:CreateDatabase": "create database {database}",
     "s3:GetBucketTagging": "read the tags of bucket {bucket}",
     "iam:ListPolicies": "list the policies of the account",

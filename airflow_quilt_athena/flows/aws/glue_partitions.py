@@ -15,7 +15,7 @@ from airflow_quilt_athena.core.glue.selection import (
     build_range,
     identity,
 )
-from airflow_quilt_athena.core.glue.tables import Table
+from airflow_quilt_athena.core.glue.tables import Table, TableName
 from airflow_quilt_athena.exceptions import AccessError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.clients import GlueClient
@@ -106,7 +106,7 @@ def _candidates(
     if expression is None and not (selection.removes and not selection.fixed):
         # Glue cannot be asked for these values alone: find them among all by little, then read them whole.
         wanted = set(found)
-        places = scan_partitions(glue, table, ask=ask)
+        places = scan_partitions(glue, table.name, ask=ask)
         spelled = [
             tuple(partition["Values"])
             for partition in places
@@ -127,18 +127,18 @@ def list_partitions(
     return pages(glue.get_partitions, request, "Partitions", doing, ask)
 
 
-def scan_partitions(glue: GlueClient, table: Table, *, ask: Ask = ask) -> Iterator[dict[str, Any]]:
+def scan_partitions(glue: GlueClient, table: TableName, *, ask: Ask = ask) -> Iterator[dict[str, Any]]:
     """Yield all partitions without their columns, read in segments side by side."""
     requests = [
         {
-            **at(table.name),
+            **at(table),
             "ExcludeColumnSchema": True,
             "Segment": {"SegmentNumber": number, "TotalSegments": _SEGMENTS},
         }
         for number in range(_SEGMENTS)
     ]
     with ThreadPoolExecutor(_SEGMENTS, thread_name_prefix="partitions") as pool:
-        doing = f"list partitions of table {table.name} in Glue"
+        doing = f"list partitions of table {table} in Glue"
         pages = [whole_pages(glue.get_partitions, request, doing, ask) for request in requests]
         waiting = {pool.submit(next, one, None): one for one in pages}
         while waiting:

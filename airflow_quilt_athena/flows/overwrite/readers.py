@@ -70,7 +70,7 @@ def _places_of(
     if location is not None and reader.name != table.name:
         yield f"table {reader.name}", location
     if reader.partition_keys:
-        for partition in scan_partitions(glue, reader):
+        for partition in scan_partitions(glue, reader.name):
             place = location_of(partition)
             if place is not None:
                 yield f"partition {partition.get('Values')} of table {reader.name}", place

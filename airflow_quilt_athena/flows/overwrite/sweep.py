@@ -106,7 +106,7 @@ def _observe_pointers(clients: LakeClients, table: Table) -> dict[Values, Pointe
     """Return where Glue points for each partition of a table, or for a table without keys."""
     if not table.partition_keys:
         return {(): Pointer.of(table.raw)}
-    found = scan_partitions(clients.glue, table)
+    found = scan_partitions(clients.glue, table.name)
     return {identity(table.partition_keys, raw.get("Values") or ()): Pointer.of(raw) for raw in found}
 
 

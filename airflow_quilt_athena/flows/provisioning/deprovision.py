@@ -6,18 +6,17 @@ provisioning had added to somebody else's bucket. Nothing that holds data goes, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
-from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.plans import Difference, Plan, Step
 from airflow_quilt_athena.core.provisioning.results_bucket import LIFECYCLE_RULE_ID, FoundBucket, WantedBucket
 from airflow_quilt_athena.exceptions import AccessError, ManualActionError
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless
 from airflow_quilt_athena.flows.aws.objects import MAX_KEYS_PER_DELETE
+from airflow_quilt_athena.flows.provisioning.among_results import find_rows_among, list_databases
 from airflow_quilt_athena.flows.provisioning.database import is_ours, observe_database
 from airflow_quilt_athena.flows.provisioning.policies import plan_policy_removals
 from airflow_quilt_athena.flows.provisioning.provision import carry_out, observe_account
@@ -119,44 +118,11 @@ def _plan_bucket_removal(clients: AwsClients, bucket: WantedBucket, *, delete_re
 
 def _refuse_tables_among_results(clients: AwsClients, bucket: WantedBucket) -> None:
     """Raise ManualActionError when rows of a table of any database that may be read lie among the results."""
-    pages = clients.glue.get_paginator("get_databases").paginate()
-    for page in ask(lambda: list(pages), "list the databases in Glue, to see whose tables are results"):
-        for database in page["DatabaseList"]:
-            if database.get("TargetDatabase"):
-                continue  # a link to another account's
-            for name, table in observe_tables(clients.glue, database["Name"]).items():
-                if not name.startswith(TEMPORARY_PREFIX):
-                    _refuse_rows_among_results(clients, bucket, database["Name"], table)
-
-
-def _refuse_rows_among_results(
-    clients: AwsClients, bucket: WantedBucket, database: str, table: Mapping[str, Any]
-) -> None:
-    for what, place in _places_of(clients, database, table):
-        folder, results = f"{place.rstrip('/')}/", str(bucket.results)
-        if place and (folder.startswith(results) or results.startswith(folder)):
-            raise ManualActionError(
-                f"{what} lies among Athena's results ({place}), which delete_results=True deletes. Nothing "
-                "was changed. Move or drop it, or leave delete_results out."
-            )
-
-
-def _places_of(clients: AwsClients, database: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield a table's place, and those of its partitions, which may lie anywhere."""
-    name = f"{database}.{table['Name']}"
-    yield f"Table {name}", _location(table)
-    if not table.get("PartitionKeys"):
-        return
-    pages = clients.glue.get_paginator("get_partitions").paginate(
-        DatabaseName=database, TableName=table["Name"], ExcludeColumnSchema=True
-    )
-    for page in ask(lambda: list(pages), f"list the partitions of table {name} in Glue"):
-        for partition in page["Partitions"]:
-            yield f"Partition {', '.join(partition['Values'])} of table {name}", _location(partition)
-
-
-def _location(described: Mapping[str, Any]) -> str:
-    return (described.get("StorageDescriptor") or {}).get("Location") or ""
+    for what, place in find_rows_among(clients, bucket.results, list_databases(clients), partitions=True):
+        raise ManualActionError(
+            f"{what} lies among Athena's results ({place}), which delete_results=True deletes. Nothing "
+            "was changed. Move or drop it, or leave delete_results out."
+        )
 
 
 def _plan_rule_removal(clients: AwsClients, bucket: WantedBucket, found: FoundBucket) -> Change:

@@ -13,21 +13,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.overwrite.attempt_names import TEMPORARY_PREFIX
 from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.provisioning.arns import Account, parse_role
 from airflow_quilt_athena.core.provisioning.policy import RESULTS_PREFIX, Grant, build_policies
-from airflow_quilt_athena.core.provisioning.results_bucket import WantedBucket
+from airflow_quilt_athena.core.provisioning.results_bucket import FoundBucket, WantedBucket, is_rule, our_rule
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
-from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
+from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.aws.deadline import ask
+from airflow_quilt_athena.flows.provisioning.among_results import find_rows_among, list_databases
 from airflow_quilt_athena.flows.provisioning.database import is_begun, observe_database, plan_database
 from airflow_quilt_athena.flows.provisioning.policies import find_narrowing, plan_policies
 from airflow_quilt_athena.flows.provisioning.quilt_buckets import refuse_buckets_without_packages
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients, Change
 from airflow_quilt_athena.flows.provisioning.results_bucket import observe_results_bucket, plan_results_bucket
 from airflow_quilt_athena.flows.provisioning.workgroup import WantedWorkgroup, plan_workgroup
-from airflow_quilt_athena.flows.quilt.refresh_plan import observe_tables
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +131,8 @@ def plan_provisioning(clients: AwsClients, request: ProvisionRequest) -> tuple[C
     refuse_buckets_without_packages(clients, request.quilt_buckets)
     database = observe_database(clients, request.database)
     _refuse_missing_source(clients, request.source_database)
-    refuse_data_among_results(clients, request, bucket, database_exists=database is not None)
     found = observe_results_bucket(clients, bucket)
+    refuse_data_among_results(clients, request, bucket, found, database_exists=database is not None)
     if found is not None and request.kms_key_arn is None:
         grant = replace(grant, kms_key_arn=found.key_arn(account, bucket.name))
     return (
@@ -190,9 +189,18 @@ def observe_account(clients: AwsClients) -> Account:
 
 
 def refuse_data_among_results(
-    clients: AwsClients, request: ProvisionRequest, bucket: WantedBucket, *, database_exists: bool
+    clients: AwsClients,
+    request: ProvisionRequest,
+    bucket: WantedBucket,
+    found: FoundBucket | None,
+    *,
+    database_exists: bool,
 ) -> None:
-    """Raise InvalidCallError when tables lie, or would lie, where results are expired."""
+    """Raise InvalidCallError when rows lie, or would lie, where results are expired.
+
+    Before the rule is there every table and partition of every database is looked at, and what may not be
+    read is said; afterwards the tables of ours, as they may have been made since.
+    """
     if bucket.expire_after_days is None:
         return
     if request.warehouse is not None and bucket.results.contains(request.warehouse):
@@ -200,14 +208,27 @@ def refuse_data_among_results(
             f"The warehouse {request.warehouse} lies among Athena's results ({bucket.results}), which are "
             f"deleted after {bucket.expire_after_days} days. Expected a place of its own."
         )
-    tables = observe_tables(clients.glue, request.database) if database_exists else {}
-    for name, table in sorted(tables.items()):
-        if name.startswith(TEMPORARY_PREFIX):
-            continue  # of an overwrite under way; where the workgroup decides, it lies among the results
-        location = (table.get("StorageDescriptor") or {}).get("Location") or ""
-        if f"{location}/".startswith(str(bucket.results)):
+    if found is not None and is_rule(our_rule(found), bucket.lifecycle_rule):
+        databases = [request.database] if database_exists else []
+        _refuse_rows_among(clients, bucket, databases, partitions=False)
+        return
+    for database in list_databases(clients):
+        try:
+            _refuse_rows_among(clients, bucket, [database], partitions=True)
+        except AccessError as error:
+            if database == request.database:
+                raise
+            log.warning("Whether rows of %s lie among the results is not known: %s", database, error)
+
+
+def _refuse_rows_among(
+    clients: AwsClients, bucket: WantedBucket, databases: Iterable[str], *, partitions: bool
+) -> None:
+    """Raise InvalidCallError when rows of these databases lie where results are expired."""
+    for what, place in find_rows_among(clients, bucket.results, databases, partitions=partitions):
+        if f"{place}/".startswith(str(bucket.results)):
             raise InvalidCallError(
-                f"Table {request.database}.{name} lies among Athena's results ({location}), which would be "
-                f"deleted after {bucket.expire_after_days} days. Move the table, name another "
-                "results_bucket, or keep results for ever with results_expire_after_days=None."
+                f"{what} lies among Athena's results ({place}), which would be deleted after "
+                f"{bucket.expire_after_days} days. Move it, name another results_bucket, or keep results for "
+                "ever with results_expire_after_days=None."
             )
