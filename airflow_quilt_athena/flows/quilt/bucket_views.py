@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from airflow_quilt_athena.core.glue.tables import TableName, table_input
+from airflow_quilt_athena.core.glue.tables import Table, TableName, parse_table, table_input
 from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.quilt.drift import (
     compare_table,
@@ -37,6 +37,7 @@ from airflow_quilt_athena.flows.quilt.refresh_plan import (
     RawTable,
     Refresh,
     RefreshRequest,
+    observe_tables,
     plan_refresh,
 )
 
@@ -148,14 +149,22 @@ def _start(athena: AthenaClient, request: RefreshRequest, views: Sequence[ViewDe
     return tuple(started[view.name] for view in views)
 
 
-def mark_views(glue: GlueClient, database: str, digests: Mapping[str, str]) -> None:
+def mark_views(glue: GlueTables, database: str, digests: Mapping[str, str]) -> None:
     """Record with each view, named with the hash of its statement, that it is as wanted."""
-    _side_by_side(lambda item: _mark_view(glue, database, *item), digests.items())
+    found = observe_tables(glue, database, digests)
+
+    def mark(item: tuple[str, str]) -> None:
+        raw = found.get(item[0])
+        _mark_view(glue, database, *item, None if raw is None else parse_table(raw))
+
+    _side_by_side(mark, digests.items())
 
 
-def _mark_view(glue: GlueClient, database: str, name: str, statement_digest: str) -> None:
+def _mark_view(
+    glue: GlueClient, database: str, name: str, statement_digest: str, found: Table | None
+) -> None:
     for _ in range(_MAX_TRIES):
-        table = observe_table(glue, TableName(database, name))
+        table, found = found or observe_table(glue, TableName(database, name)), None
         if table is None:
             raise RetryableError(
                 f"View {database}.{name} vanished just after it was made. Run the task again."
