@@ -88,6 +88,12 @@ def _add_policy(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=[],
         help="a queue of SQS with events of packages; may be repeated",
     )
+    parser.add_argument(
+        "--watched-bucket",
+        action="append",
+        default=[],
+        help="a bucket in which watchers keep what they told; may be repeated",
+    )
     parser.add_argument("--policy-name", default="AthenaQuiltAccess", help="default: %(default)s")
     parser.set_defaults(run=_run_policy)
 
@@ -116,6 +122,7 @@ def _run_policy(options: argparse.Namespace) -> int:
             package_registries=tuple(options.package_registry),
             package_sources=tuple(options.package_source),
             event_queue_arns=tuple(options.event_queue_arn),
+            watched_buckets=tuple(options.watched_bucket),
         )
         policies = build_policies(options.policy_name, grant)
     except InvalidCallError as error:

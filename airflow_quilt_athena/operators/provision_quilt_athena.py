@@ -53,6 +53,8 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
     :param package_sources: the buckets whose objects those packages may name; a registry is one only when it
         is named here as well. (templated)
     :param event_queue_arns: the queues of SQS that ``QuiltPackageTrigger`` hears of new revisions by.
+    :param watched_buckets: the buckets in which ``QuiltPackageTrigger`` keeps what it told, below
+        ``.quilt-athena/watchers/``: before Airflow 3.3, or when several assets share a trigger.
         (templated)
     :param allow_narrowing: let the policy lose rights that nothing else grants, such as those on a bucket
         that is not named any more. Without it such a plan is shown and refused.
@@ -88,6 +90,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         "package_registries",
         "package_sources",
         "event_queue_arns",
+        "watched_buckets",
         *AWS_TEMPLATE_FIELDS,
     )
     arguments: ClassVar[Mapping[str, Judge[Any]]] = {
@@ -108,6 +111,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         "package_registries": several(names.bucket),
         "package_sources": several(names.bucket),
         "event_queue_arns": several(names.queue_arn),
+        "watched_buckets": several(names.bucket),
         "allow_narrowing": flag,
         "scan_cutoff_bytes": optional(count(LEAST_SCAN_CUTOFF_BYTES)),
         "results_expire_after_days": optional(whole(timedelta(days=1), "days", 1)),
@@ -133,6 +137,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         package_registries: str | Sequence[str] = (),
         package_sources: str | Sequence[str] = (),
         event_queue_arns: str | Sequence[str] = (),
+        watched_buckets: str | Sequence[str] = (),
         allow_narrowing: bool = False,
         scan_cutoff_bytes: int | None = None,
         results_expire_after_days: int | timedelta | None = 30,
@@ -155,6 +160,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
         self.package_registries = package_registries
         self.package_sources = package_sources
         self.event_queue_arns = event_queue_arns
+        self.watched_buckets = watched_buckets
         self.allow_narrowing = allow_narrowing
         self.scan_cutoff_bytes = scan_cutoff_bytes
         self.results_expire_after_days = results_expire_after_days
@@ -182,6 +188,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
                 package_registries=asked["package_registries"],
                 package_sources=asked["package_sources"],
                 event_queue_arns=asked["event_queue_arns"],
+                watched_buckets=asked["watched_buckets"],
                 allow_narrowing=asked["allow_narrowing"],
                 scan_cutoff_bytes=asked["scan_cutoff_bytes"],
                 results_expire_after_days=asked["results_expire_after_days"],

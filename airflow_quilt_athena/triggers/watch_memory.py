@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
-from airflow_quilt_athena.core.quilt.watch import Memory
+from airflow_quilt_athena.core.quilt.watch import WATCHERS_FOLDER, Memory
 from airflow_quilt_athena.exceptions import AccessError
 from airflow_quilt_athena.flows.aws.clients import S3Client
 from airflow_quilt_athena.flows.aws.objects import clock_of, read_object, write_object
@@ -17,8 +17,6 @@ from airflow_quilt_athena.triggers.registry_looks import in_thread
 from airflow_quilt_athena.triggers.stored_events import STORED_PREFIX
 
 log = logging.getLogger(__name__)
-
-FOLDER = ".quilt-athena/watchers/"  # beside Quilt's own, in the registry
 
 
 class OtherWatcherError(Exception):
@@ -151,7 +149,7 @@ async def open_store(
                 "Several assets are watched by one trigger, and Airflow keeps no state of them. Give each "
                 "watcher a package pattern of its own; until then the state is kept in the registry."
             )
-    place = place or S3Uri(bucket, f"{FOLDER}{key}.json")
+    place = place or S3Uri(bucket, f"{WATCHERS_FOLDER}{key}.json")
     kept = ObjectStore(s3, place)
     try:
         return kept, await kept.load()

@@ -125,6 +125,7 @@ TAKEN: dict[str, set[str]] = {
     "package_registries": {"[]", *BUCKET, *WORDS},
     "package_sources": {"[]", *BUCKET, *WORDS},
     "event_queue_arns": {"[]"},
+    "watched_buckets": {"[]", *BUCKET, *WORDS},
     "lake_formation": SWITCH,
     "allow_narrowing": SWITCH,
     "min_rows": {"None", *COUNT},

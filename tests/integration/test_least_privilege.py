@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import uuid
@@ -23,6 +24,7 @@ from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.provisioning.policy import Account, Grant, Statement, build_policies
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
 from airflow_quilt_athena.core.quilt.table_ddl import build_table_input, define_tables
+from airflow_quilt_athena.core.quilt.watch import WATCHERS_FOLDER, Memory
 from airflow_quilt_athena.exceptions import AccessError
 from airflow_quilt_athena.flows.overwrite.sweep import sweep_generations
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
@@ -43,6 +45,7 @@ from airflow_quilt_athena.operators.rollback_partitions import RollbackPartition
 from airflow_quilt_athena.operators.sweep_generations import SweepGenerationsOperator
 from airflow_quilt_athena.sensors.athena_completion import AthenaCompletionSensor
 from airflow_quilt_athena.sensors.quilt_package import QuiltPackageSensor
+from airflow_quilt_athena.triggers.watch_memory import ObjectStore
 from local_athena import LocalAthena
 from tests.integration.lab import Ran, run_task
 
@@ -829,6 +832,27 @@ def test_a_queue_of_events_is_heard_with_its_grants_and_not_without(
         else:
             with pytest.raises(AccessError, match=missing):
                 hear()
+
+
+@pytest.mark.parametrize("missing", [None, "s3:ListBucket", "s3:GetObject", "s3:PutObject"])
+def test_what_was_told_is_kept_with_its_grants_and_not_without(worker: Worker, missing: str | None) -> None:
+    statements = _more_statements(worker.grant, watched_buckets=(worker.bucket,))
+    held = [{**one, "Action": [name for name in one["Action"] if name != missing]} for one in statements]
+
+    async def keep() -> None:
+        memory = Memory(datetime(2026, 1, 1, tzinfo=UTC))
+        place = S3Uri(worker.bucket, f"{WATCHERS_FOLDER}{uuid.uuid4().hex}.json")
+        store = ObjectStore(worker.client("s3"), place)
+        assert await store.load() is None
+        await store.save(memory)
+        assert await store.load() == memory
+
+    with worker.holding([*_statements(worker.grant), *(one for one in held if one["Action"])]):
+        if missing is None:
+            asyncio.run(keep())
+        else:
+            with pytest.raises(AccessError, match="AccessDenied"):
+                asyncio.run(keep())
 
 
 def _without_folder(statement: Statement, folder: str) -> Statement:

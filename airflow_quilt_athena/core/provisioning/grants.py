@@ -53,6 +53,7 @@ class Grant:
     package_registries: tuple[str, ...] = ()  # the buckets that packages are made in
     package_sources: tuple[str, ...] = ()  # the buckets whose objects those packages name
     event_queue_arns: tuple[str, ...] = ()  # of SQS, with events of packages
+    watched_buckets: tuple[str, ...] = ()  # the buckets in which watchers keep what they told
 
     def __post_init__(self) -> None:
         for bucket in (
@@ -60,6 +61,7 @@ class Grant:
             *self.quilt_buckets,
             *self.package_registries,
             *self.package_sources,
+            *self.watched_buckets,
         ):
             check_bucket_name(bucket)
         # In an ARN a * would grant more than is named, and a capital letter nothing.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from airflow_quilt_athena.core.provisioning.arns import ANYTHING, Account, resource_of
 from airflow_quilt_athena.core.provisioning.grants import Grant, Statement
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
+from airflow_quilt_athena.core.quilt.watch import WATCHERS_FOLDER
 
 _WORKFLOWS = ".quilt/workflows/"
 _READ = ("s3:GetObject", "s3:GetObjectVersion")
@@ -19,6 +20,21 @@ def package_statements(grant: Grant) -> tuple[Statement, ...]:
     return (
         *(build_package_statements(grant.account, registries, sources) if registries else ()),
         *([_allow("HearOfRevisions", ["sqs:ReceiveMessage", "sqs:DeleteMessage"], queues)] if queues else ()),
+        *(_watcher_statements(grant.account, sorted(set(grant.watched_buckets)))),
+    )
+
+
+def _watcher_statements(account: Account, buckets: Sequence[str]) -> tuple[Statement, ...]:
+    """Return what QuiltPackageTrigger keeps what it told with, where Airflow keeps no state."""
+    if not buckets:
+        return ()
+    kept = [account.s3_arn(bucket, WATCHERS_FOLDER, ANYTHING) for bucket in buckets]
+    folder = {"StringLike": {"s3:prefix": [resource_of(WATCHERS_FOLDER, ANYTHING)]}}
+    roots = [account.s3_arn(bucket) for bucket in buckets]
+    return (
+        # Without it S3 answers that what is not there yet may not be read.
+        {**_allow("FindWhatWatchersTold", ["s3:ListBucket"], roots), "Condition": folder},
+        _allow("KeepWhatWatchersTold", ["s3:GetObject", "s3:PutObject"], kept),
     )
 
 

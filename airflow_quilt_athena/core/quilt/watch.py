@@ -19,6 +19,8 @@ from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
 from airflow_quilt_athena.core.quilt.revisions import LATEST, Pointer
 from airflow_quilt_athena.exceptions import InvalidCallError
 
+# Where watchers keep what they told, where Airflow does not: beside Quilt's own, in the registry.
+WATCHERS_FOLDER = ".quilt-athena/watchers/"
 # How long before the cursor a pointer may have been written and yet not have been seen.
 OVERLAP = timedelta(minutes=15)
 

@@ -53,6 +53,7 @@ class ProvisionRequest:
     package_registries: tuple[str, ...] = ()
     package_sources: tuple[str, ...] = ()
     event_queue_arns: tuple[str, ...] = ()
+    watched_buckets: tuple[str, ...] = ()
     allow_narrowing: bool = False  # of a policy that grants more than is wanted now
     scan_cutoff_bytes: int | None = None
     results_expire_after_days: int | None = 30
@@ -159,6 +160,7 @@ def _grant(request: ProvisionRequest, account: Account) -> Grant:
         package_registries=request.package_registries,
         package_sources=request.package_sources,
         event_queue_arns=request.event_queue_arns,
+        watched_buckets=request.watched_buckets,
     )
 
 

@@ -32,6 +32,7 @@ GRANT = Grant(
     package_registries=("acme-registry",),
     package_sources=("acme-raw",),
     event_queue_arns=("arn:aws:sqs:eu-west-1:123456789012:quilt",),
+    watched_buckets=("acme-watched",),
 )
 MARK = "zz9"
 
@@ -53,6 +54,7 @@ def _with(name: str, text: str) -> dict[str, Any]:
         "package_registries": (text,),
         "package_sources": (text,),
         "event_queue_arns": (f"arn:aws:sqs:eu-west-1:123456789012:{text}",),
+        "watched_buckets": (text,),
     }
     return {name.partition(" ")[0]: fields[name]}
 
@@ -60,7 +62,7 @@ def _with(name: str, text: str) -> dict[str, Any]:
 FIELDS = (
     "results", "results key", "quilt_buckets", "database", "workgroup", "warehouse", "warehouse bucket",
     "source_database", "kms_key_arn", "catalog_kms_key_arn", "quilt_kms_key_arns",
-    "package_registries", "package_sources", "event_queue_arns",
+    "package_registries", "package_sources", "event_queue_arns", "watched_buckets",
 )  # fmt: skip
 
 

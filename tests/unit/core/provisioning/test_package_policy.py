@@ -32,7 +32,9 @@ def test_packages_are_written_where_they_are_made_and_objects_read_where_they_li
 
 
 def test_what_is_named_is_in_the_policy_and_nothing_else_is() -> None:
-    nothing = dataclasses.replace(GRANT, package_registries=(), package_sources=(), event_queue_arns=())
+    nothing = dataclasses.replace(
+        GRANT, package_registries=(), package_sources=(), event_queue_arns=(), watched_buckets=()
+    )
     (plain,), (whole,) = build_policies("P", nothing), build_policies("P", GRANT)
     more = [one for one in whole.statements if one not in plain.statements]
     assert [one["Sid"] for one in more] == [
@@ -41,8 +43,11 @@ def test_what_is_named_is_in_the_policy_and_nothing_else_is() -> None:
         "ReadWorkflows",
         "LookAtTheObjectsOfPackages",
         "HearOfRevisions",
+        "FindWhatWatchersTold",
+        "KeepWhatWatchersTold",
     ]
-    assert more[-1]["Resource"] == list(GRANT.event_queue_arns)
+    assert more[-3]["Resource"] == list(GRANT.event_queue_arns)
+    assert more[-1]["Resource"] == ["arn:aws:s3:::acme-watched/.quilt-athena/watchers/*"]
     with pytest.raises(InvalidCallError, match="package_registries is not"):
         dataclasses.replace(GRANT, package_registries=())
 
