@@ -82,15 +82,13 @@ def check_key_arn(text: str, what: str) -> str:
 
     :param what: whose key it is, for the error: ``kms_key_arn``.
     """
-    arn = _ARN.fullmatch(text)
-    kind, _, key_id = arn[5].partition("/") if arn else ("", "", "")
-    if arn and kind == "alias":
+    kind, _, key_id = _regional_resource(text, "kms").partition("/")
+    if kind == "alias":
         raise InvalidCallError(
             f"{what} is {text!r}, an alias. A policy that names an alias grants nothing: name the key, "
             "arn:aws:kms:<region>:<account>:key/<id>."
         )
-    parts = arn and (_PARTITION.fullmatch(arn[1]), _REGION.fullmatch(arn[3]), _ACCOUNT_ID.fullmatch(arn[4]))
-    if not (arn and parts and all(parts) and arn[2] == "kms" and kind == "key" and _KEY_ID.fullmatch(key_id)):
+    if not (kind == "key" and _KEY_ID.fullmatch(key_id)):
         raise InvalidCallError(
             f"{what} is {text!r}, which is no key of KMS. Expected arn:aws:kms:<region>:<account>:key/<id>."
         )
@@ -102,13 +100,20 @@ def check_queue_arn(text: str, what: str) -> str:
 
     :param what: the argument, for the error.
     """
-    arn = _ARN.fullmatch(text)
-    parts = arn and (_PARTITION.fullmatch(arn[1]), _REGION.fullmatch(arn[3]), _ACCOUNT_ID.fullmatch(arn[4]))
-    if not (arn and parts and all(parts) and arn[2] == "sqs" and _QUEUE_NAME.fullmatch(arn[5])):
+    if not _QUEUE_NAME.fullmatch(_regional_resource(text, "sqs")):
         raise InvalidCallError(
             f"{what} is {text!r}, which is no queue of SQS. Expected arn:aws:sqs:<region>:<account>:<name>."
         )
     return text
+
+
+def _regional_resource(text: str, service: str) -> str:
+    """Return the resource that an ARN of a service in a region names; nothing where it is none."""
+    arn = _ARN.fullmatch(text)
+    if arn is None or arn[2] != service:
+        return ""
+    parts = (_PARTITION.fullmatch(arn[1]), _REGION.fullmatch(arn[3]), _ACCOUNT_ID.fullmatch(arn[4]))
+    return arn[5] if all(parts) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,12 +106,14 @@ def check_warehouse(warehouse: S3Uri, quilt_buckets: Sequence[str]) -> S3Uri:
     return warehouse
 
 
-def _allow(sid: str, actions: Sequence[str], resources: Sequence[str], **condition: Any) -> Statement:
+def allow(sid: str, actions: Sequence[str], resources: Sequence[str], **condition: Any) -> Statement:
+    """Return a statement that allows these actions on these resources, under a condition by its operator."""
     statement = {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
     return {**statement, "Condition": condition} if condition else statement
 
 
-def _prefixes(*keys: str) -> dict[str, dict[str, list[str]]]:
+def prefixes(*keys: str) -> dict[str, dict[str, list[str]]]:
+    """Return the condition that what is listed of a bucket begins with one of these."""
     return {"StringLike": {"s3:prefix": [resource_of(key, ANYTHING) for key in keys]}}
 
 
@@ -137,7 +139,7 @@ def _athena_statements(grant: Grant) -> tuple[Statement, ...]:
         "athena:StopQueryExecution",
     )
     workgroup = grant.account.arn("athena", "workgroup/", grant.workgroup)
-    return (_allow("RunWatchAndStopQueriesInOneWorkgroup", actions, [workgroup]),)
+    return (allow("RunWatchAndStopQueriesInOneWorkgroup", actions, [workgroup]),)
 
 
 def _glue_statements(grant: Grant) -> tuple[Statement, ...]:
@@ -146,9 +148,9 @@ def _glue_statements(grant: Grant) -> tuple[Statement, ...]:
     write = ["glue:CreateTable", "glue:UpdateTable"]
     ours = _tables(grant, Pattern("*_quilt_*"))
     statements = [
-        _allow("ReadTheDefinitionsOfOneDatabase", [*read, *lists], _tables(grant, ANYTHING)),
+        allow("ReadTheDefinitionsOfOneDatabase", [*read, *lists], _tables(grant, ANYTHING)),
         # Athena user guide, "Access to databases and tables in the AWS Glue Data Catalog", read 2026-11.
-        _allow(
+        allow(
             "AthenaItselfLooksForTheDefaultDatabase",
             ["glue:GetDatabase"],
             [grant.account.arn("glue", "catalog"), grant.account.arn("glue", "database/default")],
@@ -156,9 +158,9 @@ def _glue_statements(grant: Grant) -> tuple[Statement, ...]:
     ]
     if grant.source_database:
         platform = _tables(grant, ANYTHING, grant.source_database)
-        statements.append(_allow("ReadTheDefinitionsOfTheQuiltPlatform", read, platform))
+        statements.append(allow("ReadTheDefinitionsOfTheQuiltPlatform", read, platform))
     if grant.warehouse is None:
-        statements.append(_allow("CreateAndRefreshQuiltTablesAndViews", write, ours))
+        statements.append(allow("CreateAndRefreshQuiltTablesAndViews", write, ours))
     else:
         write_partitions = [
             "glue:BatchCreatePartition",
@@ -168,10 +170,8 @@ def _glue_statements(grant: Grant) -> tuple[Statement, ...]:
             "glue:UpdatePartition",
         ]
         tables = _tables(grant, ANYTHING)
-        statements.append(
-            _allow("CreateTablesAndRepointTheirPartitions", [*write, *write_partitions], tables)
-        )
-    statements.append(_allow("DropOnlyQuiltViewsAndTemporaryTables", ["glue:DeleteTable"], ours))
+        statements.append(allow("CreateTablesAndRepointTheirPartitions", [*write, *write_partitions], tables))
+    statements.append(allow("DropOnlyQuiltViewsAndTemporaryTables", ["glue:DeleteTable"], ours))
     return tuple(statements)
 
 
@@ -188,9 +188,9 @@ def _results_statements(grant: Grant) -> tuple[Statement, ...]:
     bucket, key = grant.results.bucket, grant.results.folder.key
     objects = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
     return (
-        _allow("FindTheResultsBucket", ["s3:GetBucketLocation"], [grant.account.s3_arn(bucket)]),
-        _allow("ListResults", ["s3:ListBucket"], [grant.account.s3_arn(bucket)], **_prefixes(key)),
-        _allow("WriteAndReadResults", objects, [grant.account.s3_arn(bucket, key, ANYTHING)]),
+        allow("FindTheResultsBucket", ["s3:GetBucketLocation"], [grant.account.s3_arn(bucket)]),
+        allow("ListResults", ["s3:ListBucket"], [grant.account.s3_arn(bucket)], **prefixes(key)),
+        allow("WriteAndReadResults", objects, [grant.account.s3_arn(bucket, key, ANYTHING)]),
     )
 
 
@@ -207,9 +207,9 @@ def _warehouse_statements(grant: Grant) -> tuple[Statement, ...]:
     ]
     # A prefix of "" is asked for when the warehouse is a whole bucket, and "*" allows it.
     return (
-        _allow("FindTheWarehouse", ["s3:GetBucketLocation"], [grant.account.s3_arn(bucket)]),
-        _allow("ListTheWarehouse", ["s3:ListBucket"], [grant.account.s3_arn(bucket)], **_prefixes(key)),
-        _allow("WriteReadAndCleanTheWarehouse", objects, [grant.account.s3_arn(bucket, key, ANYTHING)]),
+        allow("FindTheWarehouse", ["s3:GetBucketLocation"], [grant.account.s3_arn(bucket)]),
+        allow("ListTheWarehouse", ["s3:ListBucket"], [grant.account.s3_arn(bucket)], **prefixes(key)),
+        allow("WriteReadAndCleanTheWarehouse", objects, [grant.account.s3_arn(bucket, key, ANYTHING)]),
     )
 
 
@@ -218,14 +218,14 @@ def _kms_statements(grant: Grant) -> tuple[Statement, ...]:
     statements = []
     if grant.kms_key_arn is not None:
         key = [resource_of(grant.kms_key_arn)]
-        statements.append(_allow("EncryptAndDecryptResultsAndTables", use, key))
+        statements.append(allow("EncryptAndDecryptResultsAndTables", use, key))
     if grant.catalog_kms_key_arn is not None:
         # AWS Glue developer guide, "Encrypting your Data Catalog", read 2026-11.
         key = [resource_of(grant.catalog_kms_key_arn)]
-        statements.append(_allow("ReadAndWriteTheEncryptedDataCatalog", [*use, "kms:Encrypt"], key))
+        statements.append(allow("ReadAndWriteTheEncryptedDataCatalog", [*use, "kms:Encrypt"], key))
     if grant.quilt_kms_key_arns:
         keys = [resource_of(key) for key in sorted(set(grant.quilt_kms_key_arns))]
-        statements.append(_allow("DecryptQuiltBuckets", ["kms:Decrypt"], keys))
+        statements.append(allow("DecryptQuiltBuckets", ["kms:Decrypt"], keys))
     return tuple(statements)
 
 
@@ -234,7 +234,7 @@ def _lake_formation_statements(grant: Grant) -> tuple[Statement, ...]:
         return ()
     # It knows no resource: what may be read is said by Lake Formation's own grants.
     action = ["lakeformation:GetDataAccess"]
-    return (_allow("ReadWhatLakeFormationGrants", action, [ANYTHING]),)
+    return (allow("ReadWhatLakeFormationGrants", action, [ANYTHING]),)
 
 
 def bucket_statements(account: Account, buckets: Sequence[str]) -> tuple[Statement, ...]:
@@ -245,9 +245,9 @@ def bucket_statements(account: Account, buckets: Sequence[str]) -> tuple[Stateme
     objects = [account.s3_arn(bucket, at(bucket).key, ANYTHING) for bucket in buckets for at in folders]
     roots = [account.s3_arn(bucket) for bucket in buckets]
     # Whether there is a registry of the other version, which the views do not read.
-    prefixes = _prefixes(*(at(buckets[0]).key for at in folders), ".quilt/v2/")
+    listed = prefixes(*(at(buckets[0]).key for at in folders), ".quilt/v2/")
     return (
-        _allow(FIND_BUCKETS, ["s3:GetBucketLocation"], roots),
-        _allow("ListManifestsAndPointers", ["s3:ListBucket"], roots, **prefixes),
-        _allow("ReadManifestsAndPointersNotTheirObjects", ["s3:GetObject"], objects),
+        allow(FIND_BUCKETS, ["s3:GetBucketLocation"], roots),
+        allow("ListManifestsAndPointers", ["s3:ListBucket"], roots, **listed),
+        allow("ReadManifestsAndPointersNotTheirObjects", ["s3:GetObject"], objects),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from airflow_quilt_athena.core.provisioning.arns import ANYTHING, Account, resource_of
-from airflow_quilt_athena.core.provisioning.grants import Grant, Statement
+from airflow_quilt_athena.core.provisioning.grants import Grant, Statement, allow, prefixes
 from airflow_quilt_athena.core.quilt.table_ddl import manifests_location, packages_location
 from airflow_quilt_athena.core.quilt.watch import WATCHERS_FOLDER
 
@@ -19,7 +19,7 @@ def package_statements(grant: Grant) -> tuple[Statement, ...]:
     registries, sources = sorted(set(grant.package_registries)), sorted(set(grant.package_sources))
     return (
         *(build_package_statements(grant.account, registries, sources) if registries else ()),
-        *([_allow("HearOfRevisions", ["sqs:ReceiveMessage", "sqs:DeleteMessage"], queues)] if queues else ()),
+        *([allow("HearOfRevisions", ["sqs:ReceiveMessage", "sqs:DeleteMessage"], queues)] if queues else ()),
         *(_watcher_statements(grant.account, sorted(set(grant.watched_buckets)))),
     )
 
@@ -29,12 +29,11 @@ def _watcher_statements(account: Account, buckets: Sequence[str]) -> tuple[State
     if not buckets:
         return ()
     kept = [account.s3_arn(bucket, WATCHERS_FOLDER, ANYTHING) for bucket in buckets]
-    folder = {"StringLike": {"s3:prefix": [resource_of(WATCHERS_FOLDER, ANYTHING)]}}
     roots = [account.s3_arn(bucket) for bucket in buckets]
     return (
         # Without it S3 answers that what is not there yet may not be read.
-        {**_allow("FindWhatWatchersTold", ["s3:ListBucket"], roots), "Condition": folder},
-        _allow("KeepWhatWatchersTold", ["s3:GetObject", "s3:PutObject"], kept),
+        allow("FindWhatWatchersTold", ["s3:ListBucket"], roots, **prefixes(WATCHERS_FOLDER)),
+        allow("KeepWhatWatchersTold", ["s3:GetObject", "s3:PutObject"], kept),
     )
 
 
@@ -52,17 +51,14 @@ def build_package_statements(
     # Schemas of workflows lie anywhere in the registry or in a source, and are read as its objects are.
     workflows = [account.s3_arn(bucket, _WORKFLOWS, ANYTHING) for bucket in registries]
     objects = [account.s3_arn(bucket, ANYTHING) for bucket in sources]
-    prefixes = {
-        "StringLike": {"s3:prefix": [resource_of(folder, ANYTHING) for folder in (*folders, _WORKFLOWS)]}
-    }
-
     return (
-        {**_allow("FindRevisionsManifestsAndWorkflows", ["s3:ListBucket"], roots), "Condition": prefixes},
-        _allow("WriteManifestsAndPointers", ["s3:GetObject", "s3:PutObject"], written),
-        _allow("ReadWorkflows", ["s3:GetObject"], workflows),
-        *([_allow("LookAtTheObjectsOfPackages", _READ, objects)] if objects else ()),
+        allow(
+            "FindRevisionsManifestsAndWorkflows",
+            ["s3:ListBucket"],
+            roots,
+            **prefixes(*folders, _WORKFLOWS),
+        ),
+        allow("WriteManifestsAndPointers", ["s3:GetObject", "s3:PutObject"], written),
+        allow("ReadWorkflows", ["s3:GetObject"], workflows),
+        *([allow("LookAtTheObjectsOfPackages", _READ, objects)] if objects else ()),
     )
-
-
-def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
-    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
