@@ -46,8 +46,8 @@ test: $(INSTALLED) ## Run the tests, a file at a time in each process
 COVERAGE = --cov --cov-report term-missing:skip-covered --cov-fail-under 95
 
 .PHONY: coverage
-coverage: $(INSTALLED) ## Which branches of core and flows the unit and integration tests take; fails under the floor
-	$(BIN)/python -m pytest $(SPREAD) $(COVERAGE) tests/unit tests/integration
+coverage: $(INSTALLED) ## Which branches of core and flows the tests take that make test-lowest runs; fails under the floor
+	$(BIN)/python -m pytest $(SPREAD) $(COVERAGE) tests/unit tests/integration tests/interleavings
 
 .PHONY: test-e2e
 test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried, beside the local Athena
@@ -56,7 +56,7 @@ test-e2e: $(INSTALLED) ## A real Airflow: scheduled, backfilled, killed, retried
 .PHONY: test-lowest
 test-lowest: .venv-lowest/.installed ## Unit, integration and local tests on the lowest supported versions, with coverage
 	.venv-lowest/bin/python -m pytest $(SPREAD) $(COVERAGE) \
-	  tests/unit tests/integration local_athena/tests
+	  tests/unit tests/integration tests/interleavings local_athena/tests
 
 .venv-lowest/.installed: $(PROJECTS) constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
