@@ -21,7 +21,7 @@ from airflow_quilt_athena.core.overwrite.journal_packing import (
     read_texts,
 )
 from airflow_quilt_athena.core.overwrite.query_role import Role
-from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
+from airflow_quilt_athena.exceptions import ManualActionError
 
 _FORMAT = 2
 _TEXTS = ("task_key", "table", "database", "fingerprint", "basis", "reason", "writer")
@@ -92,8 +92,6 @@ def parse_entry(text: bytes, place: str, name: str, base: S3Uri) -> Entry:
         _refuse_foreign(entry, name, base)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise _unreadable(place, repr(error)[:200]) from error
-    except InvalidCallError as error:
-        raise _unreadable(place, str(error)[:200]) from error
     return entry
 
 

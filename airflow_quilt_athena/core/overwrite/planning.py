@@ -70,10 +70,6 @@ def _new_base(seen: Seen, request: OverwriteRequest) -> S3Uri:
             f"Table {request.table} does not exist, and database {request.table.database} has no location to "
             "put it in. Expected location, such as s3://bucket/warehouse/table/."
         )
-    if not base.key.strip("/"):
-        raise InvalidCallError(
-            f"Table {request.table} would lie at the root of a bucket ({base}). Expected a folder of its own."
-        )
     return base.folder
 
 
