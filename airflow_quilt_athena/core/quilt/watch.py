@@ -184,9 +184,12 @@ def find_news(watch: Watch, memory: Memory, snapshot: Snapshot) -> tuple[News, .
 
     What is in ``memory.telling`` is among it, marked: it was told, or it was not.
     """
-    found = [*_created(watch, memory, snapshot), *_rolled_back(watch, memory, snapshot)]
+    found = [
+        *_created(watch, memory, snapshot),
+        *_rolled_back(watch, memory, snapshot),
+        *_deleted(watch, memory, snapshot),
+    ]
     found.sort(key=_order)
-    found += _deleted(watch, memory, snapshot)
     return tuple(
         replace(news, again=news.key in memory.telling) for news in found if news.key not in memory.told
     )
