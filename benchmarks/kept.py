@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.quilt.identifiers import BucketNames
-from airflow_quilt_athena.flows.kept.keep_quilt_tables import KeepRequest, KeepResult, keep_quilt_tables
+from airflow_quilt_athena.flows.athena.queries import wait_for_queries
+from airflow_quilt_athena.flows.kept.keep_quilt_tables import Keeping, KeepRequest, KeepResult
 from airflow_quilt_athena.flows.quilt.bucket_views import refresh_bucket_views
 from airflow_quilt_athena.flows.quilt.refresh_plan import RefreshRequest
 from benchmarks import registry
@@ -55,9 +56,10 @@ class Kept:
     def keep(self) -> KeepResult:
         """Bring the tables up to date."""
         request = KeepRequest(BUCKET_OF_PACKAGES, KEPT_DATABASE, WORKGROUP, S3Uri(BUCKET, "kept/"))
-        return keep_quilt_tables(
-            self.lake.clients, request, f"bench {time.time()}", timeout_seconds=TIMEOUT_SECONDS
-        )
+        return Keeping(self.lake.clients, request, f"bench {time.time()}").run(self._wait)
+
+    def _wait(self, query_execution_ids: tuple[str, ...]) -> None:
+        wait_for_queries(self.lake.athena, query_execution_ids, timeout_seconds=TIMEOUT_SECONDS)
 
     def push(self) -> int:
         """Push one package more; return the bytes of its manifest."""

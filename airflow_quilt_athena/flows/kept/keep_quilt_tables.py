@@ -31,7 +31,6 @@ from airflow_quilt_athena.core.quilt.kept import (
 )
 from airflow_quilt_athena.core.quilt.queries import ManifestSource
 from airflow_quilt_athena.exceptions import InvalidCallError, QuiltAthenaError
-from airflow_quilt_athena.flows.athena.queries import wait_for_queries
 from airflow_quilt_athena.flows.aws import glue as catalog
 from airflow_quilt_athena.flows.aws.clients import LakeClients
 from airflow_quilt_athena.flows.aws.glue_partitions import get_partitions
@@ -202,20 +201,6 @@ class Keeping:
         wanted = [(unit.date, unit.package) for unit in units]
         there = {tuple(one["Values"]) for one in get_partitions(self._clients.glue, table, wanted)}
         return tuple(unit for unit in units if (unit.date, unit.package) not in there)
-
-
-def keep_quilt_tables(
-    clients: LakeClients, request: KeepRequest, task_key: str, *, timeout_seconds: float
-) -> KeepResult:
-    """Write what the tables do not keep yet, in this process.
-
-    :param timeout_seconds: how long each wait for queries may take.
-    """
-
-    def wait(query_execution_ids: tuple[str, ...]) -> None:
-        wait_for_queries(clients.athena, query_execution_ids, timeout_seconds=timeout_seconds)
-
-    return Keeping(clients, request, task_key).run(wait)
 
 
 def cut_units(units: Mapping[Unit, HeldByPointer]) -> Iterable[dict[Unit, HeldByPointer]]:
