@@ -11,6 +11,7 @@ from airflow_quilt_athena.core.athena.sql import (
     SqlTextError,
     TokenKind,
     is_in_code,
+    language_at,
     quote_identifier,
     quote_literal,
     quote_name,
@@ -148,3 +149,8 @@ def test_a_statement_is_cut_by_its_own_language(statement: str) -> None:
     others = ("SELECT 'x\\'", r"MSCK REPAIR TABLE t", r"DROP TABLE `a;b`")
     for other in others:
         assert split_statements(f"{other};\n{statement} ;{other}") == (other, statement, other)
+
+
+@pytest.mark.parametrize("sql", ["CREATE TABLE t 'a", 'CREATE TABLE "t', "CREATE TABLE t /* AS"])
+def test_a_statement_that_does_not_end_is_told_by_what_can_be_read_of_it(sql: str) -> None:
+    assert language_at(sql) is Dialect.HIVE

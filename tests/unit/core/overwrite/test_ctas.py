@@ -7,6 +7,7 @@ from airflow_quilt_athena.core.glue.s3_uri import S3Uri
 from airflow_quilt_athena.core.glue.tables import TableName
 from airflow_quilt_athena.core.overwrite.ctas import (
     Encoding,
+    build_coerced_query,
     build_ctas,
     build_description_query,
     build_text_guard,
@@ -152,3 +153,20 @@ def test_only_the_first_row_of_a_check_counts() -> None:
 
 def test_a_check_without_an_answer_does_not_pass() -> None:
     assert check_passes([]) is False
+
+
+@pytest.mark.parametrize(
+    ("hive_type", "fits"),
+    [
+        ("array<double>", 'typeof("a") = typeof(CAST(NULL AS array(double)))'),
+        (
+            "float",
+            "typeof(\"a\") IN ('double', 'real', 'tinyint', 'smallint') OR "
+            "typeof(\"a\") IN ('integer', 'bigint') AND \"a\" BETWEEN -16777216 AND 16777216",
+        ),
+    ],
+)
+def test_what_would_be_rounded_is_refused_by_the_statement_itself(hive_type: str, fits: str) -> None:
+    sql = build_coerced_query("SELECT 1 AS a", (("a", hive_type),))
+    assert f'CASE WHEN "a" IS NULL OR {fits} THEN "a" WHEN ' in sql
+    assert f"a would be rounded in a column of type {hive_type}: the result has " in sql

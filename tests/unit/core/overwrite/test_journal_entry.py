@@ -258,3 +258,32 @@ def test_an_entry_adopts_exactly_the_folders_it_names() -> None:
 def test_a_query_is_found_by_what_it_is_for() -> None:
     made = entry(queries=(Query(STAGE, "q1"), Query(COUNT, "q2")))
     assert (made.query_id(COUNT), made.query_id(DEFINE)) == ("q2", None)
+
+
+def test_an_entry_that_tells_of_no_place_in_s3_is_not_read() -> None:
+    document = json.loads(render_entry(entry(folder=FOLDER, changes=(change("1"),))))
+    document["folder"] = "somewhere"
+    with pytest.raises(UnreadableEntry, match=r"cannot be read: .*Not an S3 URI"):
+        parse_entry(json.dumps(document).encode(), "s3://lake/j", ATTEMPT.entry_name, BASE)
+
+
+def test_an_entry_whose_values_are_no_text_is_not_read() -> None:
+    document = json.loads(render_entry(entry(folder=FOLDER, changes=(change("1"),))))
+    document["changes"][0]["values"] = [1]
+    with pytest.raises(UnreadableEntry, match="1 is not text"):
+        parse_entry(json.dumps(document).encode(), "s3://lake/j", ATTEMPT.entry_name, BASE)
+
+
+def test_a_partition_without_a_descriptor_is_kept_as_it_was() -> None:
+    made = entry(folder=FOLDER, changes=(change("1", previous={"Values": ["1"]}),))
+    assert parse_entry(render_entry(made), "s3://lake/j", ATTEMPT.entry_name, BASE) == made
+
+
+def test_partitions_of_several_formats_keep_each_its_own() -> None:
+    kinds = ("a", "b", "a", "c", "b")
+    changes = tuple(
+        change(str(number), previous={"Values": [str(number)], "StorageDescriptor": {"InputFormat": kind}})
+        for number, kind in enumerate(kinds)
+    )
+    made = entry(folder=FOLDER, changes=changes)
+    assert parse_entry(render_entry(made), "s3://lake/j", ATTEMPT.entry_name, BASE) == made

@@ -78,3 +78,22 @@ def test_of_what_was_staged_wider_the_results_own_type_is_told_where_it_is_known
 def test_what_no_table_keeps_is_named_with_what_it_can_be(kind: str) -> None:
     (line,) = describe_unwritable({"c": kind, "n": "integer", "t": "timestamp(3)"})
     assert line.startswith(f"c: a table cannot keep {kind}. Write ")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "advice"),
+    [
+        (
+            "array<int>",
+            "varchar",
+            "Make it array(integer) in the query, or "
+            'CAST(json_parse("c") AS array(integer)) where it is JSON text',
+        ),
+        ("binary", "varchar(3)", 'Write to_utf8("c") AS "c"'),
+        ("string", "varbinary", 'Write from_utf8("c") AS "c"'),
+    ],
+)
+def test_what_no_cast_alone_does_is_told_with_what_does(wanted: str, found: str, advice: str) -> None:
+    assert describe_misfits((("c", wanted),), {"c": found}) == (
+        f"c: the table has {wanted}, the result {found}. {advice}",
+    )

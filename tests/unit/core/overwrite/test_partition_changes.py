@@ -19,6 +19,7 @@ from airflow_quilt_athena.core.overwrite.partition_changes import (
     plan_changes,
     plan_folder,
     plan_roll_forward,
+    undone,
 )
 from airflow_quilt_athena.exceptions import InvalidCallError
 from tests.unit.lake_examples import ATTEMPT, BASE, OTHER_ATTEMPT, change, entry, partition, table
@@ -281,3 +282,11 @@ def test_what_somebody_else_published_between_two_looks_is_what_was_before() -> 
     since = partition("1", "x", location="s3://elsewhere/since/")
     (again,) = plan_changes(JANUARY, staged, {("1", "x"): since}, attempt=ATTEMPT, base=BASE, known=first)
     assert (again.action, again.previous_location) == (Action.REPLACED, "s3://elsewhere/since/")
+
+
+def test_undoing_a_change_gives_the_partition_back_what_it_had() -> None:
+    had = {"Values": ["1"], "StorageDescriptor": {"Location": "s3://lake/old/"}}
+    made = change("1", previous_location="s3://lake/old/", previous_generation="g", previous=had)
+    back = undone(made)
+    assert (back.location, back.generation, back.restored) == ("s3://lake/old/", "g", had)
+    assert back.values == ("1",)

@@ -51,3 +51,15 @@ def test_a_place_outside_of_the_query_is_not_told() -> None:
         "E: line 1:1: no", sent="CREATE\nSELECT 1", query="SELECT 1", fillings={}, written="SELECT 1"
     )
     assert told == "E: no"
+
+
+def test_a_place_just_behind_the_query_is_the_end_of_what_was_written() -> None:
+    sent = f"CREATE AS\n{TOKENS['{entries}']}"
+    told = relocate(
+        f"line {sent.count(chr(10)) + 1}:{len(sent) - sent.rfind(chr(10))}: no",
+        sent=sent,
+        query="{entries}",
+        fillings=TOKENS,
+        written="{entries}",
+    )
+    assert told == "line 1:10: no"
