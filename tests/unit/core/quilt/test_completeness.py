@@ -174,3 +174,14 @@ def test_what_is_no_record_is_none(text: str | None) -> None:
 def test_a_record_that_is_too_long_is_not_kept() -> None:
     findings = [Finding(Reason.ODD_SIZES, str(number)) for number in range(1_001)]
     assert Checked.of(LISTING, findings).render() is None
+
+
+def test_a_finding_about_a_manifest_that_was_missing_is_asked_about_again_when_the_manifest_is_there() -> (
+    None
+):
+    key = ".quilt/named_packages/team/a/1767225600"
+    finding = Finding(Reason.MISSING_MANIFESTS, f"team/a/1767225600 {A}", 1, key)
+    stays = replace(finding, name=f"team/a/1767225600 {B}")
+    looked_at = NOON + timedelta(hours=1)
+    before = Checked("another", looked_at, LISTING.manifests_before(looked_at), (finding, stays))
+    assert plan_check(LISTING, before).known == (stays,)

@@ -166,3 +166,16 @@ def test_views_that_are_never_stale_read_the_manifests_once_and_within_bounds() 
         assert sql.count(f'"{NAMES.manifests}"') == 1
         assert sql.count('"$path" BETWEEN bounds.least AND bounds.greatest') == 1
         assert f'"{NAMES.revisions_table}"' in sql  # which is written last says what is kept
+
+
+def test_a_pointer_that_is_neither_a_revision_nor_latest_is_not_read() -> None:
+    tag, latest = pointer("team/a", "prod"), pointer("team/a", "latest")
+    registry = Registry({tag: "?", latest: "?"}, {})
+    assert guess_hashes(registry, {}) == ({}, (latest,))
+
+
+def test_a_pointer_that_was_read_in_vain_is_not_read_again_before_it_changes() -> None:
+    odd = pointer("team/a", MIDNIGHT)
+    marks = {Unit("2026-01-01", "team/a"): {odd.name: Held("e", None, None)}}
+    assert guess_hashes(Registry({odd: "e"}, {}), marks) == ({}, ())
+    assert guess_hashes(Registry({odd: "f"}, {}), marks) == ({}, (odd,))

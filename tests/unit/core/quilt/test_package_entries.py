@@ -19,10 +19,22 @@ from airflow_quilt_athena.core.quilt.manifest import (
     build_header,
     compare_manifests,
     order_entries,
+    render_header,
     render_manifest,
 )
-from airflow_quilt_athena.core.quilt.package_entries import Entry, Unusable, parse_row, render_entry
-from airflow_quilt_athena.core.quilt.package_request import PackageRequest, parse_metadata, parse_registry
+from airflow_quilt_athena.core.quilt.package_entries import (
+    MAX_RECORD_BYTES,
+    Entry,
+    Unusable,
+    parse_row,
+    render_entry,
+)
+from airflow_quilt_athena.core.quilt.package_request import (
+    PackageRequest,
+    parse_metadata,
+    parse_registry,
+    parse_rows,
+)
 from airflow_quilt_athena.exceptions import InvalidCallError, ManualActionError
 
 CHUNKED = "lZXJ35AHUUjrBoYDZd8zWEt1v/eCpRDGzUiDpBmDPVA="
@@ -344,3 +356,62 @@ def test_text_that_is_an_object_is_that_and_other_text_stays() -> None:
     assert parse_metadata('{"a": 1}') == {"a": 1}
     assert parse_metadata("plain") == "plain"
     assert parse_metadata(None) is None
+
+
+def test_keys_that_are_neither_text_nor_a_list_are_refused() -> None:
+    assert reason(physical_key=7) == "its physical key is 7, which is no text"
+    assert reason(physical_key=None, physical_keys={"a": "b"}) == (
+        "its physical key is {'a': 'b'}, which is no text"
+    )
+
+
+def test_a_logical_key_with_a_name_that_begins_with_a_dot_is_one() -> None:
+    assert entry(logical_key="a/.hidden/b").logical_key == "a/.hidden/b"
+
+
+def test_a_header_longer_than_quilt_reads_is_refused() -> None:
+    header = build_header("x" * MAX_RECORD_BYTES, None, None)
+    with pytest.raises(InvalidCallError, match=r"Message and metadata of the package have 1,000,0\d\d bytes"):
+        render_header(header)
+
+
+def test_of_many_entries_that_lie_elsewhere_ten_are_shown_and_all_are_counted() -> None:
+    def lines(bucket: str) -> list[bytes]:
+        header = b'{"version": "v0"}\n'
+        return [
+            header,
+            *(
+                render_entry(entry(logical_key=f"{n:02}", physical_key=f"s3://{bucket}/{n}"))
+                for n in range(12)
+            ),
+        ]
+
+    found = compare_manifests(lines("ours"), lines("theirs"), "s3://acme/m")
+    assert found.count == 12
+    assert len(found.examples) == 10
+    assert found.examples[0] == "00: s3://ours/0 here, s3://theirs/0 there"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ("{" + '"a":{' * 100_000, "is nested too deeply"),
+        ("{]", "is no JSON"),
+        ({"n": 10**5000}, "Exceeds the limit"),
+    ],
+)
+def test_metadata_that_json_cannot_hold_is_refused(metadata: Any, words: str) -> None:
+    with pytest.raises(InvalidCallError, match=f"The package's metadata .*{words}"):
+        parse_metadata(metadata)
+
+
+@pytest.mark.parametrize("message", [7, b"text"])
+def test_a_message_is_text(message: Any) -> None:
+    with pytest.raises(InvalidCallError, match="Expected text, or None"):
+        PackageRequest("acme-data", "team/a", message)
+
+
+def test_rows_given_as_text_are_json() -> None:
+    assert list(parse_rows('[{"logical_key": "a"}]')) == [{"logical_key": "a"}]
+    with pytest.raises(InvalidCallError, match=r"rows is no JSON .*\. Expected a list of mappings\."):
+        parse_rows("[{")

@@ -277,3 +277,18 @@ def test_messages_of_all_kinds_hint_at_the_package(body: Any) -> None:
 )  # fmt: skip
 def test_other_messages_hint_at_nothing(body: str) -> None:
     assert parse_hints(body) == frozenset()
+
+
+def test_who_asks_for_deletions_alone_is_told_of_no_revision() -> None:
+    watch = Watch("acme", tell=frozenset({Tell.DELETED}))
+    memory = Memory(T0, packages=frozenset({"team/a", "team/b"}))
+    look = snapshot(1, arrival("team/a", "1769860800", 0.5), arrival("team/a", "latest", 0.5))
+    assert told(watch, memory, look)[0] == [("deleted", "team/b")]
+
+
+@pytest.mark.parametrize(
+    "thing", [{"key": 7}, {}, {"key": None}, {"key": ".quilt/named_packages/team/a/latest", "bucket": 1}]
+)
+def test_an_event_of_an_object_without_a_name_hints_at_nothing(thing: dict[str, Any]) -> None:
+    bucket = {"name": thing.pop("bucket", "acme")}
+    assert parse_hints(json.dumps({"Records": [{"s3": {"bucket": bucket, "object": thing}}]})) == frozenset()
