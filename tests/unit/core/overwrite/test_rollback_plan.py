@@ -310,3 +310,58 @@ def test_a_partition_that_a_late_call_points_elsewhere_is_undone_all_the_same() 
     _late_call(history, first)
     (back,) = history.plan().changes
     assert back.location == first.changes[0].location
+
+
+def test_an_undo_goes_back_to_what_a_rollback_had_published_as_glue_had_it() -> None:
+    history = History()
+    first = history.overwrite("a")
+    second = history.overwrite("a")
+    history.roll_back()
+    _late_call(history, second)
+    history.overwrite("a")
+    (back,) = history.plan().changes
+    assert (back.location, back.generation) == (first.changes[0].location, first.attempt.name)
+    assert back.restored == {
+        "Values": ["a"],
+        "StorageDescriptor": {"Location": first.changes[0].location},
+        "Parameters": {"quilt_athena.generation": first.attempt.name, "quilt_athena.rows": "7"},
+    }
+
+
+def test_of_two_runs_of_one_moment_the_one_that_glue_had_is_gone_back_to() -> None:
+    history = History()
+    first = history.overwrite("a")
+    second = history.overwrite("a")
+    history.change(second, published_at=first.published_at)
+    _late_call(history, first)
+    history.overwrite("a")
+    (back,) = history.plan().changes
+    assert back.location == first.changes[0].location
+
+
+def test_an_undo_of_the_first_overwrite_goes_back_to_what_a_failed_run_had_found() -> None:
+    history = History(a="s3://elsewhere/a/")
+    failed = history.overwrite("a")
+    history.change(failed, state=State.ABORTED, settled_at=None)
+    history.overwrite("a")
+    (back,) = history.plan().changes
+    assert back.location == "s3://elsewhere/a/"
+
+
+def test_what_a_run_that_never_finished_had_made_is_not_gone_back_to() -> None:
+    history = History()
+    unfinished = history.overwrite("a")
+    history.change(unfinished, state=State.PUBLISHING, settled_at=None)
+    history.overwrite("a")
+    with pytest.raises(ManualActionError, match="is no longer kept"):
+        history.plan()
+
+
+def test_what_a_failed_run_did_to_somebody_elses_partition_is_no_overwrite_to_undo() -> None:
+    history = History()
+    history.overwrite("a")
+    history.glue["a",] = partition("a", location="s3://elsewhere/a/")
+    failed = history.overwrite("a")
+    history.change(failed, state=State.ABORTED, settled_at=None)
+    with pytest.raises(ManualActionError, match="no overwrite to undo"):
+        history.plan()
