@@ -182,7 +182,7 @@ def _owner(entries: Mapping[str, Entry], entry: Entry, change: Change) -> Entry:
     owner = owner_of(change.previous_generation, entries)
     if owner is None or not owner.owns(location):
         # A folder that something else wrote to again was adopted again: the last one says what is in it.
-        adopters = (other for other in entries.values() if other.adopts(location))
+        adopters = (one for one in entries.values() if was_published(one) and one.adopts(location))
         owner = max(adopters, key=moment_of, default=entry)
     if change.previous_generation and not owner.owns(location):
         raise _gone(change)

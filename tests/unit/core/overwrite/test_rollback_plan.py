@@ -339,13 +339,14 @@ def test_of_two_runs_of_one_moment_the_one_that_glue_had_is_gone_back_to() -> No
     assert back.location == first.changes[0].location
 
 
-def test_an_undo_of_the_first_overwrite_goes_back_to_what_a_failed_run_had_found() -> None:
-    history = History(a="s3://elsewhere/a/")
+@pytest.mark.parametrize("place", ["s3://elsewhere/a/", "s3://lake/sales/orders/k=a/"])
+def test_an_undo_of_the_first_overwrite_goes_back_to_what_a_failed_run_had_found(place: str) -> None:
+    history = History(a=place)
     failed = history.overwrite("a")
     history.change(failed, state=State.ABORTED, settled_at=None)
     history.overwrite("a")
     (back,) = history.plan().changes
-    assert back.location == "s3://elsewhere/a/"
+    assert back.location == place
 
 
 def test_what_a_run_that_never_finished_had_made_is_not_gone_back_to() -> None:
