@@ -73,16 +73,18 @@ def refresh_bucket_views(
     refresh = plan_refresh(glue, request, s3)
     apply_tables(glue, request.database, refresh)
     views = refresh.views
-    for remaining in reversed(range(_MAX_TRIES)):
+    tries = 1
+    while True:
         try:
             apply_views(athena, glue, request, views, wait=wait)
-            break
         except QueryFailedError as error:
-            if not remaining or not is_overtaken(error):
+            if tries == _MAX_TRIES or not is_overtaken(error):
                 raise
             log.info("Somebody else made one of the views at the same time; looking again. %s", error)
             views = plan_refresh(glue, request, s3).views
-    return refresh.plan
+            tries += 1
+        else:
+            return refresh.plan
 
 
 def is_overtaken(error: QueryFailedError) -> bool:

@@ -153,7 +153,7 @@ def _group(s3: S3Client, bucket: str, start: str) -> tuple[datetime, _Found]:
                 group = item["Prefix"].removeprefix(root)
                 if group.count("/") == 2:
                     found.packages.add(group.removesuffix(_REVISIONS))
-                elif group != prefix:
+                else:
                     waiting.append(group)  # of packages whose own names begin with 1
     return taken_at or _now(s3, bucket), found
 
