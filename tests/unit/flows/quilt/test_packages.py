@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from airflow_quilt_athena.core.quilt.package_request import PackageRequest
-from airflow_quilt_athena.exceptions import AccessError, ManualActionError
+from airflow_quilt_athena.core.quilt.package_request import OnEmpty, OnUnusable, PackageRequest
+from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError, RetryableError
 from airflow_quilt_athena.flows.aws import deadline
 from airflow_quilt_athena.flows.quilt.packages import create_package
 from tests.unit.s3_fake import NO_ANSWER, FakeS3, s3_error
@@ -212,3 +214,183 @@ def test_a_file_of_a_manifest_is_sent_whole_again_after_a_lost_answer() -> None:
     found = create_package(registry, REQUEST, ROWS)
     body = io.BytesIO(registry.objects[MANIFESTS + str(found.top_hash)][0])
     assert len(body.readlines()) == 3
+
+
+# ------------------------------------------------------------------------- what is there already
+
+
+def test_a_pointer_deleted_between_two_looks_is_not_taken_for_an_earlier_try() -> None:
+    registry = Registry()
+    old = f"{POINTERS}{int(registry.now.timestamp()) - 9}"
+    registry.objects[old] = (b"ab" * 32, registry.now)
+    registry.events.append(("get_object", "before", lambda: registry.objects.pop(old)))
+    found = create_package(registry, REQUEST, ROWS)
+    assert found.created
+    check_made(registry, found)
+
+
+def test_a_revision_without_a_task_is_nobodys_earlier_try() -> None:
+    registry = Registry()
+    request = PackageRequest("acme", "team/made", message="made", dedupe=False)
+    first = create_package(registry, request, ROWS)
+    registry.pass_time(60)
+    second = create_package(registry, request, ROWS)
+    assert (first.created, second.created) == (True, True)
+    assert first.top_hash == second.top_hash
+    assert sorted(name for name in registry.pointers if name.isdigit()) == [first.pointer, second.pointer]
+
+
+def test_where_every_second_of_a_minute_is_taken_the_task_is_to_run_again() -> None:
+    registry = Registry()
+    now = int(registry.now.timestamp())
+    taken = {str(second): "ab" * 32 for second in range(now - 5, now + 70)}
+    for name, held in taken.items():
+        registry.objects[POINTERS + name] = (held.encode(), registry.now)
+    with pytest.raises(RetryableError, match=r"team/made in s3://acme from \d+ on are taken for a minute"):
+        create_package(registry, REQUEST, ROWS)
+    assert registry.pointers == taken
+
+
+# ---------------------------------------------------------------------------- rows that are no entries
+
+
+def test_a_log_of_very_many_bad_rows_names_the_first_and_counts_the_kinds_of_the_rest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    request = PackageRequest(
+        "acme", "team/made", on_unusable=OnUnusable.SKIP, on_empty=OnEmpty.SKIP, attempt="task 1"
+    )
+    rows = ({"logical_key": None if number % 2 else ".."} for number in range(100_000))
+    found = create_package(Registry(), request, rows)
+    assert (found.top_hash, found.unusable_count, len(found.unusable)) == (None, 100_000, 20)
+    assert len([message for message in caplog.messages if "Not an entry of team/made" in message]) == 1000
+    assert "100000 rows read." in caplog.messages
+    assert "And 99000 more: {'a part of its': 49500, 'it has no logical': 49500}" in caplog.messages
+
+
+# ------------------------------------------------------------------------------ objects that are named
+
+
+def test_a_bucket_whose_objects_are_all_refused_is_told_as_one_that_may_not_be_read() -> None:
+    registry = Registry()
+    for _ in range(3):
+        registry.events.append(("head_object", "before", s3_error("403", 403)))
+    rows = [{**ROWS[0], "logical_key": f"{n}", "physical_key": f"s3://data/{n}"} for n in range(5)]
+    with pytest.raises(InvalidCallError, match="bucket data may not be read: S3 refuses its objects"):
+        create_package(registry, REQUEST, rows)
+    assert [name for name, _ in registry.calls].count("head_object") == 3
+
+
+def test_a_bucket_whose_first_objects_are_refused_and_a_later_one_is_not_is_read() -> None:
+    registry = Registry()
+    registry.events.append(("head_object", "before", s3_error("403", 403)))
+    assert create_package(registry, REQUEST, ROWS).entries == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "there is no bucket data"), (403, "there is no s3://data/a")]
+)
+def test_a_missing_object_is_told_apart_from_a_missing_bucket(status: int, words: str) -> None:
+    registry = Registry()
+    for _ in range(2):
+        registry.events.append(("head_object", "before", s3_error("404", 404)))
+    registry.events.append(("head_bucket", "before", s3_error(str(status), status)))
+    with pytest.raises(InvalidCallError, match=words):
+        create_package(registry, REQUEST, ROWS[:1])
+
+
+def test_an_answer_about_a_bucket_that_is_no_answer_is_asked_for_again() -> None:
+    registry = Registry()
+    for _ in range(2):
+        registry.events.append(("head_object", "before", s3_error("404", 404)))
+    registry.events.append(("head_bucket", "before", s3_error("SlowDown", 503)))
+    with pytest.raises(InvalidCallError, match="there is no s3://data/a"):
+        create_package(registry, REQUEST, ROWS[:1])
+    assert [name for name, _ in registry.calls].count("head_bucket") == 2
+
+
+BARE = {"logical_key": "a", "physical_key": "s3://data/a", "size": 3}
+
+
+def test_an_object_to_be_hashed_is_read_again_after_a_lost_answer() -> None:
+    registry = Registry()
+    registry.objects["a"] = (b"abc", registry.now)
+    registry.events.append(("get_object", "before", s3_error("SlowDown", 503)))
+    found = create_package(registry, REQUEST, [BARE])
+    (_, entry) = registry.objects[MANIFESTS + str(found.top_hash)][0].splitlines()
+    # The SHA-256 of the SHA-256 of abc, in base64.
+    assert json.loads(entry)["hash"] == {
+        "type": "sha2-256-chunked",
+        "value": "T4tCwi3TcptRm6b2jS2nzFstYG0F2u1a1RKMwD5sY1g=",
+    }
+
+
+def test_an_object_that_changes_between_two_looks_is_no_entry() -> None:
+    registry = Registry()
+    registry.objects["a"] = (b"abcd", registry.now)
+    with pytest.raises(InvalidCallError, match="its size is 3, and that of s3://data/a.* 4"):
+        create_package(registry, REQUEST, [BARE])
+    assert registry.pointers == {}
+
+
+def test_rows_without_a_hash_need_quilt3_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "quilt3", None)
+    registry = Registry()
+    registry.objects["a"] = (b"abc", registry.now)
+    with pytest.raises(InvalidCallError, match=r"Install airflow-quilt-athena\[quilt\], or give each row"):
+        create_package(registry, REQUEST, [BARE])
+    assert create_package(registry, REQUEST, ROWS).entries == 2
+
+
+# ------------------------------------------------------------------------------------------- workflows
+
+
+WORKFLOWS = """
+version: "1"
+workflows:
+  alpha:
+    name: Alpha
+    metadata_schema: plate
+schemas:
+  plate:
+    url: s3://acme/schemas/plate.json?versionId=v7
+"""
+PLATED = PackageRequest("acme", "team/made", message="made", metadata={"Plate": 7}, workflow="alpha")
+
+
+class Versioned(Registry):
+    """Has one version of everything, and remembers which was asked for."""
+
+    def get_object(self, *, Bucket: str, Key: str, **request: Any) -> dict[str, Any]:  # noqa: N803
+        answer = super().get_object(Bucket=Bucket, Key=Key)
+        self.calls[-1][1].update(request)
+        return answer
+
+
+def versioned() -> Versioned:
+    registry = Versioned()
+    registry.objects[".quilt/workflows/config.yml"] = (WORKFLOWS.encode(), registry.now)
+    schema = {"type": "object", "properties": {"Plate": {"type": "integer"}}, "required": ["Plate"]}
+    registry.objects["schemas/plate.json"] = (json.dumps(schema).encode(), registry.now)
+    return registry
+
+
+# quilt3's, of Python 3.11 and 3.12, which name importlib as the caller.
+@pytest.mark.filterwarnings("ignore:(read|open)_text is deprecated. Use files:DeprecationWarning")
+def test_a_schema_named_with_its_version_is_read_in_that_version() -> None:
+    registry = versioned()
+    found = create_package(registry, PLATED, ROWS)
+    asked = [request for name, request in registry.calls if request.get("Key") == "schemas/plate.json"]
+    assert asked == [{"Key": "schemas/plate.json", "VersionId": "v7"}]
+    header = json.loads(registry.objects[MANIFESTS + str(found.top_hash)][0].splitlines()[0])
+    assert header["workflow"]["id"] == "alpha"
+    assert header["workflow"]["schemas"] == {"plate": "s3://acme/schemas/plate.json?versionId=v7"}
+
+
+def test_a_registry_with_workflows_needs_quilt3_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "quilt3", None)
+    registry = versioned()
+    with pytest.raises(InvalidCallError, match="which quilt3 checks, and quilt3 is not installed"):
+        create_package(registry, PLATED, ROWS)
+    assert registry.pointers == {}
