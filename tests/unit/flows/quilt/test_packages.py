@@ -329,7 +329,7 @@ def test_an_object_to_be_hashed_is_read_again_after_a_lost_answer() -> None:
 def test_an_object_that_changes_between_two_looks_is_no_entry() -> None:
     registry = Registry()
     registry.objects["a"] = (b"abcd", registry.now)
-    with pytest.raises(InvalidCallError, match="its size is 3, and that of s3://data/a.* 4"):
+    with pytest.raises(InvalidCallError, match=r"its size is 3, and that of s3://data/a.* 4"):
         create_package(registry, REQUEST, [BARE])
     assert registry.pointers == {}
 
