@@ -177,10 +177,13 @@ bench: $(INSTALLED) .venv-amazon/.installed ## Print what the local Athena, an o
 	  --constraint .venv-amazon/constraints.txt apache-airflow "apache-airflow-providers-amazon[aiobotocore]"
 	@touch $@
 
+# What wants a later Python 3.11 than Debian 12 has, which is 3.11.2.
+LOCK_BELOW = "soupsieve<3.0.2"
+
 .PHONY: lock
 lock: ## Write constraints.txt anew from the newest versions that fit
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check $(OURS)
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check $(LOCK_BELOW) $(OURS)
 	.venv-lock/bin/python -m pip freeze --exclude airflow-quilt-athena --exclude local-athena > constraints.txt
 	rm -rf .venv-lock
 
