@@ -261,6 +261,15 @@ def test_a_renewal_that_takes_longer_than_a_call_may_is_made_again(world: World)
         assert len(puts(world)) == 3
 
 
+def test_a_lease_whose_every_renewal_takes_longer_than_a_call_may_is_given_up(world: World) -> None:
+    with world.lease(seconds=60) as held:
+        world.sleep(31)
+        slow = ("put_object", "before", lambda: world.sleep(CALL_SECONDS + 1))
+        world.s3.events += [slow] * 5
+        with pytest.raises(RetryableError, match="cannot be renewed in time"):
+            held.renew()
+
+
 @pytest.mark.parametrize("body", [b"", b"torn", b"[" * 100_000, b"[]", b'{"holder": 7}', b"{}"])
 def test_a_lease_that_cannot_be_read_is_a_stranger_s_that_expired(world: World, body: bytes) -> None:
     world.s3.objects[KEY] = (body, world.s3.now)
