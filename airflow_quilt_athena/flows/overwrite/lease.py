@@ -225,7 +225,7 @@ class Lease:
         if found is None:
             return True
         holder = _parse(found).holder
-        if holder != self._holder and not self._is_over(found.age):
+        if holder not in {None, self._holder} and not self._is_over(found.age):
             return False
         if not delete_object(self._journal.s3, place, found.etag):
             return False  # renewed, or given back and taken again

@@ -370,6 +370,14 @@ def test_the_next_try_of_a_task_does_not_wait_for_its_own_lease(world: World) ->
     assert world.clock == 0
 
 
+def test_a_partition_s_lease_that_cannot_be_read_holds_nobody_up(world: World) -> None:
+    world.s3.objects[f"{KEY}-0a1b"] = (b"torn", world.s3.now)
+    with world.lease() as held:
+        assert held.left_by == ()
+        assert list(world.s3.objects) == [KEY]
+    assert world.clock == 0
+
+
 def test_who_waits_for_a_flip_for_too_long_gives_the_table_s_lease_back(world: World) -> None:
     flip = world.lease("flip")
     assert flip.take_if_free(("a",))
