@@ -520,7 +520,7 @@ def test_a_partition_of_another_database_among_the_results_is_not_put_on_the_lis
         "Name": "orders",
         "TableType": "EXTERNAL_TABLE",
         "PartitionKeys": [{"Name": "dt", "Type": "string"}],
-        "StorageDescriptor": {"Columns": columns, "Location": "s3://elsewhere/orders"},
+        "StorageDescriptor": {"Columns": columns, "Location": f"s3://{request_.results_bucket}/orders"},
     }
     clients.glue.create_table(DatabaseName=other, TableInput=table)
     place = f"s3://{request_.results_bucket}/results/orders/dt=1"
@@ -594,6 +594,8 @@ def wear_down(clients: AwsClients, request: ProvisionRequest) -> None:
     )
     for role in request.attach_to_roles:
         clients.iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+    kept = {"Name": "kept", "PartitionKeys": [{"Name": "dt", "Type": "string"}]}
+    clients.glue.create_table(DatabaseName=request.database, TableInput=kept)
 
 
 ANEW = {
@@ -624,6 +626,7 @@ AGAIN = {
     "athena:ListTagsForResource": "read the tags of {workgroup}",
     "athena:UpdateWorkGroup": "change workgroup {workgroup}",
     "glue:GetTables": "list the tables of database {database}",
+    "glue:GetPartitions": "list partitions of table {database}.kept",
     "iam:GetPolicyVersion": "read policy .*{policy}",
     "iam:ListPolicyVersions": "list the versions of policy .*{policy}",
     "iam:CreatePolicyVersion": "change policy .*{policy}",

@@ -16,7 +16,7 @@ from airflow_quilt_athena.exceptions import AccessError, ManualActionError
 from airflow_quilt_athena.flows.aws.batches import in_batches
 from airflow_quilt_athena.flows.aws.deadline import ask, ask_unless
 from airflow_quilt_athena.flows.aws.objects import MAX_KEYS_PER_DELETE
-from airflow_quilt_athena.flows.provisioning.among_results import find_rows_among, list_databases
+from airflow_quilt_athena.flows.provisioning.among_results import any_table, find_rows_among, list_databases
 from airflow_quilt_athena.flows.provisioning.database import is_ours, observe_database
 from airflow_quilt_athena.flows.provisioning.policies import plan_policy_removals
 from airflow_quilt_athena.flows.provisioning.provision import carry_out, observe_account
@@ -118,7 +118,7 @@ def _plan_bucket_removal(clients: AwsClients, bucket: WantedBucket, *, delete_re
 
 def _refuse_tables_among_results(clients: AwsClients, bucket: WantedBucket) -> None:
     """Raise ManualActionError when rows of a table of any database that may be read lie among the results."""
-    for what, place in find_rows_among(clients, bucket.results, list_databases(clients), partitions=True):
+    for what, place in find_rows_among(clients, bucket.results, list_databases(clients), any_table):
         raise ManualActionError(
             f"{what} lies among Athena's results ({place}), which delete_results=True deletes. Nothing "
             "was changed. Move or drop it, or leave delete_results out."

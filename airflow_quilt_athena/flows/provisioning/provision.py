@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from airflow_quilt_athena.core.glue.s3_uri import S3Uri
+from airflow_quilt_athena.core.overwrite.partition_changes import location_of
 from airflow_quilt_athena.core.plans import Plan
 from airflow_quilt_athena.core.provisioning.arns import Account, parse_role
 from airflow_quilt_athena.core.provisioning.policy import RESULTS_PREFIX, Grant, build_policies
@@ -20,7 +23,12 @@ from airflow_quilt_athena.core.provisioning.results_bucket import FoundBucket, W
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.aws.deadline import ask
-from airflow_quilt_athena.flows.provisioning.among_results import find_rows_among, list_databases
+from airflow_quilt_athena.flows.provisioning.among_results import (
+    any_table,
+    find_rows_among,
+    list_databases,
+    no_table,
+)
 from airflow_quilt_athena.flows.provisioning.database import is_begun, observe_database, plan_database
 from airflow_quilt_athena.flows.provisioning.policies import find_narrowing, plan_policies
 from airflow_quilt_athena.flows.provisioning.quilt_buckets import refuse_buckets_without_packages
@@ -200,8 +208,9 @@ def refuse_data_among_results(
 ) -> None:
     """Raise InvalidCallError when rows lie, or would lie, where results are expired.
 
-    Before the rule is there every table and partition of every database is looked at, and what may not be
-    read is said; afterwards the tables of ours, as they may have been made since.
+    Before the rule is there, every table of every database is looked at, and the partitions of those in our
+    database or in the results' bucket; what may not be read is said. Afterwards the tables of ours are, as
+    they may have been made since.
     """
     if bucket.expire_after_days is None:
         return
@@ -211,23 +220,32 @@ def refuse_data_among_results(
             f"deleted after {bucket.expire_after_days} days. Expected a place of its own."
         )
     if found is not None and is_rule(our_rule(found), bucket.lifecycle_rule):
-        databases = [request.database] if database_exists else []
-        _refuse_rows_among(clients, bucket, databases, partitions=False)
+        if database_exists:
+            _refuse_rows_among(clients, bucket, request.database, no_table)
         return
     for database in list_databases(clients):
+        is_ours = database == request.database
         try:
-            _refuse_rows_among(clients, bucket, [database], partitions=True)
+            looked_into = any_table if is_ours else partial(_lies_in, bucket.name)
+            _refuse_rows_among(clients, bucket, database, looked_into)
         except AccessError as error:
-            if database == request.database:
+            if is_ours:
                 raise
             log.warning("Whether rows of %s lie among the results is not known: %s", database, error)
 
 
+def _lies_in(bucket: str, table: Mapping[str, Any]) -> bool:
+    return (location_of(table) or "").startswith(f"s3://{bucket}/")
+
+
 def _refuse_rows_among(
-    clients: AwsClients, bucket: WantedBucket, databases: Iterable[str], *, partitions: bool
+    clients: AwsClients,
+    bucket: WantedBucket,
+    database: str,
+    has_to_be_looked_into: Callable[[Mapping[str, Any]], bool],
 ) -> None:
-    """Raise InvalidCallError when rows of these databases lie where results are expired."""
-    for what, place in find_rows_among(clients, bucket.results, databases, partitions=partitions):
+    """Raise InvalidCallError when rows of a database lie where results are expired."""
+    for what, place in find_rows_among(clients, bucket.results, [database], has_to_be_looked_into):
         if f"{place}/".startswith(str(bucket.results)):
             raise InvalidCallError(
                 f"{what} lies among Athena's results ({place}), which would be deleted after "
