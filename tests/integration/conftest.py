@@ -8,7 +8,7 @@ import pytest
 
 from airflow_quilt_athena.core.athena import query_status as query_states
 from local_athena import LocalAthena
-from tests.integration.lab import Lab, connection
+from tests.integration.lab import Lab, connection, drop_database
 
 
 @pytest.fixture
@@ -20,3 +20,4 @@ def lab(aws: LocalAthena, unique: Callable[[str], str], monkeypatch: pytest.Monk
     yield opened
     aws.set_faults()
     aws.set_latency({})
+    drop_database(aws, opened.database)

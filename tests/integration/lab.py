@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -14,6 +15,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
+from botocore.exceptions import ClientError
 
 from airflow_quilt_athena.flows.athena.queries import run_query
 from airflow_quilt_athena.flows.athena.results import read_rows
@@ -50,6 +52,12 @@ def put_quilt_bucket(s3: Any, *names: str) -> None:
     for name in names:
         s3.create_bucket(Bucket=name)
         s3.put_object(Bucket=name, Key=".quilt/named_packages/team/pkg/latest", Body=b"ab" * 32)
+
+
+def drop_database(aws: LocalAthena, name: str) -> None:
+    """Drop a test's database with its tables: whoever looks at all of them later has fewer to look at."""
+    with suppress(ClientError):
+        aws.client("glue").delete_database(Name=name)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, 
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from local_athena import LocalAthena
 from local_athena.wire.faults import Fault
-from tests.integration.lab import put_quilt_bucket
+from tests.integration.lab import drop_database, put_quilt_bucket
 
 pytestmark = pytest.mark.integration
 
@@ -52,9 +52,9 @@ def _quilt_buckets(clients: AwsClients) -> None:
 
 
 @pytest.fixture
-def request_(clients: AwsClients, unique: Unique) -> ProvisionRequest:
+def request_(aws: LocalAthena, clients: AwsClients, unique: Unique) -> Iterator[ProvisionRequest]:
     put_quilt_bucket(clients.s3, unique("acme-data"))
-    return ProvisionRequest(
+    yield ProvisionRequest(
         results_bucket=unique("acme-results"),
         quilt_buckets=(unique("acme-data"),),
         database=unique("lake"),
@@ -62,6 +62,7 @@ def request_(clients: AwsClients, unique: Unique) -> ProvisionRequest:
         warehouse=S3Uri(unique("acme-lake"), "tables/"),
         policy_name=unique("AcmeAccess"),
     )
+    drop_database(aws, unique("lake"))
 
 
 @pytest.fixture

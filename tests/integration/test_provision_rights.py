@@ -17,7 +17,7 @@ from airflow_quilt_athena.flows.provisioning.deprovision import DeprovisionReque
 from airflow_quilt_athena.flows.provisioning.provision import ProvisionRequest, provision
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 from local_athena import Fault, LocalAthena
-from tests.integration.lab import put_quilt_bucket
+from tests.integration.lab import drop_database, put_quilt_bucket
 
 pytestmark = pytest.mark.integration
 
@@ -121,9 +121,10 @@ def _buckets(aws: LocalAthena) -> None:
 
 @pytest.fixture
 def account(aws: LocalAthena, unique: Unique) -> Iterator[Account]:
-    yield Account(aws, unique)
+    yield (account := Account(aws, unique))
     aws.set_faults()
     aws.enforce_iam(False)
+    drop_database(aws, account.request.database)
 
 
 # --------------------------------------------------------------------------------------- whose it is

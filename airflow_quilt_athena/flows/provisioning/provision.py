@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -37,6 +38,8 @@ from airflow_quilt_athena.flows.provisioning.results_bucket import observe_resul
 from airflow_quilt_athena.flows.provisioning.workgroup import WantedWorkgroup, plan_workgroup
 
 log = logging.getLogger(__name__)
+
+_MAX_PARALLEL_CALLS = 8  # of boto3's ten connections
 
 _DATABASE = re.compile(r"[a-z0-9_-]{1,255}")
 _WORKGROUP = re.compile(r"[a-zA-Z0-9._-]{1,128}")
@@ -223,15 +226,19 @@ def refuse_data_among_results(
         if database_exists:
             _refuse_rows_among(clients, bucket, request.database, no_table)
         return
-    for database in list_databases(clients):
+
+    def look_into(database: str) -> None:
         is_ours = database == request.database
+        looked_into = any_table if is_ours else partial(_lies_in, bucket.name)
         try:
-            looked_into = any_table if is_ours else partial(_lies_in, bucket.name)
             _refuse_rows_among(clients, bucket, database, looked_into)
         except AccessError as error:
             if is_ours:
                 raise
             log.warning("Whether rows of %s lie among the results is not known: %s", database, error)
+
+    with ThreadPoolExecutor(_MAX_PARALLEL_CALLS) as pool:
+        list(pool.map(look_into, list_databases(clients)))
 
 
 def _lies_in(bucket: str, table: Mapping[str, Any]) -> bool:
