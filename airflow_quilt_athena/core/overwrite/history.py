@@ -139,12 +139,13 @@ def _is_overtaken(
     entry, change = newest
     if change.location is not None and is_emptied(entry, change.location):
         return False  # a sweep found that it was replaced, and nobody could read it
-    if _is_pending(values, pointer, entry, entries):
-        return False
     if pointer is None:
-        return _was_removed_late(values, newest, entries, now)
+        late = _was_removed_late(values, newest, entries, now)
+        return late and not _is_pending(values, pointer, entry, entries)
     owner = owner_of(pointer.generation, entries)
     if pointer.location == change.location or owner is None:
+        return False
+    if _is_pending(values, pointer, entry, entries):
         return False
     if owner.state is State.ABORTED or _came_after(change, owner, entries):
         return True
