@@ -53,6 +53,7 @@ class ProvisionQuiltAthenaOperator(QuiltAthenaBaseOperator):
     :param package_sources: the buckets whose objects those packages may name; a registry is one only when it
         is named here as well. (templated)
     :param event_queue_arns: the queues of SQS that ``QuiltPackageTrigger`` hears of new revisions by.
+        (templated)
     :param watched_buckets: the buckets in which ``QuiltPackageTrigger`` keeps what it told, below
         ``.quilt-athena/watchers/``: before Airflow 3.3, or when several assets share a trigger.
         (templated)
