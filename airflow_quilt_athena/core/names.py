@@ -214,7 +214,10 @@ def date_format(name: str, value: object) -> str:
     """Judge how a date of the run becomes a partition value: runs of other years must give other values."""
     expected = "a format of strftime that tells days apart, such as %Y-%m-%d"
     found = text(name, value, expected)
-    first, second = (datetime(year, 5, 17, 4, 5).strftime(found) for year in (2025, 2026))
+    try:
+        first, second = (datetime(year, 5, 17, 4, 5).strftime(found) for year in (2025, 2026))
+    except (ValueError, UnicodeError) as error:  # not every platform's strftime takes every format
+        raise refusal(name, value, expected) from error
     if first == second or not first.strip():
         raise refusal(name, value, expected)
     return found

@@ -88,6 +88,8 @@ def build_policies(
     number = next(numbers)
     for bucket in sorted(wanted):
         while not _fits(grant, common, number, [*contents.setdefault(number, []), bucket]):
+            if not contents[number] and number > 1:
+                raise _too_long(name)
             number = next(numbers)
         contents[number].append(bucket)
     return tuple(
