@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ from airflow_quilt_athena.core.provisioning.results_bucket import FoundBucket, W
 from airflow_quilt_athena.core.quilt.identifiers import check_bucket_name
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError, ManualActionError
 from airflow_quilt_athena.flows.aws.deadline import ask
+from airflow_quilt_athena.flows.aws.side_by_side import side_by_side
 from airflow_quilt_athena.flows.provisioning.among_results import (
     any_table,
     find_rows_among,
@@ -38,8 +38,6 @@ from airflow_quilt_athena.flows.provisioning.results_bucket import observe_resul
 from airflow_quilt_athena.flows.provisioning.workgroup import WantedWorkgroup, plan_workgroup
 
 log = logging.getLogger(__name__)
-
-_MAX_PARALLEL_CALLS = 8  # of boto3's ten connections
 
 _DATABASE = re.compile(r"[a-z0-9_-]{1,255}")
 _WORKGROUP = re.compile(r"[a-zA-Z0-9._-]{1,128}")
@@ -237,8 +235,7 @@ def refuse_data_among_results(
                 raise
             log.warning("Whether rows of %s lie among the results is not known: %s", database, error)
 
-    with ThreadPoolExecutor(_MAX_PARALLEL_CALLS) as pool:
-        list(pool.map(look_into, list_databases(clients)))
+    side_by_side(look_into, list_databases(clients))
 
 
 def _lies_in(bucket: str, table: Mapping[str, Any]) -> bool:

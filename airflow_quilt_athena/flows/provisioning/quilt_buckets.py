@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from airflow_quilt_athena.exceptions import AccessError, InvalidCallError
 from airflow_quilt_athena.flows.aws.deadline import ask_unless
+from airflow_quilt_athena.flows.aws.side_by_side import side_by_side
 from airflow_quilt_athena.flows.provisioning.resources import AwsClients
 
 log = logging.getLogger(__name__)
 
 _QUILT_FOLDER = ".quilt/"
 _NO_BUCKET = frozenset({"NoSuchBucket"})
-_MAX_PARALLEL_CALLS = 8  # of boto3's ten connections
 
 
 def refuse_buckets_without_packages(clients: AwsClients, buckets: Sequence[str]) -> None:
@@ -24,8 +23,7 @@ def refuse_buckets_without_packages(clients: AwsClients, buckets: Sequence[str])
     read what the policy grants others.
     """
     wanted = sorted(set(buckets))
-    with ThreadPoolExecutor(_MAX_PARALLEL_CALLS, thread_name_prefix="quilt-buckets") as pool:
-        problems = [problem for problem in pool.map(lambda name: _problem(clients, name), wanted) if problem]
+    problems = [problem for problem in side_by_side(lambda name: _problem(clients, name), wanted) if problem]
     if problems:
         raise InvalidCallError(
             f"Not Quilt buckets: {'; '.join(problems)}. Nothing was changed. Mend quilt_buckets, or push a "

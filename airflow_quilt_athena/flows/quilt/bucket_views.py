@@ -8,8 +8,7 @@ and do not wait for each other. What is as wanted costs no query.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -32,6 +31,7 @@ from airflow_quilt_athena.flows.aws.clients import AthenaClient, GlueClient, S3C
 from airflow_quilt_athena.flows.aws.deadline import ask
 from airflow_quilt_athena.flows.aws.errors import error_code
 from airflow_quilt_athena.flows.aws.glue import create_table, observe_table
+from airflow_quilt_athena.flows.aws.side_by_side import side_by_side
 from airflow_quilt_athena.flows.quilt.refresh_plan import (
     GlueTables,
     RawTable,
@@ -45,7 +45,6 @@ log = logging.getLogger(__name__)
 
 # Athena, "Service quotas", read 2026-11: 20 DDL queries of an account may be active.
 MAX_PARALLEL_QUERIES = 20
-_MAX_PARALLEL_CALLS = 8  # of boto3's ten connections
 _MAX_TRIES = 5
 _CHANGED_MEANWHILE = frozenset({"ConcurrentModificationException", "VersionMismatchException"})
 
@@ -73,18 +72,16 @@ def refresh_bucket_views(
     refresh = plan_refresh(glue, request, s3)
     apply_tables(glue, request.database, refresh)
     views = refresh.views
-    tries = 1
-    while True:
+    for remaining in reversed(range(_MAX_TRIES)):
         try:
             apply_views(athena, glue, request, views, wait=wait)
+            break
         except QueryFailedError as error:
-            if tries == _MAX_TRIES or not is_overtaken(error):
+            if not remaining or not is_overtaken(error):
                 raise
             log.info("Somebody else made one of the views at the same time; looking again. %s", error)
             views = plan_refresh(glue, request, s3).views
-            tries += 1
-        else:
-            return refresh.plan
+    return refresh.plan
 
 
 def is_overtaken(error: QueryFailedError) -> bool:
@@ -100,7 +97,7 @@ def is_overtaken(error: QueryFailedError) -> bool:
 
 def apply_tables(glue: GlueClient, database: str, refresh: Refresh) -> None:
     """Create and mend the tables, side by side."""
-    _side_by_side(lambda work: _put_table(glue, database, *work), refresh.tables)
+    side_by_side(lambda work: _put_table(glue, database, *work), refresh.tables)
 
 
 def _put_table(glue: GlueClient, database: str, definition: TableDefinition, raw: RawTable | None) -> None:
@@ -144,7 +141,7 @@ def _start(athena: AthenaClient, request: RefreshRequest, views: Sequence[ViewDe
         log.info("Athena query %s makes view %s.%s", started[view.name], request.database, view.name)
 
     try:
-        _side_by_side(start, views)
+        side_by_side(start, views)
     except BaseException:  # also a task being killed: nobody else would stop these
         stop_queries(athena, tuple(started.values()))
         raise
@@ -159,7 +156,7 @@ def mark_views(glue: GlueTables, database: str, digests: Mapping[str, str]) -> N
         raw = found.get(item[0])
         _mark_view(glue, database, *item, None if raw is None else parse_table(raw))
 
-    _side_by_side(mark, digests.items())
+    side_by_side(mark, digests.items())
 
 
 def _mark_view(
@@ -209,10 +206,3 @@ def _update(
 
 def _never_at_rest(database: str, name: str) -> RetryableError:
     return RetryableError(f"{database}.{name} is being changed by others without pause. Run the task again.")
-
-
-def _side_by_side(work: Callable[[Any], object], items: Iterable[Any]) -> None:
-    """Do the work for each item, a few at a time; the first failure is raised when all are through."""
-    with ThreadPoolExecutor(_MAX_PARALLEL_CALLS) as pool:
-        for done in [pool.submit(work, item) for item in items]:
-            done.result()
