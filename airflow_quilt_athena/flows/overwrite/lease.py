@@ -225,19 +225,23 @@ class Lease:
         if found is None:
             return True
         holder = _parse(found).holder
-        if holder not in {None, self._holder} and not self._is_over(found.age):
+        if self._is_held(found, holder):
             return False
         if not delete_object(self._journal.s3, place, found.etag):
             return False  # renewed, or given back and taken again
         if holder not in {None, self._holder}:
-            self._note_left(holder)
+            self.left_by = (*self.left_by, holder)
+            self._tell_of(holder)
         return True
+
+    def _is_held(self, found: Read, holder: str | None) -> bool:
+        """Whether another one holds it still: it is neither our own from before, nor expired."""
+        return holder not in {None, self._holder} and not self._is_over(found.age)
 
     def _is_over(self, age: timedelta) -> bool:
         return age.total_seconds() >= self._seconds
 
-    def _note_left(self, name: str) -> None:
-        self.left_by = (*self.left_by, name)
+    def _tell_of(self, name: str) -> None:
         log.warning("Attempt %s held the lease %s and did not finish its work.", name, self._place)
 
     def _take_when_free(self) -> bool:
@@ -246,7 +250,7 @@ class Lease:
         if found is None:
             return self._write(None)
         held = _parse(found)
-        if held.holder not in {None, self._holder} and not self._is_over(found.age):
+        if self._is_held(found, held.holder):
             return False
         before = self.left_by
         left = (*held.left, held.holder) if held.holder is not None else held.left
@@ -255,7 +259,7 @@ class Lease:
             self.left_by = before
             return False
         for name in self.left_by:
-            log.warning("Attempt %s held the lease %s and did not finish its work.", name, self._place)
+            self._tell_of(name)
         return True
 
 
