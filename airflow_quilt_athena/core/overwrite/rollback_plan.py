@@ -24,8 +24,6 @@ from airflow_quilt_athena.core.overwrite.partition_changes import as_input, gene
 from airflow_quilt_athena.core.overwrite.table_input import WriteFacts, build_partition_input
 from airflow_quilt_athena.exceptions import ManualActionError
 
-# What a change says of what a partition had before.
-_BEFORE = ("previous", "previous_location", "previous_generation")
 _PUBLISHED = frozenset({State.PUBLISHED, State.SUPERSEDED})
 
 
@@ -127,7 +125,12 @@ def _as_published(
     found = [one for one in owner.changes if one.values == change.values]
     if owner.state is State.ABORTED and found and found_by((owner, found[0]), before[-1] if before else None):
         was = found[0]
-        return replace(change, **{name: getattr(was, name) for name in _BEFORE})
+        return replace(
+            change,
+            previous=was.previous,
+            previous_location=was.previous_location,
+            previous_generation=was.previous_generation,
+        )
     if not before:
         return change
     older, published = before[-1]
