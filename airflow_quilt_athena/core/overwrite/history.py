@@ -76,12 +76,21 @@ def find_written_since(entries: Iterable[Entry], changes: Iterable[Change], mome
     return [c.values for c in changes if c.values in newest and moment_of(newest[c.values][0]) > moment]
 
 
+class Past:
+    """A table's journal at a moment, and by partition what was to be removed: a table has many."""
+
+    def __init__(self, entries: Mapping[str, Entry], now: datetime) -> None:
+        self.entries = entries
+        self.now = now
+        self.removals: dict[Values, list[Published]] = {}
+        for entry in entries.values():
+            for change in entry.changes if entry.published_at is not None else ():
+                if change.location is None:
+                    self.removals.setdefault(change.values, []).append((entry, change))
+
+
 def find_rightful(
-    values: Values,
-    pointer: Pointer | None,
-    newest: Published | None,
-    entries: Mapping[str, Entry],
-    now: datetime,
+    values: Values, pointer: Pointer | None, newest: Published | None, past: Past
 ) -> Published | None:
     """Return what a partition is to be pointed back at, where an older or a failed run points it elsewhere.
 
@@ -89,10 +98,10 @@ def find_rightful(
     where somebody else had moved the partition since, or nothing was published. None where all is right:
     what somebody else did stays.
     """
-    failed = _find_failed(values, pointer, entries, now)
+    failed = _find_failed(values, pointer, past)
     if failed is not None and found_by(failed, newest):
         return failed
-    return newest if newest is not None and _is_overtaken(values, pointer, newest, entries, now) else None
+    return newest if newest is not None and _is_overtaken(values, pointer, newest, past) else None
 
 
 def found_by(run: Published, newest: Published | None) -> bool:
@@ -101,20 +110,17 @@ def found_by(run: Published, newest: Published | None) -> bool:
     return newest is None or (change.previous_generation is None and moment_of(newest[0]) < moment_of(entry))
 
 
-def _find_failed(
-    values: Values, pointer: Pointer | None, entries: Mapping[str, Entry], now: datetime
-) -> Published | None:
+def _find_failed(values: Values, pointer: Pointer | None, past: Past) -> Published | None:
     """Return what a run that failed did to a partition: Glue points at it, or what the run found is gone."""
     if pointer is None:
         removed = (
             (entry, change)
-            for entry in entries.values()
-            if entry.published_at and _is_missed(entry) and now - moment_of(entry) < _NOTICED_WITHIN
-            for change in entry.changes
-            if change.values == values and change.location is None and change.previous_location is not None
+            for entry, change in past.removals.get(values, ())
+            if _is_missed(entry) and past.now - moment_of(entry) < _NOTICED_WITHIN
+            if change.previous_location is not None
         )
         return max(removed, key=lambda one: moment_of(one[0]), default=None)
-    owner = owner_of(pointer.generation, entries)
+    owner = owner_of(pointer.generation, past.entries)
     if owner is None or owner.state is not State.ABORTED:
         return None
     made = (c for c in owner.changes if c.values == values and c.location == pointer.location)
@@ -128,19 +134,18 @@ def owner_of(generation: str | None, entries: Mapping[str, Entry]) -> Entry | No
     return owner if owner is not None and owner.attempt == attempt else None
 
 
-def _is_overtaken(
-    values: Values, pointer: Pointer | None, newest: Published, entries: Mapping[str, Entry], now: datetime
-) -> bool:
+def _is_overtaken(values: Values, pointer: Pointer | None, newest: Published, past: Past) -> bool:
     """Whether an older or a failed run of ours points a partition elsewhere than the newest published one.
 
     What somebody else did stays: a partition that was dropped, or moved without our parameters, or that is
     being published by a run that comes after the newest.
     """
     entry, change = newest
+    entries = past.entries
     if change.location is not None and is_emptied(entry, change.location):
         return False  # a sweep found that it was replaced, and nobody could read it
     if pointer is None:
-        late = _was_removed_late(values, newest, entries, now)
+        late = _was_removed_late(values, newest, past)
         return late and not _is_pending(values, pointer, entry, entries)
     owner = owner_of(pointer.generation, entries)
     if pointer.location == change.location or owner is None:
@@ -155,7 +160,7 @@ def _is_overtaken(
     return moment_of(owner) + margin < moment_of(entry)
 
 
-def _was_removed_late(values: Values, newest: Published, entries: Mapping[str, Entry], now: datetime) -> bool:
+def _was_removed_late(values: Values, newest: Published, past: Past) -> bool:
     """Whether an older or a failed run was to remove the partition, and its call landed late.
 
     Who drops a partition by hand, within a day of its being made again just after it was removed, does the
@@ -164,14 +169,11 @@ def _was_removed_late(values: Values, newest: Published, entries: Mapping[str, E
     entry, made = newest
     if made.location is None:
         return False
-    is_fresh = now - moment_of(entry) < _NOTICED_WITHIN
+    is_fresh = past.now - moment_of(entry) < _NOTICED_WITHIN
     return any(
         (_is_missed(other) and change.previous_location == made.location)
         or (is_fresh and _is_just_before(other, entry))
-        for other in entries.values()
-        if other.published_at is not None
-        for change in other.changes
-        if change.values == values and change.location is None
+        for other, change in past.removals.get(values, ())
     )
 
 

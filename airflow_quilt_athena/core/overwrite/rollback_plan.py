@@ -10,6 +10,7 @@ from typing import Any
 from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.glue.tables import Table
 from airflow_quilt_athena.core.overwrite.history import (
+    Past,
     Pointer,
     Published,
     find_rightful,
@@ -98,10 +99,11 @@ def _last_changes(
 ) -> dict[Values, Published]:
     """Return the change that made each partition what it is now, or is to be."""
     last: dict[Values, Published] = {}
+    past = Past(entries, now)
     for values, history in histories.items():
         partition = current.get(values)
         pointer = Pointer.of(partition) if partition is not None else None
-        right = find_rightful(values, pointer, history[-1], entries, now)
+        right = find_rightful(values, pointer, history[-1], past)
         if right is not None:
             if right is history[-1]:
                 last[values] = right

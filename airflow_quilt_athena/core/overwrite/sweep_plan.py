@@ -22,6 +22,7 @@ from airflow_quilt_athena.core.overwrite.forgetting import (
     own_folders,
 )
 from airflow_quilt_athena.core.overwrite.history import (
+    Past,
     Pointer,
     Published,
     find_newest,
@@ -95,8 +96,9 @@ class _Sweep:
             for change in entry.changes:
                 self._published.setdefault(change.values, []).append((entry.name, change.location))
         self._point_back: dict[Values, Published] = {}
+        past = Past(entries, now)
         for values in filter(wanted, {**self._newest, **pointers}):
-            right = find_rightful(values, pointers.get(values), self._newest.get(values), entries, now)
+            right = find_rightful(values, pointers.get(values), self._newest.get(values), past)
             if right is not None:
                 self._point_back[values] = right
         self._protected = self._unexplained_elsewhere()

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_quilt_athena.core.overwrite.history import (
     CLOCKS_APART,
+    Past,
     Pointer,
     find_newest,
     find_rightful,
@@ -29,7 +30,7 @@ def at(number: int) -> Pointer:
 def is_pointed_back(pointer: Pointer | None, *entries: Entry, after: timedelta = HOUR) -> bool:
     newest = find_newest(entries)[VALUES]
     journal = {one.name: one for one in entries}
-    return find_rightful(VALUES, pointer, newest, journal, NOON + after) is newest
+    return find_rightful(VALUES, pointer, newest, Past(journal, NOON + after)) is newest
 
 
 def test_what_was_published_later_than_a_moment_is_told() -> None:
