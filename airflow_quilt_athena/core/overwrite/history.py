@@ -99,12 +99,12 @@ def find_rightful(
     what somebody else did stays.
     """
     failed = _find_failed(values, pointer, past)
-    if failed is not None and found_by(failed, newest):
+    if failed is not None and found_anothers(failed, newest):
         return failed
     return newest if newest is not None and _is_overtaken(values, pointer, newest, past) else None
 
 
-def found_by(run: Published, newest: Published | None) -> bool:
+def found_anothers(run: Published, newest: Published | None) -> bool:
     """Whether a run found a partition that somebody else had moved, made or dropped, since the newest."""
     entry, change = run
     return newest is None or (change.previous_generation is None and moment_of(newest[0]) < moment_of(entry))

@@ -14,7 +14,7 @@ from airflow_quilt_athena.core.overwrite.history import (
     Pointer,
     Published,
     find_rightful,
-    found_by,
+    found_anothers,
     is_emptied,
     moment_of,
     owner_of,
@@ -125,7 +125,11 @@ def _as_published(
     if owner is None:
         return change
     found = [one for one in owner.changes if one.values == change.values]
-    if owner.state is State.ABORTED and found and found_by((owner, found[0]), before[-1] if before else None):
+    if (
+        owner.state is State.ABORTED
+        and found
+        and found_anothers((owner, found[0]), before[-1] if before else None)
+    ):
         was = found[0]
         return replace(
             change,

@@ -91,10 +91,6 @@ class _Sweep:
         self._wanted = wanted
         self._keep_until = promises_of(entries.values())
         self._newest = find_newest(entries.values())
-        self._published: dict[Values, list[tuple[str, str | None]]] = {}
-        for entry in filter(was_published, entries.values()):
-            for change in entry.changes:
-                self._published.setdefault(change.values, []).append((entry.name, change.location))
         self._point_back: dict[Values, Published] = {}
         past = Past(entries, now)
         for values in filter(wanted, {**self._newest, **pointers}):
@@ -139,12 +135,16 @@ class _Sweep:
         )
 
     def _forgetting(self) -> Forgetting:
+        published: dict[Values, list[tuple[str, str | None]]] = {}
+        for entry in filter(was_published, self._entries.values()):
+            for change in entry.changes:
+                published.setdefault(change.values, []).append((entry.name, change.location))
         return Forgetting(
             self._entries,
             self._pointers,
             self._current,
             self._newest,
-            self._published,
+            published,
             self._now,
             self._wanted,
         )

@@ -15,7 +15,7 @@ from airflow_quilt_athena.core.glue.selection import Values
 from airflow_quilt_athena.core.overwrite.history import (
     find_newest,
     find_written_since,
-    found_by,
+    found_anothers,
     is_of_former_table,
     moment_of,
     was_published,
@@ -228,7 +228,7 @@ class LeftBehind:
         wrong: dict[Values, tuple[Entry, Change]] = {}
         for change in entry.changes:
             last = newest.get(change.values)
-            own = found_by((entry, change), last)
+            own = found_anothers((entry, change), last)
             right = (entry, undone(change)) if last is None or own else last
             # What its successor found removed is removed; what it made is not.
             is_older = last is None or moment_of(last[0]) <= moment_of(entry)
